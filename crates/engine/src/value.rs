@@ -1,0 +1,53 @@
+//! The envelope of every stored value.
+//!
+//! | offset | size | meaning |
+//! |---|---|---|
+//! | 0 | 1 | version of the record's encoding |
+//! | 1 | 4 | CRC-32C of key, version and payload, little-endian |
+//! | 5 | … | payload |
+//!
+//! The key takes part in the checksum, so that a page that lands in the wrong place is noticed too.
+
+use thiserror::Error;
+
+/// Bytes before the payload.
+pub const HEADER_LENGTH: usize = 5;
+
+/// A value under construction: room for the header, then whatever the caller appends.
+pub fn begin(version: u8) -> Vec<u8> {
+    let mut value = Vec::with_capacity(64);
+    value.extend_from_slice(&[version, 0, 0, 0, 0]);
+    value
+}
+
+/// Fills in the checksum of a value that [`begin`] started.
+pub fn seal(key: &[u8], mut value: Vec<u8>) -> Vec<u8> {
+    let sum = checksum(key, value[0], &value[HEADER_LENGTH..]);
+    value[1..HEADER_LENGTH].copy_from_slice(&sum.to_le_bytes());
+    value
+}
+
+/// The version and the payload of a stored value, once its checksum has been found right.
+pub fn open<'a>(key: &[u8], value: &'a [u8]) -> Result<(u8, &'a [u8]), Damaged> {
+    let damaged = || Damaged { key: key.to_vec() };
+    let (header, payload) = value.split_at_checked(HEADER_LENGTH).ok_or_else(damaged)?;
+    let stored = u32::from_le_bytes([header[1], header[2], header[3], header[4]]);
+    if stored == checksum(key, header[0], payload) {
+        Ok((header[0], payload))
+    } else {
+        Err(damaged())
+    }
+}
+
+/// A stored value is not what was written.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the stored value of key {} is damaged", key.escape_ascii())]
+pub struct Damaged {
+    pub key: Vec<u8>,
+}
+
+fn checksum(key: &[u8], version: u8, payload: &[u8]) -> u32 {
+    let sum = crc32c::crc32c(key);
+    let sum = crc32c::crc32c_append(sum, &[version]);
+    crc32c::crc32c_append(sum, payload)
+}
