@@ -1,0 +1,66 @@
+//! Names of databases.
+
+use std::{str::FromStr, sync::Arc};
+
+use thiserror::Error;
+
+use super::text_id;
+use crate::limits::DATABASE_NAME_BYTES_MAX;
+
+/// Databases whose names may begin with an underscore.
+const SYSTEM: [&str; 3] = ["_users", "_replicator", "_global_changes"];
+
+/// System databases that can also stand below a prefix, one for each tenant: `acme/_users`.
+const SYSTEM_BELOW_PREFIX: [&str; 2] = ["_users", "_replicator"];
+
+/// `^[a-z][a-z0-9_$()+/-]*$`, or a system database. At most [`DATABASE_NAME_BYTES_MAX`] bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DatabaseName(Arc<str>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DatabaseNameError {
+    #[error(
+        "Name: '{name}'. Only lowercase characters (a-z), digits (0-9), and any of the characters \
+         _, $, (, ), +, -, and / are allowed. Must begin with a letter."
+    )]
+    Illegal { name: String },
+    #[error("At least one path segment of `{name}` is too long.")]
+    TooLong { name: String },
+}
+
+text_id!(DatabaseName);
+
+impl DatabaseName {
+    /// Whether this is a database that the server gives a meaning to, such as `_users`.
+    pub fn is_system(&self) -> bool {
+        let last = self.0.rsplit('/').next().expect("rsplit yields at least one part");
+        last.starts_with('_') && SYSTEM.contains(&last)
+    }
+}
+
+impl FromStr for DatabaseName {
+    type Err = DatabaseNameError;
+
+    fn from_str(name: &str) -> Result<Self, DatabaseNameError> {
+        if !is_plain(name) && !is_system(name) {
+            return Err(DatabaseNameError::Illegal { name: name.to_owned() });
+        }
+        if name.len() > DATABASE_NAME_BYTES_MAX {
+            return Err(DatabaseNameError::TooLong { name: name.to_owned() });
+        }
+        Ok(Self(name.into()))
+    }
+}
+
+fn is_plain(name: &str) -> bool {
+    let allowed = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'$' | b'(' | b')' | b'+' | b'/' | b'-');
+    name.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
+        && name.as_bytes().iter().all(allowed)
+}
+
+fn is_system(name: &str) -> bool {
+    match name.rsplit_once('/') {
+        None => SYSTEM.contains(&name),
+        Some((prefix, last)) => SYSTEM_BELOW_PREFIX.contains(&last) && is_plain(prefix),
+    }
+}
