@@ -1,0 +1,105 @@
+//! The table of settings.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::{
+    VARIABLE_PREFIX,
+    layers::{ConfigError, Source},
+    value::{ByteCount, LogFormat, Secret, Value},
+};
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Setting {
+    /// As in the file, with a dot for each table: `log.format`.
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub default: &'static str,
+    /// What its values look like, for people.
+    pub kind: &'static str,
+    /// Never printed, and no flag, since other users of a machine can see a command's arguments.
+    pub secret: bool,
+}
+
+impl Setting {
+    /// `SETTLE_LOG_FORMAT`.
+    pub fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// `log-format`; none for secrets.
+    pub fn flag(&self) -> Option<String> {
+        (!self.secret).then(|| self.name.replace(['.', '_'], "-"))
+    }
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $name:literal $field:ident: $type:ty = $default:literal;)+) => {
+        /// Everything that can be set, already right.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Config {
+            $($(#[doc = $doc])+ pub $field: $type,)+
+        }
+
+        /// Every setting, in the order in which people should read about them.
+        pub static SETTINGS: &[Setting] = &[$(Setting {
+            name: $name,
+            doc: concat!($($doc),+),
+            default: $default,
+            kind: <$type as Value>::KIND,
+            secret: <$type as Value>::SECRET,
+        },)+];
+
+        impl Config {
+            /// Reads each field from the text that `source` has for it.
+            pub(super) fn read(
+                source: impl Fn(&'static Setting) -> Source,
+            ) -> Result<Self, ConfigError> {
+                let mut rows = SETTINGS.iter();
+                let mut next = || {
+                    let setting = rows.next().expect("the table has a row for each field");
+                    (setting, source(setting))
+                };
+                Ok(Self {
+                    $($field: {
+                        let (setting, source) = next();
+                        <$type as Value>::parse(&source.text)
+                            .map_err(|reason| ConfigError::invalid(setting, source, reason))?
+                    },)+
+                })
+            }
+        }
+    };
+}
+
+settings! {
+    /// The folder that holds the documents, the attachments and the secrets. One server at a time
+    /// opens it.
+    "data" data: PathBuf = "./data";
+    /// The address to listen on. Port 0 takes any free one. Other machines reach the server only
+    /// when this is not a loopback address.
+    "bind" bind: SocketAddr = "127.0.0.1:5984";
+    /// The name of the administrator.
+    "admin.user" admin_user: String = "admin";
+    /// The password of the administrator. Where none has ever been set, the first start makes one
+    /// and prints it once.
+    "admin.password" admin_password: Option<Secret> = "";
+    /// How log lines are written.
+    "log.format" log_format: LogFormat = "text";
+    /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels of parts, as
+    /// in `warn,settle_http=debug`.
+    "log.filter" log_filter: String = "info";
+    /// How long a stop waits for the requests under way. Feeds end at once, with their last line.
+    "stop.patience" stop_patience: Duration = "10 s";
+    /// The size that the file of documents may grow to. It occupies only what it holds; the
+    /// address space is taken at the start.
+    "store.size_max" store_size_max: ByteCount = "1 TiB";
+    /// How long an attachment that no document refers to any more is kept before it is removed.
+    "attachments.keep" attachments_keep: Duration = "10 min";
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::read(Source::default_of).expect("a test reads every default")
+    }
+}
