@@ -1,3 +1,8 @@
 //! The server: configuration, composition, and what the command line does.
 
 pub mod config;
+pub mod limits;
+pub mod load;
+pub mod system;
+
+mod durable_file;

@@ -45,39 +45,78 @@ fn check(file: &str, variables: &str, flags: &[(&'static str, &str)], expected: 
 fn a_flag_beats_a_variable_which_beats_the_file() {
     let file = "data = 'f'\nbind = '127.0.0.1:1'\n[log]\nfilter = 'warn'\nformat = 'json'";
     let variables = "SETTLE_BIND=127.0.0.1:2\nSETTLE_DATA=e\nHOME=/root";
-    check(file, variables, &[("data", "a")], &expect![[r#"
+    check(
+        file,
+        variables,
+        &[("data", "a")],
+        &expect![[r#"
         data = a (--data)
         bind = 127.0.0.1:2 (SETTLE_BIND)
         log.format = json (…/settle.toml)
         log.filter = warn (…/settle.toml)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_misspelt_name_is_refused_with_the_closest_one() {
-    check("[log]\nfromat = 'json'", "", &[], &expect![[r#"
+    check(
+        "[log]\nfromat = 'json'",
+        "",
+        &[],
+        &expect![[r#"
         …/settle.toml: there is no setting log.fromat; did you mean log.format? (settle config lists all of them)
-    "#]]);
-    check("", "SETTLE_ADMIN_PASWORD=x", &[], &expect![[r#"
+    "#]],
+    );
+    check(
+        "",
+        "SETTLE_ADMIN_PASWORD=x",
+        &[],
+        &expect![[r#"
         SETTLE_ADMIN_PASWORD: there is no setting SETTLE_ADMIN_PASWORD; did you mean SETTLE_ADMIN_PASSWORD? (settle config lists all of them)
-    "#]]);
-    check("[completely.different]\nthing = 1", "", &[], &expect![[r#"
+    "#]],
+    );
+    check(
+        "[completely.different]\nthing = 1",
+        "",
+        &[],
+        &expect![[r#"
         …/settle.toml: there is no setting completely; settle config lists all of them
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_value_of_the_wrong_kind_says_what_was_expected() {
-    check("", "SETTLE_BIND=5984", &[], &expect![[r#"
+    check(
+        "",
+        "SETTLE_BIND=5984",
+        &[],
+        &expect![[r#"
         SETTLE_BIND: bind is "5984": expected an IP address and a port, as in 127.0.0.1:5984 or [::1]:5984
-    "#]]);
-    check("[stop]\npatience = 10", "", &[], &expect![[r#"
+    "#]],
+    );
+    check(
+        "[stop]\npatience = 10",
+        "",
+        &[],
+        &expect![[r#"
         …/settle.toml: stop.patience is "10": expected a time with its unit, as in 250 ms, 10 s, 5 min, 1 h
-    "#]]);
-    check("", "", &[("log.format", "xml")], &expect![[r#"
+    "#]],
+    );
+    check(
+        "",
+        "",
+        &[("log.format", "xml")],
+        &expect![[r#"
         --log-format: log.format is "xml": expected text or json
-    "#]]);
-    check("bind = ", "", &[], &expect![[r#"
+    "#]],
+    );
+    check(
+        "bind = ",
+        "",
+        &[],
+        &expect![[r#"
         read the configuration file …/settle.toml as TOML
         TOML parse error at line 1, column 8
           |
@@ -85,7 +124,8 @@ fn a_value_of_the_wrong_kind_says_what_was_expected() {
           |        ^
         string values must be quoted, expected literal string
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -1,0 +1,26 @@
+//! Every limit of this crate, why it is there, and what a person sees at it.
+
+use std::time::Duration;
+
+/// Bytes of one document in a file that is loaded, inline attachments included. Bounds the memory
+/// of `settle load`; a longer one ends the load with its place in the file.
+pub const LOAD_DOCUMENT_BYTES_MAX: usize = 256 << 20;
+
+/// Documents that `settle load` sends in one request: enough to share a sync, few enough for the
+/// progress bar to move.
+pub const LOAD_BATCH_COUNT_MAX: usize = 1_000;
+
+/// Bytes after which a request is sent whatever the count. A longer document goes alone.
+pub const LOAD_BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes read from a file at once.
+pub const LOAD_READ_BYTES: usize = 256 << 10;
+
+/// Bytes of one reply that `settle load` reads. Replies name each document, with a reason.
+pub const LOAD_REPLY_BYTES_MAX: u64 = 16 << 20;
+
+/// Refusals that are printed in full; the rest is counted.
+pub const LOAD_REFUSALS_SHOWN: usize = 10;
+
+/// How long `settle load` waits for a connection.
+pub const LOAD_CONNECT_PATIENCE: Duration = Duration::from_secs(10);
