@@ -1,0 +1,24 @@
+//! Every limit of this crate, with the reason and what the client sees when it is reached.
+
+use std::time::Duration;
+
+/// Passwords that are checked at one time. Each takes a core and 19 MiB; others wait.
+pub const CHECKS_AT_ONCE: usize = 2;
+
+/// Passwords that are checked or wait for it: a few seconds of work. Beyond: 503 with
+/// `Retry-After`.
+pub const CHECKS_WAITING_MAX: usize = 256;
+
+/// Credentials that are remembered as right, at about 100 bytes each. Those unused for longest are
+/// forgotten first, and cost one check again.
+pub const REMEMBERED_MAX: usize = 10_000;
+
+/// How long a session lives without a request: CouchDB's default. Later requests are anonymous.
+pub const SESSION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
+
+/// Bytes of a session's cookie. Beyond: 400 `Malformed AuthSession cookie`.
+pub const COOKIE_BYTES_MAX: usize = 4_096;
+
+/// Bytes of a password and of a name. Beyond: 401, as for any wrong one.
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+pub const NAME_BYTES_MAX: usize = 1_024;

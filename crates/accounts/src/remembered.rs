@@ -1,0 +1,100 @@
+//! Credentials that were checked and found right, so that a request does not pay for the check again.
+//!
+//! Kept is a keyed hash of the whole `Authorization` header; the key is drawn at start and never
+//! leaves the process, so neither a dump of the table nor the time a look-up takes tells a password.
+//! Two generations bound it: when the newer one is full it becomes the older one, and what nobody used
+//! in between is forgotten.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use settle_access::Actor;
+use settle_model::time::Entropy;
+
+use crate::limits::REMEMBERED_MAX;
+
+pub(crate) struct Remembered {
+    key: [u8; 32],
+    generations: RwLock<Generations>,
+}
+
+#[derive(Default)]
+struct Generations {
+    newer: HashMap<[u8; 32], Arc<Actor>>,
+    older: HashMap<[u8; 32], Arc<Actor>>,
+}
+
+impl Remembered {
+    pub(crate) fn new(entropy: &dyn Entropy) -> Self {
+        let mut key = [0; 32];
+        entropy.fill(&mut key);
+        Self { key, generations: RwLock::default() }
+    }
+
+    pub(crate) fn get(&self, credentials: &[u8]) -> Option<Arc<Actor>> {
+        let digest = self.digest(credentials);
+        {
+            let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(actor) = generations.newer.get(&digest) {
+                return Some(Arc::clone(actor));
+            }
+            generations.older.get(&digest)?;
+        }
+        let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
+        let actor = generations.older.remove(&digest)?;
+        generations.insert(digest, Arc::clone(&actor));
+        Some(actor)
+    }
+
+    pub(crate) fn insert(&self, credentials: &[u8], actor: Arc<Actor>) {
+        let digest = self.digest(credentials);
+        self.generations.write().unwrap_or_else(PoisonError::into_inner).insert(digest, actor);
+    }
+
+    pub(crate) fn forget_all(&self) {
+        *self.generations.write().unwrap_or_else(PoisonError::into_inner) = Generations::default();
+    }
+
+    fn digest(&self, credentials: &[u8]) -> [u8; 32] {
+        *blake3::keyed_hash(&self.key, credentials).as_bytes()
+    }
+}
+
+impl Generations {
+    fn insert(&mut self, digest: [u8; 32], actor: Arc<Actor>) {
+        if self.newer.len() >= REMEMBERED_MAX / 2 {
+            self.older = std::mem::take(&mut self.newer);
+        }
+        self.newer.insert(digest, actor);
+    }
+}
+
+impl std::fmt::Debug for Remembered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Remembered(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use settle_model::time::SeededEntropy;
+
+    use super::*;
+
+    #[test]
+    fn what_is_used_stays_and_what_is_not_is_forgotten_first() {
+        let remembered = Remembered::new(&SeededEntropy::new(1));
+        let actor = Arc::new(Actor::Anonymous);
+        remembered.insert(b"used", Arc::clone(&actor));
+        remembered.insert(b"unused", Arc::clone(&actor));
+        for n in 0..3 * REMEMBERED_MAX {
+            remembered.insert(&n.to_le_bytes(), Arc::clone(&actor));
+            assert!(remembered.get(b"used").is_some(), "{n}");
+        }
+        assert!(remembered.get(b"unused").is_none());
+        let generations = remembered.generations.read().unwrap();
+        assert!(generations.newer.len() + generations.older.len() <= REMEMBERED_MAX);
+    }
+}
