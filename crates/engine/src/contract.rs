@@ -6,6 +6,9 @@ use thiserror::Error;
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// The visitor, with what it gathered, and how far it got.
+pub type ReadResult = Result<(Box<dyn Visitor>, Progress), ReadError>;
+
 /// One store of ordered keys. Shared by every database of a site.
 ///
 /// Keys are 1 to [`crate::key::LENGTH_MAX`] bytes, values 0 to 16 MiB.
@@ -17,11 +20,7 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
     ///
     /// Callers use [`read`](trait.Engine.html#method.read) on `dyn Engine`, which keeps the
     /// visitor's type.
-    fn read_boxed(
-        &self,
-        plan: Plan,
-        visitor: Box<dyn Visitor>,
-    ) -> BoxFuture<'_, Result<(Box<dyn Visitor>, Progress), ReadError>>;
+    fn read_boxed(&self, plan: Plan, visitor: Box<dyn Visitor>) -> BoxFuture<'_, ReadResult>;
 
     /// Applies `batch` whole, or not at all. Preconditions are checked inside the write
     /// transaction, seeing earlier batches of the same group; a batch that fails never fails its
@@ -39,10 +38,8 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
 
     /// Writes a consistent, compacted copy into the empty folder `to`, while reads and commits go
     /// on. The copy opens as a store of the same engine.
-    fn checkpoint<'a>(
-        &'a self,
-        to: &'a Path,
-    ) -> BoxFuture<'a, Result<Checkpoint, CheckpointError>>;
+    fn checkpoint<'a>(&'a self, to: &'a Path)
+    -> BoxFuture<'a, Result<Checkpoint, CheckpointError>>;
 
     /// Figures for metrics; cheap enough to be asked once a second.
     fn stats(&self) -> Stats;
@@ -185,9 +182,14 @@ pub enum Expected {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    Put { key: Vec<u8>, value: Vec<u8> },
+    Put {
+        key: Vec<u8>,
+        value: Vec<u8>,
+    },
     /// Deleting an absent key is no error.
-    Delete { key: Vec<u8> },
+    Delete {
+        key: Vec<u8>,
+    },
 }
 
 /// A committer takes waiting foreground batches first and background batches in bounded slices, so
@@ -273,6 +275,14 @@ impl Scan {
     pub fn prefix(prefix: &[u8], direction: Direction) -> Self {
         let end = crate::key::after_prefix(prefix).map_or(Bound::Unbounded, Bound::Excluded);
         Self { start: Bound::Included(prefix.to_vec()), end, direction }
+    }
+}
+
+impl Operation {
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key } => key,
+        }
     }
 }
 

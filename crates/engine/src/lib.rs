@@ -7,16 +7,23 @@
 //!
 //! What this crate does not know: documents, databases, who asks.
 
-pub mod conformance;
-pub mod faulty;
 pub mod key;
-pub mod memory;
 pub mod value;
 
 mod contract;
 
+pub mod checked;
+pub mod limits;
+pub mod slice;
+
+pub mod faulty;
+pub mod memory;
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+
 pub use contract::{
     Batch, BoxFuture, Checkpoint, CheckpointError, ClearError, Cleared, Direction, Engine,
-    Expected, Operation, Outcome, Plan, Precondition, Progress, ReadError, Resume, Scan, Stats,
-    Step, Urgency, Visit, Visitor,
+    Expected, Operation, Outcome, Plan, Precondition, Progress, ReadError, ReadResult, Resume,
+    Scan, Stats, Step, Urgency, Visit, Visitor,
 };

@@ -1,0 +1,207 @@
+//! Running one slice of a plan: the part of a read that is the same in every engine.
+//!
+//! An engine offers a [`View`], which finds keys, and says when the time is up; order of steps,
+//! following, pausing and resuming are decided here, so that no two engines can differ in them.
+
+use std::ops::Bound;
+
+use crate::{
+    Direction, Plan, Progress, Resume, Scan, Step, Visit, Visitor, key,
+    limits::VISITS_PER_TIME_CHECK,
+};
+
+/// One consistent view of a store.
+pub trait View {
+    type Error;
+
+    type Rows<'v>: Iterator<Item = Result<(&'v [u8], &'v [u8]), Self::Error>>
+    where
+        Self: 'v;
+
+    /// The key has a legal length.
+    fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, Self::Error>;
+
+    /// The bounds can hold something: the lower one is below the upper one, and none is empty.
+    fn rows(
+        &self,
+        start: Bound<&[u8]>,
+        end: Bound<&[u8]>,
+        direction: Direction,
+    ) -> Result<Self::Rows<'_>, Self::Error>;
+}
+
+/// How much one slice may do. At least one row is visited in any case, so every slice gets on.
+pub struct Budget<'a> {
+    /// Keys and values.
+    pub bytes: usize,
+    /// Asked once every [`VISITS_PER_TIME_CHECK`] visits.
+    pub out_of_time: &'a mut dyn FnMut() -> bool,
+}
+
+/// Why a slice ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    Done,
+    /// The visitor asked for it.
+    Paused(Resume),
+    /// The budget is used up.
+    Exhausted(Resume),
+}
+
+impl From<End> for Progress {
+    fn from(end: End) -> Self {
+        match end {
+            End::Done => Self::Done,
+            End::Paused(resume) | End::Exhausted(resume) => Self::Paused(resume),
+        }
+    }
+}
+
+impl std::fmt::Debug for Budget<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Budget").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+/// Visits what `plan` names, from where it resumes, until it is done or the slice ends.
+pub fn run<'a, V: View>(
+    view: &'a V,
+    plan: &Plan,
+    visitor: &'a mut dyn Visitor,
+    budget: Budget<'a>,
+) -> Result<End, V::Error> {
+    let mut slice = Slice { view, visitor, budget, visits: 0, exhausted: false };
+    let (first, mut after) = match &plan.resume {
+        Some(resume) => (resume.step, resume.after.as_deref()),
+        None => (0, None),
+    };
+    for (index, step) in plan.steps.iter().enumerate().skip(first) {
+        let flow = match step {
+            Step::Get(key) => slice.get(index, key)?,
+            Step::Scan(scan) => slice.scan(index, scan, after.take())?,
+        };
+        let next_step = || Resume { step: index + 1, after: None };
+        let is_last = index + 1 == plan.steps.len();
+        match flow {
+            Flow::Stop => return Ok(End::Done),
+            Flow::StepDone if is_last => return Ok(End::Done),
+            Flow::Pause(after) => {
+                return Ok(End::Paused(Resume { step: index, after: Some(after) }));
+            }
+            Flow::Exhausted(after) => {
+                return Ok(End::Exhausted(Resume { step: index, after: Some(after) }));
+            }
+            Flow::PauseAfterStep if is_last => return Ok(End::Done),
+            Flow::PauseAfterStep => return Ok(End::Paused(next_step())),
+            Flow::StepDone if slice.exhausted => return Ok(End::Exhausted(next_step())),
+            Flow::StepDone => {}
+        }
+    }
+    Ok(End::Done)
+}
+
+struct Slice<'a, V> {
+    view: &'a V,
+    visitor: &'a mut dyn Visitor,
+    budget: Budget<'a>,
+    visits: u32,
+    exhausted: bool,
+}
+
+/// How a step ended.
+enum Flow {
+    StepDone,
+    Stop,
+    PauseAfterStep,
+    /// In the middle of a scan, after this key.
+    Pause(Vec<u8>),
+    Exhausted(Vec<u8>),
+}
+
+impl<'a, V: View> Slice<'a, V> {
+    fn get(&mut self, step: usize, key: &[u8]) -> Result<Flow, V::Error> {
+        let value = self.find(key)?;
+        let wish = self.visit(step, key, value)?;
+        Ok(match wish {
+            Visit::Next | Visit::NextStep | Visit::Follow(_) => Flow::StepDone,
+            Visit::Stop => Flow::Stop,
+            Visit::Pause => Flow::PauseAfterStep,
+        })
+    }
+
+    fn scan(&mut self, step: usize, scan: &Scan, after: Option<&[u8]>) -> Result<Flow, V::Error> {
+        let mut start = as_slice(&scan.start);
+        let mut end = as_slice(&scan.end);
+        match (after, scan.direction) {
+            (Some(key), Direction::Ascending) => start = Bound::Excluded(key),
+            (Some(key), Direction::Descending) => end = Bound::Excluded(key),
+            (None, _) => {}
+        }
+        // No key is empty, so a lower bound that is excludes nothing.
+        if matches!(start, Bound::Included([]) | Bound::Excluded([])) {
+            start = Bound::Unbounded;
+        }
+        if is_empty(start, end) {
+            return Ok(Flow::StepDone);
+        }
+        let view = self.view;
+        for row in view.rows(start, end, scan.direction)? {
+            let (key, value) = row?;
+            match self.visit(step, key, Some(value))? {
+                Visit::Next | Visit::Follow(_) => {}
+                Visit::NextStep => return Ok(Flow::StepDone),
+                Visit::Stop => return Ok(Flow::Stop),
+                Visit::Pause => return Ok(Flow::Pause(key.to_vec())),
+            }
+            if self.exhausted {
+                return Ok(Flow::Exhausted(key.to_vec()));
+            }
+        }
+        Ok(Flow::StepDone)
+    }
+
+    /// Visits a row and what the visitor wants to follow from it; never answers `Follow`.
+    fn visit(&mut self, step: usize, key: &[u8], value: Option<&[u8]>) -> Result<Visit, V::Error> {
+        self.account(key, value);
+        let mut wish = self.visitor.visit(step, key, value);
+        while let Visit::Follow(followed) = wish {
+            let value = self.find(&followed)?;
+            self.account(&followed, value);
+            wish = self.visitor.visit(step, &followed, value);
+        }
+        Ok(wish)
+    }
+
+    fn find(&self, key: &[u8]) -> Result<Option<&'a [u8]>, V::Error> {
+        if key.is_empty() || key.len() > key::LENGTH_MAX { Ok(None) } else { self.view.get(key) }
+    }
+
+    fn account(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let bytes = key.len() + value.map_or(0, <[u8]>::len);
+        self.budget.bytes = self.budget.bytes.saturating_sub(bytes);
+        self.visits += 1;
+        self.exhausted |= self.budget.bytes == 0
+            || (self.visits.is_multiple_of(VISITS_PER_TIME_CHECK) && (self.budget.out_of_time)());
+    }
+}
+
+/// Whether no key can lie between the bounds.
+pub fn is_empty(start: Bound<&[u8]>, end: Bound<&[u8]>) -> bool {
+    match (start, end) {
+        (_, Bound::Included([]) | Bound::Excluded([])) => true,
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+        (Bound::Included(start), Bound::Included(end)) => start > end,
+        (
+            Bound::Included(start) | Bound::Excluded(start),
+            Bound::Included(end) | Bound::Excluded(end),
+        ) => start >= end,
+    }
+}
+
+fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    match bound {
+        Bound::Included(key) => Bound::Included(key),
+        Bound::Excluded(key) => Bound::Excluded(key),
+        Bound::Unbounded => Bound::Unbounded,
+    }
+}
