@@ -55,11 +55,15 @@ impl RevPath {
 
     /// Newest first.
     pub fn revs(&self) -> impl Iterator<Item = RevId> {
-        (0..).zip(&self.digests).map(|(age, digest)| RevId {
-            generation: NonZeroU32::new(self.start.get() - age)
-                .expect("RevPath::new: no more digests than generations"),
-            digest: digest.clone(),
-        })
+        self.digests.iter().enumerate().map(|(age, digest)| self.rev(age, digest))
+    }
+
+    /// The revision `age` steps older than the newest, whose digest the caller has at hand.
+    pub(crate) fn rev(&self, age: usize, digest: &Digest) -> RevId {
+        let generation = u32::try_from(age).ok().and_then(|age| self.start.get().checked_sub(age));
+        let generation = generation.and_then(NonZeroU32::new);
+        let generation = generation.expect("RevPath::new: no more digests than generations");
+        RevId { generation, digest: digest.clone() }
     }
 
     /// Forgets all but the newest `limit` revisions, and at least the newest one.
