@@ -19,7 +19,7 @@ use std::{
 
 use crate::{
     Batch, BoxFuture, Checkpoint, CheckpointError, ClearError, Cleared, Engine, Outcome, Plan,
-    Progress, ReadError, ReadResult, Stats, Visitor,
+    ReadError, ReadResult, Stats, Visitor,
 };
 
 #[derive(Debug)]
@@ -280,3 +280,6 @@ impl Engine for FaultyEngine {
         self.inner.stats()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,8 +17,7 @@ use std::{
 
 use crate::{
     Batch, BoxFuture, Checkpoint, CheckpointError, ClearError, Cleared, Direction, Engine,
-    Expected, Operation, Outcome, Plan, Precondition, Progress, ReadResult, Stats, Visitor,
-    checked,
+    Expected, Operation, Outcome, Plan, Precondition, ReadResult, Stats, Visitor, checked,
     limits::SLICE_BYTES_MAX,
     slice::{self, Budget, View},
 };
@@ -219,5 +218,51 @@ impl<'v> Iterator for MemoryRows<'v> {
             Self::Descending(rows) => rows.next(),
         };
         row.map(|(key, value)| Ok((key.as_slice(), value.as_slice())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, sync::Arc};
+
+    use super::MemoryEngine;
+    use crate::{
+        Engine,
+        conformance::{self, Maker},
+    };
+
+    struct Memory;
+
+    impl Maker for Memory {
+        fn create(&self) -> Arc<dyn Engine> {
+            Arc::new(MemoryEngine::new())
+        }
+
+        fn open(&self, checkpoint: &Path) -> Arc<dyn Engine> {
+            Arc::new(MemoryEngine::open(checkpoint).expect("a checkpoint opens"))
+        }
+    }
+
+    #[test]
+    fn it_keeps_the_contract() {
+        conformance::run(&Memory);
+    }
+
+    #[test]
+    fn a_checkpoint_that_lost_or_changed_a_byte_does_not_open() {
+        let folder = tempfile::tempdir().unwrap();
+        super::dump::write(folder.path(), &[(b"k".to_vec(), b"v".to_vec())].into()).unwrap();
+        let path = folder.path().join("memory.dump");
+        let whole = std::fs::read(&path).unwrap();
+        for index in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[index] ^= 1;
+            for text in [&changed[..], &whole[..index]] {
+                std::fs::write(&path, text).unwrap();
+                assert!(MemoryEngine::open(folder.path()).is_err(), "byte {index}");
+            }
+        }
+        std::fs::write(&path, whole).unwrap();
+        MemoryEngine::open(folder.path()).unwrap();
     }
 }

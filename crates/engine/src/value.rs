@@ -51,3 +51,39 @@ fn checksum(key: &[u8], version: u8, payload: &[u8]) -> u32 {
     let sum = crc32c::crc32c_append(sum, &[version]);
     crc32c::crc32c_append(sum, payload)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Damaged, begin, open, seal};
+
+    fn sealed(key: &[u8], payload: &[u8]) -> Vec<u8> {
+        let mut value = begin(3);
+        value.extend_from_slice(payload);
+        seal(key, value)
+    }
+
+    #[test]
+    fn what_was_sealed_opens() {
+        for payload in [&b""[..], b"a", &[7; 100_000]] {
+            assert_eq!(open(b"k", &sealed(b"k", payload)), Ok((3, payload)));
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found() {
+        let value = sealed(b"key", b"some payload");
+        for bit in 0..value.len() * 8 {
+            let mut flipped = value.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(open(b"key", &flipped), Err(Damaged { key: b"key".to_vec() }));
+        }
+        for length in 0..value.len() {
+            assert!(open(b"key", &value[..length]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_value_under_another_key_is_found() {
+        assert!(open(b"yek", &sealed(b"key", b"payload")).is_err());
+    }
+}
