@@ -13,6 +13,7 @@ export class Server {
   #program;
   #folder;
   #process = null;
+  #ended = null; // resolves with the exit code or the signal of #process
   #host = '127.0.0.1:0'; // any free port; the one that came out of it from the second start on
   #credentials = { user: 'admin', password: randomBytes(12).toString('hex') };
   #tail = [];
@@ -63,6 +64,8 @@ export class Server {
     const arguments_ = ['serve', '--data', this.#folder, '--bind', this.#host];
     const options = { env: this.#environment, stdio: ['ignore', 'pipe', 'pipe'] };
     this.#process = spawn(this.#program, arguments_, options);
+    this.#ended = new Promise((resolve) =>
+      this.#process.on('exit', (code, signal) => resolve(code ?? signal)));
     this.#host = await new Promise((resolve, reject) => {
       const fail = (what) => reject(new Error(`${this.#program} ${what}\n${this.log}`));
       const timer = setTimeout(
@@ -96,12 +99,8 @@ export class Server {
   }
 
   #end(signal) {
-    const ended = this.#process;
-    this.#process = null;
-    return new Promise((resolve) => {
-      ended.on('exit', (code, by) => resolve(code ?? by));
-      ended.kill(signal);
-    });
+    this.#process.kill(signal); // does nothing when it has ended by itself
+    return this.#ended;
   }
 
   async #answers() {

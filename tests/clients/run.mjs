@@ -1,0 +1,88 @@
+#!/usr/bin/env node
+// Runs real clients against a real server, which it starts on a free port and a folder that is thrown
+// away:
+//   node run.mjs PROGRAM DOCUMENTS
+// PROGRAM is the `settle` binary, DOCUMENTS what ../../examples/countries makes. Every step is printed;
+// the last line is `N passed, N failed`. Ends with 0 when each step did what is expected of it.
+import { spawn } from 'node:child_process';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Server } from '../../examples/offline-notes/server.mjs';
+import { expectedFailures } from './expected-failures.mjs';
+
+const SCRIPT_SECONDS_MAX = 300;
+const STEP = /^(PASS|FAIL) [\w-]+: (.*)$/;
+
+const [program, documents] = process.argv.slice(2).map((path) => resolve(path));
+if (!documents) {
+  console.error('usage: run.mjs PROGRAM DOCUMENTS');
+  process.exit(2);
+}
+const here = fileURLToPath(new URL('.', import.meta.url));
+const example = resolve(here, '../../examples/offline-notes/notes.mjs');
+const total = { passed: 0, failed: 0 };
+
+function judge(passed, title, remark = '') {
+  total[passed ? 'passed' : 'failed'] += 1;
+  console.log(`${passed ? 'ok    ' : 'NOT OK'} ${title}${remark && ` (${remark})`}`);
+}
+
+/** Runs a script to its end and hands each line that it prints to `heard`. */
+function run(script, arguments_, heard) {
+  return new Promise((done) => {
+    const options = { cwd: here, stdio: ['ignore', 'pipe', 'inherit'] };
+    const child = spawn(process.execPath, [script, ...arguments_], options);
+    const timer = setTimeout(() => child.kill('SIGKILL'), SCRIPT_SECONDS_MAX * 1000);
+    let rest = '';
+    child.stdout.on('data', (text) => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop();
+      lines.forEach(heard);
+    });
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      if (rest) heard(rest);
+      done(code ?? signal);
+    });
+  });
+}
+
+/** A client script that prints PASS or FAIL for each step. */
+async function steps(script, url) {
+  const expected = expectedFailures[script] ?? {};
+  const met = new Set();
+  const ended = await run(script, [url], (line) => {
+    const [, outcome, rest] = STEP.exec(line) ?? [];
+    if (!outcome) return;
+    const [title, ...message] = rest.split(' -- ');
+    met.add(title);
+    const reason = expected[title];
+    const remark = outcome === 'PASS'
+      ? reason && 'passes, and is among the expected failures'
+      : reason ? `expected to fail: ${reason}` : message.join(' -- ');
+    judge((outcome === 'PASS') === !reason, `${script}: ${title}`, remark);
+  });
+  if (ended !== 0 && ended !== 1) judge(false, `${script}: runs to its end`, `ended with ${ended}`);
+  for (const title of Object.keys(expected).filter((title) => !met.has(title))) {
+    judge(false, `${script}: ${title}`, 'expected to fail, and not run');
+  }
+  if (met.size === 0) judge(false, `${script}: runs`, 'no step was reported');
+}
+
+const server = new Server(program);
+await server.start();
+for (const script of ['nano-smoke.mjs', 'pouchdb-sync.mjs']) await steps(script, server.url);
+if (total.failed) console.log(`the server's last lines:\n${server.log}`);
+await server.stop().then(
+  () => judge(true, 'the server stops when it is asked to'),
+  (error) => judge(false, 'the server stops when it is asked to', error.message),
+);
+
+for (const kill of [[], ['--kill']]) {
+  const arguments_ = ['--server', program, '--documents', documents, ...kill];
+  const ended = await run(example, arguments_, (line) => console.log(`       ${line}`));
+  judge(ended === 0, `offline-notes converges${kill.length ? ' after kill -9' : ''}`, ended ? `ended with ${ended}` : '');
+}
+
+console.log(`${total.passed} passed, ${total.failed} failed`);
+process.exit(total.failed ? 1 : 0);
