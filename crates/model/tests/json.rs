@@ -104,16 +104,14 @@ fn bytes_that_are_not_utf_8_are_refused() {
 #[test]
 fn a_key_may_stand_once_in_an_object_however_it_is_spelt() {
     check(
-        concat!(
-            "{\"a\":1,\"a\":2}\n",
-            "{\"a\":1,\"\\u0061\":2}\n",
-            "{\"\":1,\"\":2}\n",
-            "[{\"x\":{\"b\":1,\"c\":{},\"b\":[]}}]\n",
-            "{\"a\":{\"a\":{\"a\":1}},\"A\":1}\n",
-            "{\"12345678\":1,\"123456789\":1,\"1234567\":1}\n",
-            "{\"a long key, longer than sixteen bytes\":1,\"a long key, longer than sixteen bytes\":2}\n",
-            "{\"a long key, 1 in the middle of it\":1,\"a long key, 2 in the middle of it\":2}",
-        ),
+        r#"{"a":1,"a":2}
+{"a":1,"\u0061":2}
+{"":1,"":2}
+[{"x":{"b":1,"c":{},"b":[]}}]
+{"a":{"a":{"a":1}},"A":1}
+{"12345678":1,"123456789":1,"1234567":1}
+{"a long key, longer than sixteen bytes":1,"a long key, longer than sixteen bytes":2}
+{"a long key, 1 in the middle of it":1,"a long key, 2 in the middle of it":2}"#,
         &expect![[r#"
             {"a":1,"a":2} → a second member "a" in one object at byte 7
             {"a":1,"\u0061":2} → a second member "a" in one object at byte 7
@@ -149,10 +147,12 @@ fn numbers_that_no_double_holds_are_refused() {
 #[test]
 fn half_a_surrogate_pair_is_refused() {
     check(
-        concat!(
-            "\"\\ud83d\\ude00\"\n\"\\ud83d\"\n\"\\ude00\"\n\"\\ud83d\\u0041\"\n\"\\ud83dx\"\n",
-            "{\"\\udc00\":1}",
-        ),
+        r#""\ud83d\ude00"
+"\ud83d"
+"\ude00"
+"\ud83d\u0041"
+"\ud83dx"
+{"\udc00":1}"#,
         &expect![[r#"
             "\ud83d\ude00" → as it is
             "\ud83d" → half a surrogate pair at byte 1

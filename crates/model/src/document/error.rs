@@ -6,8 +6,8 @@ use crate::{id::AttachmentNameError, json::JsonError, revision::RevisionError};
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DocumentError {
-    /// CouchDB's reason is `invalid UTF-8 JSON`; the source says what and where.
-    #[error("invalid UTF-8 JSON")]
+    /// The source says what and where in each case.
+    #[error("{}", .0.reason())]
     Json(#[from] JsonError),
     #[error("Document must be a JSON object")]
     NotAnObject,

@@ -1,6 +1,6 @@
 //! What is wrong with a text, and where.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use thiserror::Error;
 
@@ -56,6 +56,23 @@ impl JsonError {
 
     pub fn problem(&self) -> &JsonProblem {
         &self.0.problem
+    }
+
+    /// What clients are told: CouchDB's words for what is no JSON, ours for JSON that is refused.
+    pub fn reason(&self) -> Cow<'static, str> {
+        match self.0.problem {
+            JsonProblem::NotUtf8
+            | JsonProblem::Expected { .. }
+            | JsonProblem::Ended { .. }
+            | JsonProblem::TrailingText
+            | JsonProblem::ControlCharacter
+            | JsonProblem::UnknownEscape => Cow::Borrowed("invalid UTF-8 JSON"),
+            JsonProblem::LoneSurrogate
+            | JsonProblem::NumberOutOfRange
+            | JsonProblem::IntegerTooLong
+            | JsonProblem::TooDeep
+            | JsonProblem::DuplicateKey { .. } => Cow::Owned(self.to_string()),
+        }
     }
 }
 
