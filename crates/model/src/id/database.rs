@@ -7,11 +7,9 @@ use thiserror::Error;
 use super::text_id;
 use crate::limits::DATABASE_NAME_BYTES_MAX;
 
-/// Databases whose names may begin with an underscore.
+/// What may stand alone although it begins with an underscore. Below a prefix, one for each tenant,
+/// the rule for all names allows it anyway: `acme/_users`.
 const SYSTEM: [&str; 3] = ["_users", "_replicator", "_global_changes"];
-
-/// System databases that can also stand below a prefix, one for each tenant: `acme/_users`.
-const SYSTEM_BELOW_PREFIX: [&str; 2] = ["_users", "_replicator"];
 
 /// `^[a-z][a-z0-9_$()+/-]*$`, or a system database. At most [`DATABASE_NAME_BYTES_MAX`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,10 +29,10 @@ pub enum DatabaseNameError {
 text_id!(DatabaseName);
 
 impl DatabaseName {
-    /// Whether this is a database that the server gives a meaning to, such as `_users`.
+    /// Whether the server gives this database a meaning, by the last part of its name: `_users`,
+    /// `acme/_users`.
     pub fn is_system(&self) -> bool {
-        let last = self.0.rsplit('/').next().expect("rsplit yields at least one part");
-        last.starts_with('_') && SYSTEM.contains(&last)
+        self.0.rsplit('/').next().is_some_and(|last| SYSTEM.contains(&last))
     }
 }
 
@@ -42,7 +40,7 @@ impl FromStr for DatabaseName {
     type Err = DatabaseNameError;
 
     fn from_str(name: &str) -> Result<Self, DatabaseNameError> {
-        if !is_plain(name) && !is_system(name) {
+        if !is_plain(name) && !SYSTEM.contains(&name) {
             return Err(DatabaseNameError::Illegal { name: name.to_owned() });
         }
         if name.len() > DATABASE_NAME_BYTES_MAX {
@@ -56,11 +54,4 @@ fn is_plain(name: &str) -> bool {
     let allowed = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'$' | b'(' | b')' | b'+' | b'/' | b'-');
     name.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
         && name.as_bytes().iter().all(allowed)
-}
-
-fn is_system(name: &str) -> bool {
-    match name.rsplit_once('/') {
-        None => SYSTEM.contains(&name),
-        Some((prefix, last)) => SYSTEM_BELOW_PREFIX.contains(&last) && is_plain(prefix),
-    }
 }

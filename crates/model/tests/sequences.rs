@@ -1,0 +1,123 @@
+//! What `since` may say, and where it leads.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::fmt::Write as _;
+
+use expect_test::{Expect, expect};
+use settle_model::sequence::{Sequence, Since, SinceError, Timeline};
+
+const HERE: Timeline = Timeline([0, 0, 0, 0, 0, 0, 0, 0xAB]);
+
+/// Where each `since` leads in a database that is at 20.
+#[track_caller]
+fn check(texts: &[&str], expected: &Expect) {
+    let mut seen = String::new();
+    for text in texts {
+        match text.parse::<Since>() {
+            Ok(since) => writeln!(seen, "{text} => {}", since.resolve(HERE, Sequence(20))).unwrap(),
+            Err(error) => writeln!(seen, "{text} is refused: {error}").unwrap(),
+        }
+    }
+    expected.assert_eq(&seen);
+}
+
+#[test]
+fn a_token_of_this_timeline_goes_on_where_it_was() {
+    check(
+        &["now", "0", "12", "20", "12-00000000000000ab", "0-00000000000000ab"],
+        &expect![[r#"
+        now => 20
+        0 => 0
+        12 => 12
+        20 => 20
+        12-00000000000000ab => 12
+        0-00000000000000ab => 0
+    "#]],
+    );
+}
+
+#[test]
+fn some_clients_send_the_json_form() {
+    check(
+        &["\"12-00000000000000ab\"", "\"12\"", "\"now\"", "\"0\""],
+        &expect![[r#"
+        "12-00000000000000ab" => 12
+        "12" => 12
+        "now" => 20
+        "0" => 0
+    "#]],
+    );
+}
+
+#[test]
+fn what_cannot_be_placed_reads_as_the_start() {
+    check(
+        &[
+            "21",
+            "21-00000000000000ab",
+            "12-00000000000000ac",
+            "12-00000000000000AB",
+            "12-g1AAAACbeJzLYWBgYMpgTmHgz8tPSTV0MDQy1zMAQsMckEQiQ1L9____szKYE5lygQLsZolJqaYpBth0EDAoSQFIJtlDDGKBGJRkaG6WaGKITUMWAAbQKMY",
+            "18446744073709551615",
+        ],
+        &expect![[r#"
+            21 => 0
+            21-00000000000000ab => 0
+            12-00000000000000ac => 0
+            12-00000000000000AB => 0
+            12-g1AAAACbeJzLYWBgYMpgTmHgz8tPSTV0MDQy1zMAQsMckEQiQ1L9____szKYE5lygQLsZolJqaYpBth0EDAoSQFIJtlDDGKBGJRkaG6WaGKITUMWAAbQKMY => 0
+            18446744073709551615 => 0
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_no_sequence_is_refused() {
+    check(
+        &[
+            "",
+            "x",
+            "-1",
+            "+1",
+            "1.5",
+            "1e3",
+            " 1",
+            "12-",
+            "12-a b",
+            "12-ä",
+            "\"12",
+            "\"\"",
+            "[1]",
+            "18446744073709551616",
+            "000000000000000000001",
+        ],
+        &expect![[r#"
+             is refused: Malformed sequence supplied in 'since' parameter.
+            x is refused: Malformed sequence supplied in 'since' parameter.
+            -1 is refused: Malformed sequence supplied in 'since' parameter.
+            +1 is refused: Malformed sequence supplied in 'since' parameter.
+            1.5 is refused: Malformed sequence supplied in 'since' parameter.
+            1e3 is refused: Malformed sequence supplied in 'since' parameter.
+             1 is refused: Malformed sequence supplied in 'since' parameter.
+            12- is refused: Malformed sequence supplied in 'since' parameter.
+            12-a b is refused: Malformed sequence supplied in 'since' parameter.
+            12-ä is refused: Malformed sequence supplied in 'since' parameter.
+            "12 is refused: Malformed sequence supplied in 'since' parameter.
+            "" is refused: Malformed sequence supplied in 'since' parameter.
+            [1] is refused: Malformed sequence supplied in 'since' parameter.
+            18446744073709551616 is refused: Malformed sequence supplied in 'since' parameter.
+            000000000000000000001 is refused: Malformed sequence supplied in 'since' parameter.
+        "#]],
+    );
+    let long = format!("1-{}", "a".repeat(70_000));
+    assert_eq!(long.parse::<Since>(), Err(SinceError));
+}
+
+#[test]
+fn a_token_reads_back_as_it_was_written() {
+    let token = Sequence(12).token(Timeline(*b"\x00settle\xFF"));
+    expect!["12-00736574746c65ff"].assert_eq(&token.to_string());
+    assert_eq!(token.to_string().parse(), Ok(Since::Token(token)));
+    assert_eq!(Sequence::ZERO.next().to_string(), "1");
+}
