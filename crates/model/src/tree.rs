@@ -64,6 +64,10 @@ struct Node {
 
 const NO_PARENT: u32 = u32::MAX;
 
+/// So many revisions are looked for one by one. For more, a stranger's request could cost the product
+/// of two long lists.
+const FEW: usize = 8;
+
 /// The newest revision of a branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaf<T> {
@@ -192,7 +196,13 @@ impl<T> RevTree<T> {
     /// Which of `revs` are not known here. Ask [`may_be_behind_cut`](Self::may_be_behind_cut) first
     /// whether older parts are needed.
     pub fn missing(&self, revs: &[RevId]) -> Missing {
-        let missing: Vec<_> = revs.iter().filter(|rev| !self.contains(rev)).cloned().collect();
+        let missing: Vec<_> = if revs.len() <= FEW {
+            revs.iter().filter(|rev| !self.contains(rev)).cloned().collect()
+        } else {
+            let mut known: Vec<_> = self.nodes.iter().map(|node| &node.rev).collect();
+            known.sort_unstable();
+            revs.iter().filter(|rev| known.binary_search(rev).is_err()).cloned().collect()
+        };
         let newest = missing.iter().map(RevId::generation).max().unwrap_or(0);
         let older = self.leaves.iter().filter(|leaf| leaf.rev.generation() < newest);
         let possible_ancestors = older.map(|leaf| leaf.rev.clone()).collect();

@@ -161,7 +161,7 @@ proptest! {
     #[test]
     fn questions_are_answered_as_the_model_would(
         history in any_history(),
-        asked in prop::collection::vec((1..8_u32, "[abc0-9]"), 0..6),
+        asked in prop::collection::vec((1..8_u32, "[abc0-9]"), 0..16),
     ) {
         let (tree, model) = (graft_all(&history), model_of(&history));
         let known = model.parents();
