@@ -1,6 +1,6 @@
 # Settle's commands. Rust and git have to be there; the rest is installed, or named when it cannot be.
 
-.PHONY: help run test bench clean
+.PHONY: help run test clean
 
 help: ## What there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST))
@@ -13,10 +13,6 @@ test: ## Checks everything, as CI does: format, lints, tests, documents, real cl
 	@tools/need cargo cc node npm
 	@cargo xtask ci
 	@cargo xtask clients
-
-bench: ## Measures documents per second, beside the limits of this machine
-	@tools/need cargo cc
-	@cargo xtask bench documents
 
 clean: ## Removes what was built and fetched, and the data of `make run`
 	cargo clean
