@@ -1,7 +1,7 @@
 //! Copies: of an open store, of one that another process has open, and in place of the store itself.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -40,8 +40,9 @@ pub struct Compacted {
     pub after_bytes: u64,
 }
 
-/// Copies the store in `dir`, which a server may have open in another process, into the empty or
-/// missing folder `to`. Answers the bytes of the copy. Within the server's own process, use
+/// Copies the store in `dir` into the empty or missing folder `to`, and answers the bytes of the copy.
+///
+/// A server may have the store open in another process. Within the server's own process, use
 /// [`settle_engine::Engine::checkpoint`].
 pub fn backup(dir: &Path, to: &Path) -> Result<u64, CopyError> {
     if !check_format(dir)? {
@@ -90,13 +91,7 @@ pub(crate) fn copy_store(store: &Store, to: &Path) -> Result<u64, CopyError> {
 }
 
 fn copy_rows(store: &Store, path: &Path) -> Result<u64, CopyError> {
-    store.copy(path).map_err(|error| {
-        let reason = match &error {
-            heed::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull => {
-                "the disk is full".to_owned()
-            }
-            error => error.to_string(),
-        };
-        CopyError::Rows { path: path.to_path_buf(), reason }
-    })
+    store
+        .copy(path)
+        .map_err(|error| CopyError::Rows { path: path.to_path_buf(), reason: error.to_string() })
 }

@@ -43,7 +43,9 @@ impl Readers {
         mut visitor: Box<dyn Visitor>,
     ) -> ReadResult {
         let view = store.snapshot()?;
-        let resume = match run(&view, &plan, &mut *visitor, INLINE_BYTES_MAX, INLINE_TIME_MAX)? {
+        let inline = Extent { bytes_max: INLINE_BYTES_MAX, time_max: INLINE_TIME_MAX };
+        let mut bytes_visited = 0;
+        let resume = match inline.run(&view, &plan, &mut *visitor, &mut bytes_visited)? {
             End::Exhausted(resume) => resume,
             end @ (End::Done | End::Paused(_)) => return Ok((visitor, end.into())),
         };
@@ -57,7 +59,8 @@ impl Readers {
         let slice = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let _listed = views.list(view.commit());
-            let end = run(&view, &plan, &mut *visitor, SLICE_BYTES_MAX, SLICE_TIME_MAX)?;
+            let whole = Extent { bytes_max: SLICE_BYTES_MAX, time_max: SLICE_TIME_MAX };
+            let end = whole.run(&view, &plan, &mut *visitor, &mut bytes_visited)?;
             Ok((visitor, end.into()))
         });
         match slice.await {
@@ -74,16 +77,30 @@ impl Readers {
     }
 }
 
-fn run(
-    view: &Snapshot,
-    plan: &Plan,
-    visitor: &mut dyn Visitor,
-    bytes: usize,
-    time: Duration,
-) -> Result<End, ReadError> {
-    let deadline = clock::now() + time;
-    let budget = Budget { bytes, out_of_time: &mut || clock::now() >= deadline };
-    slice::run(view, plan, visitor, budget).map_err(read_error)
+/// How far a part of a slice goes.
+struct Extent {
+    bytes_max: usize,
+    time_max: Duration,
+}
+
+impl Extent {
+    fn run(
+        &self,
+        view: &Snapshot,
+        plan: &Plan,
+        visitor: &mut dyn Visitor,
+        bytes_visited: &mut usize,
+    ) -> Result<End, ReadError> {
+        let deadline = clock::now() + self.time_max;
+        let mut budget = Budget {
+            bytes_max: self.bytes_max,
+            bytes_visited: *bytes_visited,
+            out_of_time: &mut || clock::now() >= deadline,
+        };
+        let end = slice::run(view, plan, visitor, &mut budget);
+        *bytes_visited = budget.bytes_visited;
+        end.map_err(|error| read_error(&error))
+    }
 }
 
 /// The views that last longer than an inline read, for metrics: number of views by commit.

@@ -81,7 +81,7 @@ impl Store {
     }
 
     pub(crate) fn snapshot(&self) -> Result<Snapshot, ReadError> {
-        let txn = self.env.clone().static_read_txn().map_err(read_error)?;
+        let txn = self.env.clone().static_read_txn().map_err(|error| read_error(&error))?;
         Ok(Snapshot { txn, rows: self.rows, folder: self.folder.clone() })
     }
 
@@ -225,7 +225,9 @@ impl Writing<'_> {
         end: &[u8],
         budget_bytes: usize,
     ) -> heed::Result<ClearedSlice> {
-        let range = (Bound::Included(start), Bound::Excluded(end));
+        // No key is empty, and LMDB looks for none.
+        let start = if start.is_empty() { Bound::Unbounded } else { Bound::Included(start) };
+        let range = (start, Bound::Excluded(end));
         let mut rows = self.rows.range_mut(&mut self.txn, &range)?;
         let mut slice = ClearedSlice { rows: 0, bytes: 0, is_done: true };
         while let Some(row) = rows.next() {
@@ -285,11 +287,14 @@ fn is_full(error: &heed::Error) -> bool {
             error.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::OutOfMemory
         ),
-        _ => false,
+        heed::Error::Mdb(_)
+        | heed::Error::Encoding(_)
+        | heed::Error::Decoding(_)
+        | heed::Error::EnvAlreadyOpened => false,
     }
 }
 
-pub(crate) fn read_error(error: heed::Error) -> ReadError {
+pub(crate) fn read_error(error: &heed::Error) -> ReadError {
     ReadError::Failed { reason: error.to_string() }
 }
 
@@ -306,6 +311,8 @@ fn open_error(dir: &Path, map_bytes: u64, error: heed::Error) -> OpenError {
         heed::Error::Mdb(MdbError::VersionMismatch) => {
             OpenError::NotAStore { dir, reason: "another version of LMDB wrote it" }
         }
-        error => OpenError::Damaged { dir, reason: error.to_string() },
+        error @ (heed::Error::Mdb(_) | heed::Error::Encoding(_) | heed::Error::Decoding(_)) => {
+            OpenError::Damaged { dir, reason: error.to_string() }
+        }
     }
 }

@@ -19,14 +19,15 @@ struct Lmdb {
 
 impl Maker for Lmdb {
     fn create(&self) -> Arc<dyn Engine> {
-        let folder = tempfile::tempdir().unwrap();
-        let engine = LmdbEngine::open(folder.path(), &OpenOptions::default()).unwrap();
-        self.folders.lock().unwrap().push(folder);
+        let folder = tempfile::tempdir().expect("a folder");
+        let engine =
+            LmdbEngine::open(folder.path(), &OpenOptions::default()).expect("a store opens");
+        self.folders.lock().expect("no panic before").push(folder);
         engine
     }
 
     fn open(&self, checkpoint: &Path) -> Arc<dyn Engine> {
-        LmdbEngine::open(checkpoint, &OpenOptions::default()).unwrap()
+        LmdbEngine::open(checkpoint, &OpenOptions::default()).expect("a store opens")
     }
 
     fn history_count(&self) -> u32 {

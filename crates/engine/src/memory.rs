@@ -85,8 +85,12 @@ impl Engine for MemoryEngine {
         Box::pin(async move {
             let end = {
                 let state = self.shared();
-                let budget = Budget { bytes: SLICE_BYTES_MAX, out_of_time: &mut || false };
-                let Ok(end) = slice::run(&state.rows, &plan, &mut *visitor, budget);
+                let mut budget = Budget {
+                    bytes_max: SLICE_BYTES_MAX,
+                    bytes_visited: 0,
+                    out_of_time: &mut || false,
+                };
+                let Ok(end) = slice::run(&state.rows, &plan, &mut *visitor, &mut budget);
                 end
             };
             Ok((visitor, end.into()))

@@ -33,7 +33,9 @@ pub trait View {
 /// How much one slice may do. At least one row is visited in any case, so every slice gets on.
 pub struct Budget<'a> {
     /// Keys and values.
-    pub bytes: usize,
+    pub bytes_max: usize,
+    /// What has been visited so far; a slice that goes on elsewhere takes it along.
+    pub bytes_visited: usize,
     /// Asked once every [`VISITS_PER_TIME_CHECK`] visits.
     pub out_of_time: &'a mut dyn FnMut() -> bool,
 }
@@ -59,16 +61,16 @@ impl From<End> for Progress {
 
 impl std::fmt::Debug for Budget<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Budget").field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("Budget").field("bytes_max", &self.bytes_max).finish_non_exhaustive()
     }
 }
 
 /// Visits what `plan` names, from where it resumes, until it is done or the slice ends.
-pub fn run<'a, V: View>(
-    view: &'a V,
+pub fn run<V: View>(
+    view: &V,
     plan: &Plan,
-    visitor: &'a mut dyn Visitor,
-    budget: Budget<'a>,
+    visitor: &mut dyn Visitor,
+    budget: &mut Budget<'_>,
 ) -> Result<End, V::Error> {
     let mut slice = Slice { view, visitor, budget, visits: 0, exhausted: false };
     let (first, mut after) = match &plan.resume {
@@ -100,10 +102,10 @@ pub fn run<'a, V: View>(
     Ok(End::Done)
 }
 
-struct Slice<'a, V> {
+struct Slice<'a, 'b, V> {
     view: &'a V,
     visitor: &'a mut dyn Visitor,
-    budget: Budget<'a>,
+    budget: &'a mut Budget<'b>,
     visits: u32,
     exhausted: bool,
 }
@@ -118,7 +120,7 @@ enum Flow {
     Exhausted(Vec<u8>),
 }
 
-impl<'a, V: View> Slice<'a, V> {
+impl<'a, V: View> Slice<'a, '_, V> {
     fn get(&mut self, step: usize, key: &[u8]) -> Result<Flow, V::Error> {
         let value = self.find(key)?;
         let wish = self.visit(step, key, value)?;
@@ -177,10 +179,9 @@ impl<'a, V: View> Slice<'a, V> {
     }
 
     fn account(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let bytes = key.len() + value.map_or(0, <[u8]>::len);
-        self.budget.bytes = self.budget.bytes.saturating_sub(bytes);
+        self.budget.bytes_visited += key.len() + value.map_or(0, <[u8]>::len);
         self.visits += 1;
-        self.exhausted |= self.budget.bytes == 0
+        self.exhausted |= self.budget.bytes_visited >= self.budget.bytes_max
             || (self.visits.is_multiple_of(VISITS_PER_TIME_CHECK) && (self.budget.out_of_time)());
     }
 }

@@ -88,10 +88,11 @@ pub(super) async fn preconditions_see_every_earlier_batch(engine: Arc<dyn Engine
                     let mut addition = Batch::default();
                     addition.require(b"n".to_vec(), Expected::Equals(before));
                     addition.put(b"n".to_vec(), number_value(number + 1));
-                    match engine.commit(addition).await {
-                        Outcome::Committed => break,
-                        outcome => assert_eq!(outcome, Outcome::Refused { precondition: 0 }),
+                    let outcome = engine.commit(addition).await;
+                    if outcome == Outcome::Committed {
+                        break;
                     }
+                    assert_eq!(outcome, Outcome::Refused { precondition: 0 });
                 }
             }
         });
