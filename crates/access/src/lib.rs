@@ -103,5 +103,6 @@ impl<A: Action> Grant<A> {
 }
 
 mod sealed {
+    #[expect(unnameable_types, reason = "so that no other crate can add an action")]
     pub trait Sealed {}
 }
