@@ -1,5 +1,7 @@
 //! One document, from text.
 
+use std::borrow::Cow;
+
 use super::{
     AnyRev, AttachmentIn, DocumentError,
     attachment::{parse_attachments, parse_integer},
@@ -71,13 +73,13 @@ pub(super) fn parse_document(
     let mut document = Incoming::default();
     scanner.members(|scanner, key| {
         let special = special_name(scanner.text(), key);
-        let Some(name) = special.filter(|name| !KEPT_SPECIAL.contains(&name.as_str())) else {
+        let Some(name) = special.filter(|name| !KEPT_SPECIAL.contains(&&**name)) else {
             keep_member(scanner, key, body_bytes);
             return Ok(scanner.member_value()?);
         };
         leave_out_member(scanner, key);
         scanner.colon()?;
-        parse_special(scanner, name, &mut document)
+        parse_special(scanner, &name, &mut document)
     })?;
     document.body = finish_body(scanner);
     Ok(document)
@@ -85,12 +87,11 @@ pub(super) fn parse_document(
 
 /// The key, if it begins with an underscore.
 #[inline]
-fn special_name(source: &[u8], key: Text) -> Option<String> {
+fn special_name(source: &[u8], key: Text) -> Option<Cow<'_, str>> {
     match source[key.start] {
-        b'_' => Some(json::unescape(key.raw(source)).into_owned()),
-        b'\\' => {
+        b'_' | b'\\' => {
             let name = json::unescape(key.raw(source));
-            name.starts_with('_').then(|| name.into_owned())
+            name.starts_with('_').then_some(name)
         }
         _ => None,
     }
@@ -135,10 +136,10 @@ fn finish_body(scanner: &mut Scanner<'_>) -> Vec<u8> {
 /// The value of a special member, which the scanner has come to.
 fn parse_special(
     scanner: &mut Scanner<'_>,
-    name: String,
+    name: &str,
     document: &mut Incoming,
 ) -> Result<(), DocumentError> {
-    match (name.as_str(), scanner.peek()) {
+    match (name, scanner.peek()) {
         ("_id", b'"') => {
             let text = scanner.string()?;
             document.id = Some(json::unescape(text.raw(scanner.text())).into_owned());
@@ -165,7 +166,7 @@ fn parse_special(
         ("_revs_info" | "_local_seq" | "_conflicts" | "_deleted_conflicts", _) => {
             scanner.value()?;
         }
-        _ => return Err(DocumentError::BadMember { name }),
+        _ => return Err(DocumentError::BadMember { name: name.to_owned() }),
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::{
     string::unescape,
 };
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Keys {
     stack: Vec<Key>,
 }
@@ -39,11 +39,15 @@ pub(super) struct Duplicate {
 }
 
 impl Keys {
+    pub(super) fn new() -> Self {
+        Self { stack: Vec::with_capacity(KEYS_COMPARED_MAX) }
+    }
+
     pub(super) fn open(&self) -> ObjectKeys {
         ObjectKeys { base: self.stack.len(), marks: 0 }
     }
 
-    #[inline]
+    #[inline(always)] // so that the key is made where it stays
     pub(super) fn add(
         &mut self,
         source: &[u8],
@@ -55,17 +59,21 @@ impl Keys {
         } else {
             hash_in_place(source, text)
         };
-        let key = Key { hash, text };
         let mark = 1 << (hash >> 58);
-        if object.marks & mark != 0 && self.stack.len() - object.base < KEYS_COMPARED_MAX {
-            let earlier = &self.stack[object.base..];
-            if earlier.iter().any(|it| it.hash == hash && compare(source, it, &key).is_eq()) {
-                return Err(Duplicate { key: text });
-            }
+        if object.marks & mark != 0 && self.is_known(source, object, Key { hash, text }) {
+            return Err(Duplicate { key: text });
         }
         object.marks |= mark;
-        self.stack.push(key);
+        self.stack.push(Key { hash, text });
         Ok(())
+    }
+
+    /// Whether a small object has the key; of a large one [`Keys::close`] will tell.
+    #[inline(never)]
+    fn is_known(&self, source: &[u8], object: &ObjectKeys, key: Key) -> bool {
+        let earlier = &self.stack[object.base..];
+        earlier.len() < KEYS_COMPARED_MAX
+            && earlier.iter().any(|it| it.hash == key.hash && compare(source, it, &key).is_eq())
     }
 
     #[inline]

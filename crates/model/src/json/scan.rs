@@ -43,7 +43,7 @@ impl<'a> Scanner<'a> {
             return Err(JsonError::new(error.valid_up_to(), JsonProblem::NotUtf8));
         }
         let kept = Vec::new();
-        Ok(Self { text, at: 0, depth: 0, keys: Keys::default(), kept, run: 0, keeping: false })
+        Ok(Self { text, at: 0, depth: 0, keys: Keys::new(), kept, run: 0, keeping: false })
     }
 
     pub(crate) fn text(&self) -> &'a [u8] {

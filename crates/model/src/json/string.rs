@@ -10,7 +10,7 @@ use super::error::JsonProblem;
 /// Looks at eight bytes at a time: subtracting one from each byte borrows only from bytes that were
 /// zero, so the lowest marked byte is always a true find.
 #[inline]
-pub(super) fn plain_end(text: &[u8], mut at: usize) -> usize {
+pub(crate) fn plain_end(text: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     while let Some(bytes) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {

@@ -18,7 +18,7 @@
 //! Numbers are big-endian.
 
 use super::integer::magnitude;
-use crate::json::unescape_into;
+use crate::json::{string::plain_end, unescape_into};
 
 const FLOAT: u8 = 70;
 const SMALL_INTEGER: u8 = 97;
@@ -74,8 +74,8 @@ impl Term {
 
     /// The start of a list; as many elements follow, and [`Term::nil`].
     pub(super) fn list(&mut self, count: usize) {
-        self.bytes.push(LIST);
-        self.length(count);
+        let [a, b, c, d] = length(count);
+        self.bytes.extend_from_slice(&[LIST, a, b, c, d]);
     }
 
     pub(super) fn nil(&mut self) {
@@ -83,8 +83,9 @@ impl Term {
     }
 
     pub(super) fn binary(&mut self, bytes: &[u8]) {
-        self.bytes.push(BINARY);
-        self.length(bytes.len());
+        let [a, b, c, d] = length(bytes.len());
+        self.bytes.reserve(5 + bytes.len());
+        self.bytes.extend_from_slice(&[BINARY, a, b, c, d]);
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -105,16 +106,11 @@ impl Term {
         if let Ok(length) = u8::try_from(magnitude.len()) {
             self.bytes.extend_from_slice(&[SMALL_BIG, length]);
         } else {
-            self.bytes.push(LARGE_BIG);
-            self.length(magnitude.len());
+            let [a, b, c, d] = length(magnitude.len());
+            self.bytes.extend_from_slice(&[LARGE_BIG, a, b, c, d]);
         }
         self.bytes.push(u8::from(negative));
         self.bytes.extend_from_slice(magnitude);
-    }
-
-    fn length(&mut self, length: usize) {
-        let length = u32::try_from(length).expect("documents are shorter than 4 GiB");
-        self.bytes.extend_from_slice(&length.to_be_bytes());
     }
 
     /// A JSON value, checked and without white space between tokens. Keeps a stack of its own, so
@@ -169,17 +165,10 @@ impl Term {
 
     /// The string at `start`, or the key and its colon; returns the place after it.
     fn string(&mut self, text: &[u8], start: usize, open: &mut [Open]) -> usize {
-        let mut end = start + 1;
-        let mut escaped = false;
-        loop {
-            let rest = &text[end..];
-            let found = memchr::memchr2(b'"', b'\\', rest).expect("checked strings end");
-            end += found;
-            if rest[found] == b'"' {
-                break;
-            }
-            escaped = true;
-            end += 2;
+        let mut end = plain_end(text, start + 1);
+        let escaped = text[end] != b'"';
+        while text[end] != b'"' {
+            end = plain_end(text, end + 2); // behind the character that a backslash escapes
         }
         let is_key = text.get(end + 1) == Some(&b':');
         if is_key {
@@ -192,12 +181,10 @@ impl Term {
         }
         let raw = &text[start + 1..end];
         if escaped {
-            self.bytes.push(BINARY);
-            let length_at = self.bytes.len();
-            self.length(0);
+            self.binary(b"");
+            let from = self.bytes.len();
             unescape_into(raw, &mut self.bytes);
-            let length = self.bytes.len() - length_at - 4;
-            self.patch_length(length_at, length);
+            self.patch_length(from - 4, self.bytes.len() - from);
         } else {
             self.binary(raw);
         }
@@ -229,8 +216,7 @@ impl Term {
     }
 
     fn patch_length(&mut self, at: usize, length: usize) {
-        let length = u32::try_from(length).expect("documents are shorter than 4 GiB");
-        self.bytes[at..at + 4].copy_from_slice(&length.to_be_bytes());
+        self.bytes[at..at + 4].copy_from_slice(&self::length(length));
     }
 
     fn number(&mut self, text: &str) {
@@ -249,6 +235,10 @@ impl Term {
             self.big(negative, &magnitude(digits.as_bytes()));
         }
     }
+}
+
+fn length(length: usize) -> [u8; 4] {
+    u32::try_from(length).expect("documents are shorter than 4 GiB").to_be_bytes()
 }
 
 /// Counts an element of the innermost array. Members of objects are counted at their keys.
