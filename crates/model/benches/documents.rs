@@ -6,7 +6,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 #![expect(clippy::unwrap_used, reason = "what it measures was made here")]
 
-use std::{hint::black_box, time::Duration};
+use std::{fmt::Write as _, hint::black_box, time::Duration};
 
 use settle_model::{
     document::{Extras, Outgoing, parse, parse_bulk},
@@ -91,15 +91,17 @@ fn order(bytes: usize, indent: &str) -> Vec<u8> {
     let mut item = 0;
     while item == 0 || text.len() + 90 < bytes {
         let comma = if item > 0 { "," } else { "" };
-        text += &format!(
+        write!(
+            text,
             "{comma}{end}{indent}{{\"sku\":\"A-{}\",\"quantity\":{},\"amount\":{}.25,\"note\":null}}",
             1000 + item,
             1 + item % 7,
             17 + item,
-        );
+        )
+        .unwrap();
         item += 1;
     }
-    text += &format!("{end}]}}");
+    write!(text, "{end}]}}").unwrap();
     text.into_bytes()
 }
 

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -172,7 +172,7 @@ fn write_string(text: &mut String, string: &str, dice: &mut Dice) {
     for character in string.chars() {
         if character < ' ' || matches!(character, '"' | '\\') || dice.roll(8) == 0 {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                text.push_str(&format!("\\u{unit:04x}"));
+                write!(text, "\\u{unit:04x}").unwrap();
             }
         } else {
             text.push(character);

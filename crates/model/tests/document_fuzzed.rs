@@ -1,0 +1,19 @@
+//! Runs what the fuzzer of documents kept, on stable Rust.
+
+use std::{fs, path::Path};
+
+#[path = "fuzzed/document.rs"]
+mod document;
+
+#[test]
+fn every_kept_document_keeps_the_rules() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/document");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        println!("{}", path.display()); // shown when the check fails
+        document::check(&fs::read(path).unwrap());
+        count += 1;
+    }
+    assert!(count >= 50, "only {count} inputs");
+}
