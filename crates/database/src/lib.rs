@@ -1,1 +1,47 @@
-//! placeholder
+//! One database and all of them: documents written, read, followed.
+//!
+//! A [`Store`] is all databases of a site on one engine; a [`Database`] is one of them. Operations
+//! that outsiders can reach take a [`Grant`](settle_access::Grant). What this crate does not know:
+//! HTTP, users, how an engine stores bytes.
+
+mod audit;
+pub mod blobs;
+mod codec;
+mod database;
+mod edit;
+mod error;
+mod keys;
+pub mod limits;
+mod read;
+mod record;
+mod revision;
+mod scan;
+mod store;
+mod tasks;
+mod writer;
+
+pub use crate::{
+    codec::RecordError,
+    database::{Database, LocalError, SettingError, Subscription},
+    edit::{
+        Atomicity, AttachmentEdit, AttachmentSource, Content, Edit, EditError, Origin, Written,
+    },
+    error::StorageError,
+    record::{
+        body::Attachment,
+        later::{Cursor, Idempotency, Pin, Snapshot},
+    },
+    revision::{
+        AttachmentError, BulkItem, Extras, GetError, Info, MissingRevs, OpenRevs, RevStatus,
+        Revision, Select,
+    },
+    scan::{
+        ChangeCursor, ChangeFilter, ChangeRow, ChangeScan, DocumentContent, DocumentRow,
+        DocumentScan, FoundDocument, LocalDocument, More, Next, Sink,
+    },
+    store::{
+        CreateError, CreateOptions, DatabaseEvent, DropError, EventKind, EventPage, EventScan,
+        NameScan, OpenError, Store, StoreParts, StoreSettings,
+    },
+    tasks::Tasks,
+};

@@ -1,0 +1,202 @@
+//! Counts everything in a database anew and compares that with what its records say. Tests end
+//! with it; operators may run it on a store that they doubt.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use settle_access::{Administer, Grant};
+use settle_engine::{Direction, Plan, Scan, Step, Visit, Visitor, key::take_number};
+use settle_model::revision::RevId;
+
+use crate::{
+    Database,
+    error::StorageError,
+    keys::{self, family},
+    record::{
+        change::ChangeView,
+        head::{BodyPlace, Head},
+        history::{History, PastBody},
+        later::{BUCKET_BITS, decode_count},
+        state::{Sizes, State},
+    },
+    scan::Failure,
+};
+
+impl Database {
+    /// What is not as it should be, in words; empty for a sound database. Reads everything, so
+    /// the database should be quiet meanwhile.
+    pub async fn audit(&self, grant: &Grant<Administer>) -> Result<Vec<String>, StorageError> {
+        self.inner.check(grant);
+        let scan = Scan::prefix(&self.inner.keys.all(), Direction::Ascending);
+        let plan = Plan::new(vec![Step::Scan(scan)]);
+        let all = self.inner.shared.engine.read_to_end(plan, Everything::default()).await?;
+        all.failure.check()?;
+        Ok(all.found.differences())
+    }
+}
+
+#[derive(Default)]
+struct Everything {
+    found: Found,
+    failure: Failure,
+}
+
+#[derive(Default)]
+struct Found {
+    state: State,
+    heads: HashMap<String, Head>,
+    /// By sequence: the document, and whether the row is shown.
+    changes: BTreeMap<u64, (String, bool)>,
+    superseded: BTreeSet<u64>,
+    histories: Vec<(String, u64, History)>,
+    counts: BTreeMap<u64, u64>,
+    bodies: BTreeMap<u64, u64>,
+    sizes: Sizes,
+}
+
+impl Found {
+    fn take(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        let bytes = (key.len() + value.len()) as u64;
+        let kind = take_number(key).and_then(|(_, rest)| rest.first()).copied();
+        match kind.unwrap_or_default() {
+            family::STATE => self.state = State::decode(key, value)?,
+            family::HEAD => {
+                let id = keys::text_of(key).unwrap_or_default().to_owned();
+                self.sizes.active += bytes;
+                self.heads.insert(id, Head::decode(key, value)?);
+            }
+            family::SEGMENT => self.sizes.active += bytes,
+            family::BODY => {
+                self.bodies.insert(keys::number_of(key).unwrap_or_default(), bytes);
+            }
+            family::HISTORY => {
+                self.sizes.history += bytes;
+                if let Some((id, sequence)) = keys::history_of(key) {
+                    self.histories.push((id, sequence, History::decode(key, value)?));
+                }
+            }
+            family::CHANGE => {
+                let change = ChangeView::decode(key, value)?;
+                let sequence = keys::number_of(key).unwrap_or_default();
+                if change.superseded_by.is_some() {
+                    self.sizes.history += bytes;
+                    self.superseded.insert(sequence);
+                } else {
+                    self.sizes.active += bytes;
+                    let shown = !change.purge || change.leaf_count > 0;
+                    self.changes.insert(sequence, (change.id.to_owned(), shown));
+                }
+            }
+            family::CHANGE_COUNT => {
+                let count = decode_count(key, value)?;
+                self.counts.insert(keys::number_of(key).unwrap_or_default(), count);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn differences(mut self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let (mut live, mut deleted) = (0, 0);
+        let mut needed: BTreeSet<u64> = BTreeSet::new();
+        let heads = std::mem::take(&mut self.heads);
+        for (id, head) in &heads {
+            let is_deleted = head.tree.winner().is_none_or(|leaf| leaf.deleted);
+            *if is_deleted { &mut deleted } else { &mut live } += 1;
+            match self.changes.get(&head.sequence) {
+                Some((row, true)) if row == id => {}
+                Some(_) | None => wrong.push(format!("{id:?} has no row at {}", head.sequence)),
+            }
+            for leaf in head.tree.leaves() {
+                self.sizes.external += leaf.payload.size;
+                if let BodyPlace::Record { number, .. } = leaf.payload.place {
+                    needed.insert(number);
+                }
+            }
+        }
+        for (number, bytes) in &self.bodies {
+            let active = needed.remove(number);
+            *if active { &mut self.sizes.active } else { &mut self.sizes.history } += bytes;
+        }
+        wrong.extend(needed.iter().map(|number| format!("body {number} is missing")));
+        self.check_histories(&heads, &mut wrong);
+        self.check_counts(&mut wrong);
+        let shown = self.changes.values().filter(|(_, shown)| *shown).count();
+        let mut compare = |what: &str, stored: u64, counted: u64| {
+            if stored != counted {
+                wrong.push(format!("{what}: stored {stored}, counted {counted}"));
+            }
+        };
+        compare("documents", self.state.doc_count, live);
+        compare("tombstones", self.state.deleted_count, deleted);
+        compare("rows of the feed", live + deleted, shown as u64);
+        compare("active bytes", self.state.sizes.active, self.sizes.active);
+        compare("history bytes", self.state.sizes.history, self.sizes.history);
+        compare("external bytes", self.state.sizes.external, self.sizes.external);
+        wrong
+    }
+
+    /// Every body record is somebody's, and every history record's can be read.
+    fn check_histories(&self, heads: &HashMap<String, Head>, wrong: &mut Vec<String>) {
+        let mut owned: BTreeSet<u64> = BTreeSet::new();
+        let mut inline: BTreeSet<(&str, &RevId)> = BTreeSet::new();
+        for (id, head) in heads {
+            for leaf in head.tree.leaves() {
+                match leaf.payload.place {
+                    BodyPlace::Record { number, .. } => _ = owned.insert(number),
+                    BodyPlace::Inline(_) => _ = inline.insert((id, &leaf.rev)),
+                }
+            }
+        }
+        for (id, sequence, history) in &self.histories {
+            if *sequence <= self.state.history_floor {
+                wrong.push(format!("{id:?} has history of {sequence}, below the floor"));
+            }
+            if !self.superseded.contains(&history.sequence) {
+                wrong.push(format!("{id:?} has no superseded row at {}", history.sequence));
+            }
+            for leaf in &history.leaves {
+                match &leaf.body {
+                    PastBody::Record { number, .. } => {
+                        owned.insert(*number);
+                        if !self.bodies.contains_key(number) {
+                            wrong.push(format!("body {number} of {id:?} is missing"));
+                        }
+                    }
+                    PastBody::Inline(_) => _ = inline.insert((id, &leaf.rev)),
+                    PastBody::Later | PastBody::Erased => {}
+                }
+            }
+        }
+        if self.superseded.len() != self.histories.len() {
+            let (rows, records) = (self.superseded.len(), self.histories.len());
+            wrong.push(format!("{rows} superseded rows for {records} history records"));
+        }
+        let orphans = self.bodies.keys().filter(|number| !owned.contains(number));
+        wrong.extend(orphans.map(|number| format!("body {number} is nobody's")));
+    }
+
+    fn check_counts(&self, wrong: &mut Vec<String>) {
+        let mut counted: BTreeMap<u64, u64> = BTreeMap::new();
+        for (sequence, (_, shown)) in &self.changes {
+            if *shown {
+                *counted.entry(sequence >> BUCKET_BITS).or_default() += 1;
+            }
+        }
+        if counted != self.counts {
+            wrong.push(format!("buckets: stored {:?}, counted {counted:?}", self.counts));
+        }
+    }
+}
+
+impl Visitor for Everything {
+    fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
+        match self.found.take(key, value.unwrap_or_default()) {
+            Ok(()) => Visit::Next,
+            Err(error) => {
+                self.failure.set(error);
+                Visit::Stop
+            }
+        }
+    }
+}

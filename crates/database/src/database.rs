@@ -1,0 +1,263 @@
+//! One open database: what it is, its settings, and who is told when it changes. Its reads, scans
+//! and writes are in [`read`](crate::read), [`scan`](crate::scan) and [`writer`](crate::writer).
+
+mod local;
+mod settings;
+mod upkeep;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use settle_access::{Action, Grant, Read, Resource, Write};
+use settle_engine::{Plan, Step, Visit, Visitor};
+use settle_model::{
+    id::DatabaseName,
+    sequence::{Sequence, SequenceToken, Timeline},
+};
+use tokio::sync::watch;
+
+pub use self::{local::LocalError, settings::SettingError};
+use crate::{
+    edit::{Atomicity, Edit, EditError, Written},
+    error::StorageError,
+    keys::Keys,
+    record::{live::Live, state::State},
+    revision::Info,
+    store::Shared,
+    writer::Writer,
+};
+
+/// One database. Clones are the same database.
+#[derive(Clone)]
+pub struct Database {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) name: DatabaseName,
+    pub(crate) keys: Keys,
+    pub(crate) writer: Writer,
+    live: RwLock<Arc<Live>>,
+    timeline: Timeline,
+    committed: watch::Sender<Committed>,
+    /// Marks of the set of open databases.
+    touched: AtomicBool,
+}
+
+/// How far the database has come, for feeds that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Committed {
+    sequence: u64,
+    dropped: bool,
+}
+
+/// Waits for changes of one database.
+#[derive(Debug)]
+pub struct Subscription {
+    committed: watch::Receiver<Committed>,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Database({} {})", self.inner.keys.number, self.inner.name)
+    }
+}
+
+impl Database {
+    /// Opens the database with this number, if it is there.
+    pub(crate) async fn load(
+        shared: &Arc<Shared>,
+        name: &DatabaseName,
+        number: u64,
+    ) -> Result<Option<Self>, StorageError> {
+        let keys = Keys { number };
+        let plan = Plan::new(vec![Step::Get(keys.live()), Step::Get(keys.state())]);
+        let found = shared.engine.read(plan, Both::default()).await?.0;
+        let [Some(live), Some(state)] = found.0 else { return Ok(None) };
+        let live = Live::decode(&keys.live(), &live)?;
+        let state = State::decode(&keys.state(), &state)?;
+        Ok(Some(Self::new(shared, name.clone(), keys, live, &state)))
+    }
+
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        name: DatabaseName,
+        keys: Keys,
+        live: Live,
+        state: &State,
+    ) -> Self {
+        let timeline = shared.timeline(live.timeline());
+        let inner = Inner {
+            shared: shared.clone(),
+            name,
+            keys,
+            writer: Writer::default(),
+            live: RwLock::new(Arc::new(live)),
+            timeline,
+            committed: watch::Sender::new(Committed { sequence: state.sequence, dropped: false }),
+            touched: AtomicBool::new(true),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub fn name(&self) -> &DatabaseName {
+        &self.inner.name
+    }
+
+    /// The database's number, which no other database ever has.
+    pub fn number(&self) -> u64 {
+        self.inner.keys.number
+    }
+
+    /// What to ask `access` about.
+    pub fn resource(&self) -> Resource {
+        Resource::Database { number: self.number() }
+    }
+
+    pub fn timeline(&self) -> Timeline {
+        self.inner.timeline
+    }
+
+    /// The newest sequence that is committed.
+    pub fn sequence(&self) -> u64 {
+        self.inner.committed.borrow().sequence
+    }
+
+    /// A sequence as clients see it.
+    pub fn token(&self, sequence: u64) -> SequenceToken {
+        Sequence(sequence).token(self.inner.timeline)
+    }
+
+    pub fn is_dropped(&self) -> bool {
+        self.inner.committed.borrow().dropped
+    }
+
+    /// How often the design documents have changed; the security object, likewise.
+    pub fn epochs(&self) -> (u64, u64) {
+        let live = self.inner.live();
+        (live.design_epoch, live.security_epoch)
+    }
+
+    pub fn subscribe(&self) -> Subscription {
+        Subscription { committed: self.inner.committed.subscribe() }
+    }
+
+    pub async fn info(&self, grant: &Grant<Read>) -> Result<Info, StorageError> {
+        self.inner.check(grant);
+        let key = self.inner.keys.state();
+        let value = self.inner.shared.engine.get(key.clone()).await?;
+        self.inner.check_alive()?;
+        let missing = || StorageError::Inconsistent { reason: "no state record".to_owned() };
+        let state = State::decode(&key, &value.ok_or_else(missing)?)?;
+        let live = self.inner.live();
+        Ok(Info {
+            name: live.name.clone(),
+            sequence: state.sequence,
+            purge_sequence: state.purge_sequence,
+            doc_count: state.doc_count,
+            deleted_count: state.deleted_count,
+            file_bytes: state.sizes.active + state.sizes.history,
+            active_bytes: state.sizes.active,
+            external_bytes: state.sizes.external,
+            compacting: self.inner.writer.is_compacting(),
+            partitioned: live.partitioned,
+            created: live.created,
+        })
+    }
+
+    /// Makes the edits, in order. Each is accepted or refused by itself, or all of them are
+    /// together; accepted ones are synced when this returns. Dropping the future does not undo
+    /// them.
+    pub async fn write(
+        &self,
+        grant: &Grant<Write>,
+        edits: Vec<Edit>,
+        atomicity: Atomicity,
+    ) -> Result<Vec<Result<Written, EditError>>, StorageError> {
+        self.inner.check(grant);
+        self.inner.clone().write(edits, atomicity).await
+    }
+
+    /// Makes the edits soon, and says nothing of how they fare: `batch=ok`.
+    pub fn write_later(&self, grant: &Grant<Write>, edits: Vec<Edit>) {
+        self.inner.check(grant);
+        let inner = self.inner.clone();
+        self.inner.shared.tasks.spawn(async move {
+            let name = inner.name.clone();
+            if let Err(error) = inner.write(edits, Atomicity::EachAlone).await {
+                tracing::warn!(database = %name, %error, "a batched write failed");
+            }
+        });
+    }
+
+    pub(crate) fn mark_dropped(&self) {
+        self.inner.committed.send_modify(|committed| committed.dropped = true);
+    }
+
+    pub(crate) fn touch(&self) {
+        self.inner.touched.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes the mark away, and says whether it was there.
+    pub(crate) fn untouch(&self) -> bool {
+        self.inner.touched.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether anybody besides the set of open databases holds it.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.inner) > 1
+    }
+}
+
+impl Inner {
+    pub(crate) fn live(&self) -> Arc<Live> {
+        // Replacing the record is one assignment, so a panic elsewhere leaves it whole.
+        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_live(&self, live: Live) {
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+    }
+
+    pub(crate) fn advance(&self, sequence: u64) {
+        self.committed.send_modify(|committed| {
+            committed.sequence = committed.sequence.max(sequence);
+        });
+    }
+
+    /// A grant for another database here is a fault of the program.
+    pub(crate) fn check<A: Action>(&self, grant: &Grant<A>) {
+        let mine = Resource::Database { number: self.keys.number };
+        assert!(grant.resource() == mine, "a {} grant is used on another database", A::NAME);
+    }
+
+    /// Called after a read: what was read of a dropped database may be half of it.
+    pub(crate) fn check_alive(&self) -> Result<(), StorageError> {
+        if self.committed.borrow().dropped { Err(StorageError::Gone) } else { Ok(()) }
+    }
+}
+
+impl Subscription {
+    /// Waits until a change after `sequence` is committed, or the database is dropped; whether it
+    /// is still there.
+    pub async fn after(&mut self, sequence: u64) -> bool {
+        let waited = self.committed.wait_for(|it| it.dropped || it.sequence > sequence).await;
+        waited.is_ok_and(|committed| !committed.dropped)
+    }
+}
+
+#[derive(Default)]
+struct Both([Option<Vec<u8>>; 2]);
+
+impl Visitor for Both {
+    fn visit(&mut self, step: usize, _: &[u8], value: Option<&[u8]>) -> Visit {
+        self.0[step] = value.map(<[u8]>::to_vec);
+        Visit::Next
+    }
+}

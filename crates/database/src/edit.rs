@@ -1,0 +1,103 @@
+//! What a write asks for, and what becomes of it.
+
+use std::sync::Arc;
+
+use settle_model::{
+    id::{AttachmentName, DocumentId},
+    revision::{RevId, RevPath},
+};
+use thiserror::Error;
+
+use crate::{blobs::StagedBlob, record::body::Attachment};
+
+/// One change to one document.
+#[derive(Debug)]
+pub struct Edit {
+    pub id: DocumentId,
+    pub origin: Origin,
+    pub deleted: bool,
+    pub content: Content,
+}
+
+/// Where an edit comes from decides how it meets what is stored.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// Somebody edits what they last saw: `base`, which must be a leaf, or nothing. The new
+    /// revision's id is computed here. An edit without base creates a document, or takes up one
+    /// whose winner is a tombstone.
+    Interactive {
+        base: Option<RevId>,
+        /// Refuse a document that is missing or deleted with [`EditError::Missing`] or
+        /// [`EditError::Deleted`], as a deletion does.
+        must_exist: bool,
+    },
+    /// A replica sends a revision that it has, with its ancestry, newest first. Nothing is refused
+    /// for being known or in conflict.
+    Replicated { path: RevPath },
+}
+
+#[derive(Debug)]
+pub enum Content {
+    /// The whole document: its JSON without special members and without white space between
+    /// tokens, and its attachments in order.
+    Whole { body: Vec<u8>, attachments: Vec<AttachmentEdit> },
+    /// The base's document with one attachment put first (`Some`) or taken out (`None`).
+    Attachment { name: AttachmentName, new: Option<AttachmentSource> },
+}
+
+#[derive(Debug)]
+pub struct AttachmentEdit {
+    pub name: AttachmentName,
+    pub source: AttachmentSource,
+    /// Replicated edits keep the generation that the sender gives.
+    pub revpos: Option<u32>,
+}
+
+#[derive(Debug)]
+pub enum AttachmentSource {
+    /// A stub: what the parent revision has under this name.
+    Keep,
+    /// Uploaded with this request.
+    New { content_type: String, blob: Arc<StagedBlob> },
+    /// What another revision of this database has.
+    Stored(Attachment),
+}
+
+/// An edit that is in the database, synced unless batched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    pub id: DocumentId,
+    pub rev: RevId,
+}
+
+/// Why one edit was refused; its neighbours are not concerned.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum EditError {
+    #[error("the document has moved on from the revision given")]
+    Conflict,
+    #[error("the document is missing")]
+    Missing,
+    #[error("the document is deleted")]
+    Deleted,
+    /// A stub names an attachment that the parent revision does not have.
+    #[error("the parent revision has no attachment {name}")]
+    MissingStub { name: AttachmentName },
+    #[error("the document has no attachment {name}")]
+    MissingAttachment { name: AttachmentName },
+    #[error("the document's body has {bytes} bytes, more than the {max} allowed")]
+    TooLarge { bytes: usize, max: usize },
+    #[error("the document has {count} attachments, more than the {max} allowed")]
+    TooManyAttachments { count: usize, max: usize },
+    #[error("the document has been edited more often than can be counted")]
+    GenerationsExhausted,
+    /// Another edit of an atomic write was refused, so this one was not made.
+    #[error("another edit of the same atomic write was refused")]
+    Aborted,
+}
+
+/// Whether the edits of one write stand or fall together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Atomicity {
+    EachAlone,
+    AllOrNothing,
+}

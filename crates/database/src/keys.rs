@@ -1,0 +1,256 @@
+//! Where each record stands. `docs/formats.md` shows the same as tables.
+//!
+//! Every key begins with the number of the database it belongs to ([`push_number`]), 0 for what
+//! belongs to the site, then one byte for the family. Numbers are never used twice, so the keys of
+//! a dropped database can be taken away at leisure.
+
+use settle_engine::key::{push_bytes, push_number, take_bytes, take_number};
+use settle_model::{
+    id::{DocumentId, LocalId},
+    revision::RevId,
+    time::Timestamp,
+};
+
+/// The families of the site's own records.
+pub(crate) mod site {
+    pub(crate) const SITE: u8 = 0x01;
+    pub(crate) const NAME: u8 = 0x02;
+    pub(crate) const EVENT: u8 = 0x03;
+    pub(crate) const EVENT_OF: u8 = 0x04;
+    pub(crate) const RECLAIM: u8 = 0x05;
+    pub(crate) const SWEEP: u8 = 0x06;
+    // 0x40 to 0x43 are the attachment store's, see `blobs::keys`.
+}
+
+/// The families of a database's records.
+pub(crate) mod family {
+    pub(crate) const LIVE: u8 = 0x01;
+    pub(crate) const STATE: u8 = 0x02;
+    pub(crate) const HEAD: u8 = 0x10;
+    pub(crate) const SEGMENT: u8 = 0x11;
+    pub(crate) const BODY: u8 = 0x12;
+    pub(crate) const HISTORY: u8 = 0x13;
+    pub(crate) const CHANGE: u8 = 0x14;
+    pub(crate) const LOCAL: u8 = 0x15;
+    pub(crate) const TIME: u8 = 0x16;
+    pub(crate) const PURGE: u8 = 0x17;
+    pub(crate) const CHANGE_COUNT: u8 = 0x18;
+    // 0x20 is the attachment store's: references of this database to blobs.
+    pub(crate) const SNAPSHOT: u8 = 0x21;
+    pub(crate) const PIN: u8 = 0x22;
+    pub(crate) const IDEMPOTENCY: u8 = 0x23;
+    pub(crate) const CURSOR: u8 = 0x24;
+    // 0x30 to 0x3F: rows, document → keys and reductions of indexes, in the environment of indexes.
+}
+
+/// The number of the site itself.
+pub(crate) const SITE_NUMBER: u64 = 0;
+
+/// The number of one database, and the maker of its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Keys {
+    pub(crate) number: u64,
+}
+
+fn prefix(number: u64, family: u8) -> Vec<u8> {
+    let mut key = Vec::with_capacity(48);
+    push_number(&mut key, number);
+    key.push(family);
+    key
+}
+
+/// What follows the prefix, if `key` has that prefix.
+fn rest(key: &[u8], family: u8) -> Option<&[u8]> {
+    let (_, rest) = take_number(key)?;
+    let (&found, rest) = rest.split_first()?;
+    (found == family).then_some(rest)
+}
+
+pub(crate) fn site_record() -> Vec<u8> {
+    prefix(SITE_NUMBER, site::SITE)
+}
+
+pub(crate) fn names() -> Vec<u8> {
+    prefix(SITE_NUMBER, site::NAME)
+}
+
+pub(crate) fn name(name: &str) -> Vec<u8> {
+    let mut key = names();
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+pub(crate) fn name_of(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(rest(key, site::NAME)?).ok()
+}
+
+pub(crate) fn events() -> Vec<u8> {
+    prefix(SITE_NUMBER, site::EVENT)
+}
+
+pub(crate) fn event(sequence: u64) -> Vec<u8> {
+    let mut key = events();
+    push_number(&mut key, sequence);
+    key
+}
+
+pub(crate) fn event_sequence_of(key: &[u8]) -> Option<u64> {
+    Some(take_number(rest(key, site::EVENT)?)?.0)
+}
+
+pub(crate) fn events_of() -> Vec<u8> {
+    prefix(SITE_NUMBER, site::EVENT_OF)
+}
+
+pub(crate) fn event_of(database: u64) -> Vec<u8> {
+    let mut key = events_of();
+    push_number(&mut key, database);
+    key
+}
+
+pub(crate) fn event_of_database(key: &[u8]) -> Option<u64> {
+    Some(take_number(rest(key, site::EVENT_OF)?)?.0)
+}
+
+pub(crate) fn reclaims() -> Vec<u8> {
+    prefix(SITE_NUMBER, site::RECLAIM)
+}
+
+pub(crate) fn reclaim(database: u64) -> Vec<u8> {
+    let mut key = reclaims();
+    push_number(&mut key, database);
+    key
+}
+
+pub(crate) fn reclaim_database(key: &[u8]) -> Option<u64> {
+    Some(take_number(rest(key, site::RECLAIM)?)?.0)
+}
+
+pub(crate) fn sweeps() -> Vec<u8> {
+    prefix(SITE_NUMBER, site::SWEEP)
+}
+
+pub(crate) fn sweep(due: Timestamp, database: u64) -> Vec<u8> {
+    let mut key = sweeps();
+    push_number(&mut key, due.micros());
+    push_number(&mut key, database);
+    key
+}
+
+pub(crate) fn sweep_of(key: &[u8]) -> Option<(Timestamp, u64)> {
+    let (due, rest) = take_number(rest(key, site::SWEEP)?)?;
+    Some((Timestamp::from_micros(due), take_number(rest)?.0))
+}
+
+impl Keys {
+    pub(crate) fn all(self) -> Vec<u8> {
+        let mut key = Vec::with_capacity(9);
+        push_number(&mut key, self.number);
+        key
+    }
+
+    pub(crate) fn family(self, family: u8) -> Vec<u8> {
+        prefix(self.number, family)
+    }
+
+    pub(crate) fn live(self) -> Vec<u8> {
+        self.family(family::LIVE)
+    }
+
+    pub(crate) fn state(self) -> Vec<u8> {
+        self.family(family::STATE)
+    }
+
+    pub(crate) fn head(self, id: &DocumentId) -> Vec<u8> {
+        self.head_at(id.as_str())
+    }
+
+    /// Like [`head`](Self::head), for the end of a range, which need not be a document's id.
+    pub(crate) fn head_at(self, id: &str) -> Vec<u8> {
+        self.with_text(family::HEAD, id)
+    }
+
+    pub(crate) fn local(self, id: &LocalId) -> Vec<u8> {
+        self.local_at(id.as_str())
+    }
+
+    pub(crate) fn local_at(self, id: &str) -> Vec<u8> {
+        self.with_text(family::LOCAL, id)
+    }
+
+    pub(crate) fn segment(self, id: &DocumentId, newest: &RevId) -> Vec<u8> {
+        let mut key = self.with_escaped(family::SEGMENT, id);
+        push_number(&mut key, u64::from(newest.generation()));
+        key.extend_from_slice(newest.digest().bytes());
+        key
+    }
+
+    pub(crate) fn body(self, number: u64) -> Vec<u8> {
+        self.with_number(family::BODY, number)
+    }
+
+    /// `sequence` is that of the update that replaced what the record holds.
+    pub(crate) fn history(self, id: &DocumentId, sequence: u64) -> Vec<u8> {
+        let mut key = self.histories(id);
+        push_number(&mut key, sequence);
+        key
+    }
+
+    pub(crate) fn histories(self, id: &DocumentId) -> Vec<u8> {
+        self.with_escaped(family::HISTORY, id)
+    }
+
+    pub(crate) fn change(self, sequence: u64) -> Vec<u8> {
+        self.with_number(family::CHANGE, sequence)
+    }
+
+    pub(crate) fn change_count(self, bucket: u64) -> Vec<u8> {
+        self.with_number(family::CHANGE_COUNT, bucket)
+    }
+
+    pub(crate) fn time(self, time: Timestamp) -> Vec<u8> {
+        self.with_number(family::TIME, time.micros())
+    }
+
+    pub(crate) fn purge(self, sequence: u64) -> Vec<u8> {
+        self.with_number(family::PURGE, sequence)
+    }
+
+    fn with_number(self, family: u8, number: u64) -> Vec<u8> {
+        let mut key = self.family(family);
+        push_number(&mut key, number);
+        key
+    }
+
+    fn with_text(self, family: u8, text: &str) -> Vec<u8> {
+        let mut key = Vec::with_capacity(10 + text.len());
+        push_number(&mut key, self.number);
+        key.push(family);
+        key.extend_from_slice(text.as_bytes());
+        key
+    }
+
+    fn with_escaped(self, family: u8, id: &DocumentId) -> Vec<u8> {
+        let mut key = self.family(family);
+        push_bytes(&mut key, id.as_str().as_bytes());
+        key
+    }
+}
+
+/// The text at the end of a head's or local document's key.
+pub(crate) fn text_of(key: &[u8]) -> Option<&str> {
+    let (_, rest) = take_number(key)?;
+    std::str::from_utf8(rest.get(1..)?).ok()
+}
+
+/// The number at the end of a change's, body's, time's, purge's or count's key.
+pub(crate) fn number_of(key: &[u8]) -> Option<u64> {
+    let (_, rest) = take_number(key)?;
+    Some(take_number(rest.get(1..)?)?.0)
+}
+
+/// The document and the sequence in a history record's key.
+pub(crate) fn history_of(key: &[u8]) -> Option<(String, u64)> {
+    let (id, rest) = take_bytes(rest(key, family::HISTORY)?)?;
+    Some((String::from_utf8(id).ok()?, take_number(rest)?.0))
+}

@@ -1,0 +1,65 @@
+//! Limits of this crate. What a client sees at a limit stands at each.
+
+use std::time::Duration;
+
+/// Bytes of a document's body as JSON, without special members and attachments: CouchDB's default.
+/// Beyond: 413 `document_too_large`.
+pub const BODY_BYTES_MAX: usize = 8_000_000;
+
+/// Attachments of one revision; each costs about a hundred bytes in its document's record.
+/// Beyond: 413 `too_many_attachments`.
+pub const ATTACHMENTS_MAX: usize = 10_000;
+
+/// Bytes of a head with its key up to which the winner's body stands inside. Larger values take
+/// whole pages of their own in the embedded engine.
+pub(crate) const HEAD_INLINE_BYTES_MAX: usize = 1_900;
+
+/// Revisions of each branch that stay in a head.
+pub(crate) const HEAD_ANCESTORS: u32 = 32;
+
+/// Revisions in one segment of older ancestry.
+pub(crate) const SEGMENT_REVISIONS: u32 = 64;
+
+/// What one commit of a writer gathers, so that a flood of requests neither holds a lock for long
+/// nor makes the first of them wait for the last.
+pub(crate) const GROUP_EDITS_MAX: usize = 2_000;
+pub(crate) const GROUP_BYTES_MAX: usize = 4 << 20;
+
+/// How often a write is planned anew when somebody else has changed what it rests on.
+pub(crate) const CLASHES_MAX: usize = 16;
+
+/// How long what an update replaced stays readable, unless the database says otherwise.
+pub const GRACE_DEFAULT: Duration = Duration::from_secs(60 * 60);
+
+/// CouchDB's defaults, and its smallest and greatest values. Outside: 400.
+pub const REVS_LIMIT_DEFAULT: u32 = 1_000;
+pub const PURGED_INFOS_LIMIT_DEFAULT: u32 = 1_000;
+
+/// Bytes of a security object. Beyond: 413.
+pub const SECURITY_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a local document's body; checkpoints are small. Beyond: 413 `document_too_large`.
+pub const LOCAL_BODY_BYTES_MAX: usize = BODY_BYTES_MAX;
+
+/// Rows that are counted, at most, to say at which offset a list of documents begins. A list that
+/// begins further on has `"offset": null`.
+pub const OFFSET_COUNT_MAX: u64 = 100_000;
+
+/// Open databases whose working memory is kept although nobody uses them.
+pub(crate) const HANDLES_IDLE_MAX: usize = 1_000;
+
+/// Database numbers are reserved in blocks, so that creating one writes no shared record. A crash
+/// loses the rest of a block.
+pub(crate) const NUMBER_BLOCK: u64 = 1_000;
+
+/// How long `updated` events gather before they are written to the site's log.
+pub(crate) const EVENT_DELAY: Duration = Duration::from_millis(250);
+
+/// Changes between two looks at what a collector of history may do in one commit.
+pub(crate) const COLLECT_ROWS_MAX: usize = 500;
+
+/// Time records are written no more often than this.
+pub(crate) const TIME_MARK_EVERY: Duration = Duration::from_secs(10);
+
+/// Bytes that a dropped database gives back in one slice.
+pub(crate) const RECLAIM_SLICE_BYTES: usize = 1 << 20;

@@ -1,0 +1,140 @@
+//! Records that later work fills. Their forms are fixed now, so that no stored format has to be
+//! rewritten: the past needs snapshots and pins, safe repetition needs idempotency records,
+//! followers need cursors, reading as of a time needs time records.
+
+use settle_model::time::Timestamp;
+
+use crate::{
+    codec::{Reader, RecordError, put_bytes, put_number, put_text},
+    record::sealed,
+};
+
+/// How many changes each bucket of sequences holds, so that `pending` costs no scan of the feed.
+/// A bucket is 1,024 sequences; only rows that are neither superseded nor purges count.
+pub(crate) const BUCKET_BITS: u32 = 10;
+
+pub(crate) fn encode_count(key: &[u8], count: u64) -> Vec<u8> {
+    sealed(key, |out| put_number(out, count))
+}
+
+pub(crate) fn decode_count(key: &[u8], value: &[u8]) -> Result<u64, RecordError> {
+    let mut from = Reader::open("change count", key, value)?;
+    let count = from.number()?;
+    from.end()?;
+    Ok(count)
+}
+
+/// Under a time, the newest sequence that had been committed before it.
+pub(crate) fn encode_time(key: &[u8], sequence: u64) -> Vec<u8> {
+    sealed(key, |out| put_number(out, sequence))
+}
+
+pub(crate) fn decode_time(key: &[u8], value: &[u8]) -> Result<u64, RecordError> {
+    let mut from = Reader::open("time", key, value)?;
+    let sequence = from.number()?;
+    from.end()?;
+    Ok(sequence)
+}
+
+/// A named state of a database: `…/snapshot/{name}` → sequence and the time it was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    pub sequence: u64,
+    pub taken: Timestamp,
+}
+
+/// Something that needs the past for a while: sequence, when the pin runs out, and who holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    pub sequence: u64,
+    pub expires: Timestamp,
+    pub holder: String,
+}
+
+/// What was answered to a request that may come again: hash of the payload, when the record may
+/// go, and the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    pub payload: [u8; 32],
+    pub expires: Timestamp,
+    pub answer: Vec<u8>,
+}
+
+/// How far a follower has come, and what it keeps with that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    pub sequence: u64,
+    pub memory: Vec<u8>,
+}
+
+impl Snapshot {
+    pub fn encode(&self, key: &[u8]) -> Vec<u8> {
+        sealed(key, |out| {
+            put_number(out, self.sequence);
+            put_number(out, self.taken.micros());
+        })
+    }
+
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
+        let mut from = Reader::open("snapshot", key, value)?;
+        let sequence = from.number()?;
+        let snapshot = Self { sequence, taken: Timestamp::from_micros(from.number()?) };
+        from.end()?;
+        Ok(snapshot)
+    }
+}
+
+impl Pin {
+    pub fn encode(&self, key: &[u8]) -> Vec<u8> {
+        sealed(key, |out| {
+            put_number(out, self.sequence);
+            put_number(out, self.expires.micros());
+            put_text(out, &self.holder);
+        })
+    }
+
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
+        let mut from = Reader::open("pin", key, value)?;
+        let sequence = from.number()?;
+        let expires = Timestamp::from_micros(from.number()?);
+        let pin = Self { sequence, expires, holder: from.text()?.to_owned() };
+        from.end()?;
+        Ok(pin)
+    }
+}
+
+impl Idempotency {
+    pub fn encode(&self, key: &[u8]) -> Vec<u8> {
+        sealed(key, |out| {
+            out.extend_from_slice(&self.payload);
+            put_number(out, self.expires.micros());
+            put_bytes(out, &self.answer);
+        })
+    }
+
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
+        let mut from = Reader::open("idempotency", key, value)?;
+        let payload = from.array()?;
+        let expires = Timestamp::from_micros(from.number()?);
+        let record = Self { payload, expires, answer: from.bytes()?.to_vec() };
+        from.end()?;
+        Ok(record)
+    }
+}
+
+impl Cursor {
+    pub fn encode(&self, key: &[u8]) -> Vec<u8> {
+        sealed(key, |out| {
+            put_number(out, self.sequence);
+            put_bytes(out, &self.memory);
+        })
+    }
+
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
+        let mut from = Reader::open("cursor", key, value)?;
+        let sequence = from.number()?;
+        let cursor = Self { sequence, memory: from.bytes()?.to_vec() };
+        from.end()?;
+        Ok(cursor)
+    }
+}

@@ -1,0 +1,267 @@
+//! The feed of a database: one row for each document, at its newest sequence.
+
+use std::ops::Bound;
+
+use settle_access::{Grant, Read};
+use settle_engine::{Direction, Plan, Progress, Resume, Scan, Step, Visit, Visitor};
+use settle_model::revision::RevId;
+
+use super::{
+    ChangeCursor, ChangeFilter, ChangeRow, ChangeScan, DocumentContent, Failure, More, Next, Sink,
+    documents::winner_and_conflicts,
+};
+use crate::{
+    Database,
+    error::StorageError,
+    keys::{self, Keys},
+    record::{
+        body::{decode_payload, decode_record},
+        change::ChangeView,
+        head::{BodyView, HeadView},
+        later::{BUCKET_BITS, decode_count},
+    },
+};
+
+impl Database {
+    /// One slice of the changes in a range: until the sink has enough, or the engine's budget is
+    /// used up.
+    pub async fn scan_changes<S>(
+        &self,
+        grant: &Grant<Read>,
+        scan: &ChangeScan,
+        sink: S,
+    ) -> Result<(S, Next<ChangeCursor>), StorageError>
+    where
+        S: for<'r> Sink<ChangeRow<'r>>,
+    {
+        self.inner.check(grant);
+        if scan.since >= scan.until {
+            return Ok((sink, Next::Done));
+        }
+        let keys = self.inner.keys;
+        let range = Scan {
+            start: Bound::Excluded(keys.change(scan.since)),
+            end: Bound::Included(keys.change(scan.until)),
+            direction: scan.direction,
+        };
+        let rows = Rows {
+            keys,
+            content: scan.content,
+            only: scan.only.clone(),
+            sink,
+            row: Row::default(),
+            failure: Failure::default(),
+        };
+        let plan = Plan::new(vec![Step::Scan(range)]);
+        let (rows, progress) = self.inner.shared.engine.read(plan, rows).await?;
+        self.inner.check_alive()?;
+        rows.failure.check()?;
+        let next = match progress {
+            Progress::Done => Next::Done,
+            Progress::Paused(Resume { after, .. }) => {
+                let from = match scan.direction {
+                    Direction::Ascending => scan.since,
+                    // One above the first row to come.
+                    Direction::Descending => scan.until + 1,
+                };
+                let at = after.and_then(|key| keys::number_of(&key)).unwrap_or(from);
+                Next::Go(ChangeCursor { at })
+            }
+        };
+        Ok((rows.sink, next))
+    }
+
+    /// How many documents have a change after this sequence.
+    pub async fn pending(&self, grant: &Grant<Read>, after: u64) -> Result<u64, StorageError> {
+        self.inner.check(grant);
+        if after >= self.sequence() {
+            return Ok(0);
+        }
+        let keys = self.inner.keys;
+        let bucket = after >> BUCKET_BITS;
+        let first_counted = (bucket + 1) << BUCKET_BITS;
+        let rest = Scan {
+            start: Bound::Excluded(keys.change(after)),
+            end: Bound::Excluded(keys.change(first_counted)),
+            direction: Direction::Ascending,
+        };
+        let all = Scan::prefix(&keys.family(keys::family::CHANGE_COUNT), Direction::Ascending);
+        let counts = Scan { start: Bound::Included(keys.change_count(bucket + 1)), ..all };
+        let plan = Plan::new(vec![Step::Scan(rest), Step::Scan(counts)]);
+        let count = Count { rows: 0, failure: Failure::default() };
+        let count = self.inner.shared.engine.read_to_end(plan, count).await?;
+        self.inner.check_alive()?;
+        count.failure.check()?;
+        Ok(count.rows)
+    }
+}
+
+struct Rows<S> {
+    keys: Keys,
+    content: bool,
+    only: ChangeFilter,
+    sink: S,
+    /// Kept from one row to the next for its buffers.
+    row: Row,
+    failure: Failure,
+}
+
+/// A row under way: its document's head, then its body, may have to be visited first.
+#[derive(Default)]
+struct Row {
+    stage: Stage,
+    sequence: u64,
+    id: String,
+    leaves: Vec<(RevId, bool)>,
+    conflicts: Vec<RevId>,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Change,
+    Head,
+    Body,
+}
+
+impl ChangeFilter {
+    fn admits(&self, id: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Ids(ids) => ids.binary_search_by(|it| it.as_str().cmp(id)).is_ok(),
+            Self::Design => id.starts_with("_design/"),
+        }
+    }
+}
+
+impl<S> Rows<S>
+where
+    S: for<'r> Sink<ChangeRow<'r>>,
+{
+    fn look(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<Visit, StorageError> {
+        match self.row.stage {
+            Stage::Change => self.change(key, value.unwrap_or_default()),
+            Stage::Head => {
+                self.row.stage = Stage::Change;
+                let value = value.ok_or_else(|| self.lost())?;
+                self.head(&HeadView::decode(key, value)?)
+            }
+            Stage::Body => {
+                self.row.stage = Stage::Change;
+                let payload = decode_record(key, value.ok_or_else(|| self.lost())?)?;
+                self.emit_with(payload)
+            }
+        }
+    }
+
+    fn change(&mut self, key: &[u8], value: &[u8]) -> Result<Visit, StorageError> {
+        let change = ChangeView::decode(key, value)?;
+        let hidden = change.superseded_by.is_some() || (change.purge && change.leaf_count == 0);
+        if hidden || !self.only.admits(change.id) {
+            return Ok(Visit::Next);
+        }
+        let row = &mut self.row;
+        row.sequence = keys::number_of(key).unwrap_or_default();
+        row.leaves.clear();
+        if !change.more_leaves {
+            for leaf in change.leaves() {
+                row.leaves.push(leaf?);
+            }
+        }
+        if self.content || change.more_leaves {
+            row.stage = Stage::Head;
+            row.id.clear();
+            row.id.push_str(change.id);
+            return Ok(Visit::Follow(self.keys.head_at(change.id)));
+        }
+        let (sequence, leaves) = (row.sequence, row.leaves.as_slice());
+        let row = ChangeRow { sequence, id: change.id, leaves, content: None };
+        Ok(passed(self.sink.row(&row)))
+    }
+
+    fn head(&mut self, head: &HeadView<'_>) -> Result<Visit, StorageError> {
+        let row = &mut self.row;
+        if row.leaves.is_empty() {
+            for leaf in head.leaves() {
+                let leaf = leaf?;
+                row.leaves.push((leaf.rev, leaf.deleted));
+            }
+        }
+        if !self.content {
+            let (sequence, leaves) = (row.sequence, row.leaves.as_slice());
+            let row = ChangeRow { sequence, id: &row.id, leaves, content: None };
+            return Ok(passed(self.sink.row(&row)));
+        }
+        row.conflicts = winner_and_conflicts(head)?.1;
+        match head.winner()?.body {
+            BodyView::Inline(payload) => self.emit_with(payload),
+            BodyView::Record { number, .. } => {
+                row.stage = Stage::Body;
+                Ok(Visit::Follow(self.keys.body(number)))
+            }
+        }
+    }
+
+    fn emit_with(&mut self, payload: &[u8]) -> Result<Visit, StorageError> {
+        let (attachments, body) = decode_payload(payload)?;
+        let Row { sequence, id, leaves, conflicts, .. } = &self.row;
+        let sequence = *sequence;
+        let content = DocumentContent { body, attachments: &attachments, conflicts, sequence };
+        let row = ChangeRow { sequence, id, leaves, content: Some(content) };
+        Ok(passed(self.sink.row(&row)))
+    }
+
+    fn lost(&self) -> StorageError {
+        StorageError::Inconsistent { reason: format!("a record of {:?} is gone", self.row.id) }
+    }
+}
+
+fn passed(more: More) -> Visit {
+    match more {
+        More::Yes => Visit::Next,
+        More::Enough => Visit::Pause,
+    }
+}
+
+impl<S> Visitor for Rows<S>
+where
+    S: for<'r> Sink<ChangeRow<'r>>,
+{
+    fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
+        self.look(key, value).unwrap_or_else(|error| {
+            self.failure.set(error);
+            Visit::Stop
+        })
+    }
+}
+
+/// Counts rows of the feed in the first step, and adds up buckets in the second.
+struct Count {
+    rows: u64,
+    failure: Failure,
+}
+
+impl Count {
+    fn look(&mut self, step: usize, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        if step == 0 {
+            let change = ChangeView::decode(key, value)?;
+            let hidden = change.superseded_by.is_some() || (change.purge && change.leaf_count == 0);
+            self.rows += u64::from(!hidden);
+        } else {
+            self.rows += decode_count(key, value)?;
+        }
+        Ok(())
+    }
+}
+
+impl Visitor for Count {
+    fn visit(&mut self, step: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
+        match self.look(step, key, value.unwrap_or_default()) {
+            Ok(()) => Visit::Next,
+            Err(error) => {
+                self.failure.set(error);
+                Visit::Stop
+            }
+        }
+    }
+}

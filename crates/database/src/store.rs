@@ -1,0 +1,440 @@
+//! All databases of a site, on one engine.
+
+mod events;
+mod handles;
+mod numbers;
+mod reclaim;
+mod sweep;
+
+use std::{ops::Bound, sync::Arc, time::Duration};
+
+use settle_access::{AdministerServer, Grant, Inspect};
+use settle_engine::{
+    Batch, Direction, Engine, Expected, Outcome, Plan, Scan, Step, Visit, Visitor,
+};
+use settle_model::{
+    id::DatabaseName,
+    sequence::Timeline,
+    time::{Clock, Entropy, Timestamp},
+};
+use thiserror::Error;
+
+pub use self::events::{DatabaseEvent, EventPage, EventScan};
+use self::{events::Events, handles::Handles, numbers::Numbers};
+pub use crate::record::site::EventKind;
+use crate::{
+    Database,
+    blobs::BlobStore,
+    codec::RecordError,
+    error::StorageError,
+    keys::{self, Keys},
+    limits,
+    record::{
+        live::{Live, TimelineStart},
+        site::{Site, decode_name, encode_name, encode_reclaim},
+        state::State,
+    },
+    tasks::Tasks,
+};
+
+/// What a store stands on. Time and randomness are passed in, so that tests and simulations own
+/// them.
+#[derive(Debug, Clone)]
+pub struct StoreParts {
+    pub engine: Arc<dyn Engine>,
+    pub blobs: Arc<BlobStore>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub settings: StoreSettings,
+}
+
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// Tells the store's file from a copy of it; `None` where copies cannot be told apart.
+    pub identity: Option<[u8; 16]>,
+    /// How long what an update replaced stays readable, in databases created from now on.
+    pub grace: Duration,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { identity: None, grace: limits::GRACE_DEFAULT }
+    }
+}
+
+/// The databases of one site. Clones are the same store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) blobs: Arc<BlobStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) tasks: Tasks,
+    pub(crate) settings: StoreSettings,
+    site: Site,
+    numbers: Numbers,
+    handles: Handles,
+    pub(crate) events: Events,
+    reclaim: reclaim::Signal,
+    pub(crate) sweep: sweep::Signal,
+}
+
+#[derive(Debug, Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+#[derive(Debug, Error)]
+pub enum CreateError {
+    #[error("a database named {name} is already there")]
+    Exists { name: DatabaseName },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+#[derive(Debug, Error)]
+pub enum DropError {
+    #[error("there is no database named {name}")]
+    Missing { name: DatabaseName },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// What a new database is like.
+#[derive(Debug, Clone, Default)]
+pub struct CreateOptions {
+    pub partitioned: bool,
+}
+
+/// Names in byte order, from one end or the other.
+#[derive(Debug, Clone)]
+pub struct NameScan {
+    pub start: Bound<String>,
+    pub end: Bound<String>,
+    pub direction: Direction,
+    pub skip: usize,
+    pub limit: usize,
+}
+
+impl Default for NameScan {
+    fn default() -> Self {
+        Self {
+            start: Bound::Unbounded,
+            end: Bound::Unbounded,
+            direction: Direction::Ascending,
+            skip: 0,
+            limit: usize::MAX,
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store that `parts` hold, or begins one, and starts its background work.
+    pub async fn open(parts: StoreParts) -> Result<Self, OpenError> {
+        let site = open_site(&parts).await?;
+        let events = Events::open(&*parts.engine).await?;
+        let shared = Arc::new(Shared {
+            numbers: Numbers::new(),
+            handles: Handles::default(),
+            events,
+            reclaim: reclaim::Signal::default(),
+            sweep: sweep::Signal::default(),
+            tasks: Tasks::default(),
+            engine: parts.engine,
+            blobs: parts.blobs,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            settings: parts.settings,
+            site,
+        });
+        shared.tasks.spawn(events::run(shared.clone()));
+        shared.tasks.spawn(reclaim::run(shared.clone()));
+        shared.tasks.spawn(sweep::run(shared.clone()));
+        let blobs = shared.clone();
+        shared.tasks.spawn(async move {
+            let stopping = blobs.tasks.clone();
+            blobs.blobs.clone().run_collector(async move { stopping.stopping().await }).await;
+        });
+        Ok(Self { shared })
+    }
+
+    /// Ends background work and waits for every write that has been taken on.
+    pub async fn close(&self) {
+        self.shared.tasks.stop().await;
+        self.shared.events.flush(&self.shared).await;
+    }
+
+    /// The site's uuid: the same for as long as the store lives.
+    pub fn uuid(&self) -> [u8; 16] {
+        self.shared.site.uuid
+    }
+
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.shared.engine
+    }
+
+    pub fn blobs(&self) -> &Arc<BlobStore> {
+        &self.shared.blobs
+    }
+
+    /// For work that has to be finished before the store is closed.
+    pub fn tasks(&self) -> &Tasks {
+        &self.shared.tasks
+    }
+
+    /// The database of that name. Cheap for one that is in use; finding it says nothing about
+    /// what the caller may do with it.
+    pub async fn find(&self, name: &DatabaseName) -> Result<Option<Database>, StorageError> {
+        if let Some(database) = self.shared.handles.get(name) {
+            return Ok(Some(database));
+        }
+        let Some(number) = self.number_of(name).await? else { return Ok(None) };
+        let Some(database) = Database::load(&self.shared, name, number).await? else {
+            return Ok(None);
+        };
+        Ok(Some(self.shared.handles.keep(database)))
+    }
+
+    pub async fn create(
+        &self,
+        grant: &Grant<AdministerServer>,
+        name: &DatabaseName,
+        options: CreateOptions,
+    ) -> Result<Database, CreateError> {
+        let _: &Grant<AdministerServer> = grant;
+        let shared = &self.shared;
+        let number = shared.numbers.next(shared).await?;
+        let keys = Keys { number };
+        let now = shared.clock.now();
+        let mut timeline = [0; 8];
+        shared.entropy.fill(&mut timeline);
+        let live = Live {
+            name: name.as_str().to_owned(),
+            created: now,
+            timelines: vec![TimelineStart { timeline: Timeline(timeline), above: 0 }],
+            revs_limit: limits::REVS_LIMIT_DEFAULT,
+            purged_infos_limit: limits::PURGED_INFOS_LIMIT_DEFAULT,
+            grace: shared.settings.grace,
+            partitioned: options.partitioned,
+            design_epoch: 0,
+            security_epoch: 0,
+            security: Vec::new(),
+        };
+        let state = State { nonce: shared.nonce(), ..State::default() };
+
+        let name_key = keys::name(name.as_str());
+        let (live_key, state_key) = (keys.live(), keys.state());
+        let mut batch = Batch::default();
+        batch.require(name_key.clone(), Expected::Absent);
+        batch.require(live_key.clone(), Expected::Absent);
+        batch.put(name_key.clone(), encode_name(&name_key, number));
+        batch.put(live_key.clone(), live.encode(&live_key));
+        batch.put(state_key.clone(), state.encode(&state_key));
+        match shared.engine.commit(batch).await {
+            Outcome::Committed => {}
+            Outcome::Refused { .. } => return Err(CreateError::Exists { name: name.clone() }),
+            outcome @ (Outcome::NotApplied { .. } | Outcome::Unknown { .. }) => {
+                return Err(failed(outcome).into());
+            }
+        }
+        shared.events.note(EventKind::Created, number, name, 0);
+        let database = Database::new(shared, name.clone(), keys, live, &state);
+        Ok(shared.handles.keep(database))
+    }
+
+    /// Takes a database away at once; its space comes back in the background.
+    pub async fn drop(
+        &self,
+        grant: &Grant<AdministerServer>,
+        name: &DatabaseName,
+    ) -> Result<(), DropError> {
+        let _: &Grant<AdministerServer> = grant;
+        let shared = &self.shared;
+        let missing = || DropError::Missing { name: name.clone() };
+        let number = self.number_of(name).await?.ok_or_else(missing)?;
+        let keys = Keys { number };
+        let (name_key, reclaim_key) = (keys::name(name.as_str()), keys::reclaim(number));
+        let mut batch = Batch::default();
+        let entry = encode_name(&name_key, number);
+        batch.require(name_key.clone(), Expected::Equals(entry));
+        batch.require(keys.live(), Expected::Present);
+        batch.delete(name_key);
+        batch.delete(keys.live());
+        batch.put(reclaim_key.clone(), encode_reclaim(&reclaim_key, shared.clock.now()));
+        match shared.engine.commit(batch).await {
+            Outcome::Committed => {}
+            Outcome::Refused { .. } => return Err(missing()),
+            outcome @ (Outcome::NotApplied { .. } | Outcome::Unknown { .. }) => {
+                return Err(failed(outcome).into());
+            }
+        }
+        if let Some(database) = shared.handles.remove(name, number) {
+            database.mark_dropped();
+        }
+        shared.events.note(EventKind::Deleted, number, name, 0);
+        shared.reclaim.wake();
+        Ok(())
+    }
+
+    /// The names of all databases in the range.
+    pub async fn names(
+        &self,
+        grant: &Grant<Inspect>,
+        scan: NameScan,
+    ) -> Result<Vec<String>, StorageError> {
+        let _: &Grant<Inspect> = grant;
+        let bound = |bound: Bound<String>, open: Bound<Vec<u8>>| match bound {
+            Bound::Included(name) => Bound::Included(keys::name(&name)),
+            Bound::Excluded(name) => Bound::Excluded(keys::name(&name)),
+            Bound::Unbounded => open,
+        };
+        let all = Scan::prefix(&keys::names(), scan.direction);
+        let range = Scan {
+            start: bound(scan.start, all.start),
+            end: bound(scan.end, all.end),
+            direction: scan.direction,
+        };
+        let visitor = Names { skip: scan.skip, limit: scan.limit, found: Vec::new() };
+        if scan.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let plan = Plan::new(vec![Step::Scan(range)]);
+        Ok(self.shared.engine.read_to_end(plan, visitor).await?.found)
+    }
+
+    /// What happened to databases since an event, oldest first.
+    pub async fn events(
+        &self,
+        grant: &Grant<Inspect>,
+        scan: EventScan,
+    ) -> Result<EventPage, StorageError> {
+        let _: &Grant<Inspect> = grant;
+        self.shared.events.scan(&self.shared, scan).await
+    }
+
+    /// Ends when there are events after `since`, or at once if there are.
+    pub async fn events_after(&self, since: u64) {
+        self.shared.events.after(since).await;
+    }
+
+    async fn number_of(&self, name: &DatabaseName) -> Result<Option<u64>, StorageError> {
+        let key = keys::name(name.as_str());
+        match self.shared.engine.get(key.clone()).await? {
+            Some(value) => Ok(Some(decode_name(&key, &value)?)),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn nonce(&self) -> u64 {
+        let mut nonce = [0; 8];
+        self.entropy.fill(&mut nonce);
+        u64::from_le_bytes(nonce)
+    }
+
+    /// Sequences of a copied store get another timeline than those of the original, in all its
+    /// databases at once: the site's timeline is part of each.
+    pub(crate) fn timeline(&self, of_database: Timeline) -> Timeline {
+        let mut mixed = of_database.0;
+        for (byte, of_site) in mixed.iter_mut().zip(self.site.timeline.0) {
+            *byte ^= of_site;
+        }
+        Timeline(mixed)
+    }
+}
+
+/// What an outcome other than success means to whoever asked for the write.
+pub(crate) fn failed(outcome: Outcome) -> StorageError {
+    match outcome {
+        Outcome::NotApplied { reason, storage_full: true } => StorageError::Full { reason },
+        Outcome::NotApplied { reason, storage_full: false } => StorageError::NotWritten { reason },
+        Outcome::Unknown { reason } => StorageError::Unknown { reason },
+        Outcome::Committed | Outcome::Refused { .. } => StorageError::Contended,
+    }
+}
+
+async fn open_site(parts: &StoreParts) -> Result<Site, StorageError> {
+    let key = keys::site_record();
+    let fresh_timeline = || {
+        let mut timeline = [0; 8];
+        parts.entropy.fill(&mut timeline);
+        Timeline(timeline)
+    };
+    for _ in 0..limits::CLASHES_MAX {
+        let stored = parts.engine.get(key.clone()).await?;
+        let mut batch = Batch::default();
+        let site = match &stored {
+            None => {
+                let mut uuid = [0; 16];
+                parts.entropy.fill(&mut uuid);
+                batch.require(key.clone(), Expected::Absent);
+                Site {
+                    uuid,
+                    identity: parts.settings.identity.unwrap_or_default(),
+                    timeline: fresh_timeline(),
+                    next_number: 1,
+                    created: parts.clock.now(),
+                }
+            }
+            Some(value) => {
+                let site = Site::decode(&key, value)?;
+                let identity = parts.settings.identity.unwrap_or(site.identity);
+                if identity == site.identity {
+                    return Ok(site);
+                }
+                batch.require(key.clone(), Expected::Equals(value.clone()));
+                Site { identity, timeline: fresh_timeline(), ..site }
+            }
+        };
+        batch.put(key.clone(), site.encode(&key));
+        match parts.engine.commit(batch).await {
+            Outcome::Committed => return Ok(site),
+            Outcome::Refused { .. } => {}
+            outcome @ (Outcome::NotApplied { .. } | Outcome::Unknown { .. }) => {
+                return Err(failed(outcome));
+            }
+        }
+    }
+    Err(StorageError::Contended)
+}
+
+struct Names {
+    skip: usize,
+    limit: usize,
+    found: Vec<String>,
+}
+
+impl Visitor for Names {
+    fn visit(&mut self, _: usize, key: &[u8], _: Option<&[u8]>) -> Visit {
+        if self.skip > 0 {
+            self.skip -= 1;
+            return Visit::Next;
+        }
+        let name = keys::name_of(key).unwrap_or_default();
+        self.found.push(name.to_owned());
+        if self.found.len() < self.limit { Visit::Next } else { Visit::Stop }
+    }
+}
+
+/// The live record of a number, decoded.
+pub(crate) async fn read_live(
+    engine: &dyn Engine,
+    keys: Keys,
+) -> Result<Option<Live>, StorageError> {
+    let key = keys.live();
+    let Some(value) = engine.get(key.clone()).await? else { return Ok(None) };
+    let live: Result<Live, RecordError> = Live::decode(&key, &value);
+    Ok(Some(live?))
+}
+
+/// Microseconds as a due time that is not the mark for "never".
+pub(crate) fn due(now: Timestamp, after: Duration) -> Timestamp {
+    now.plus(after.max(Duration::from_micros(1)))
+}

@@ -1,0 +1,329 @@
+//! The one writer of a database.
+//!
+//! Requests gather in a queue. Whoever finds the writer asleep wakes it; it takes what has
+//! gathered, reads what that needs in one view, lets each request plan, and commits one batch with
+//! the precondition that the state record is what it was. So all who wait at the same moment share
+//! one sync, and one database is strictly serializable, also on an engine that several nodes use.
+//!
+//! A request is never split across commits, so an atomic write is atomic.
+
+mod ancestry;
+mod collect;
+mod edit;
+mod group;
+mod purge;
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use settle_engine::Outcome;
+use settle_model::{id::DocumentId, revision::RevId, time::Timestamp};
+use tokio::sync::oneshot;
+
+use self::group::Group;
+use crate::{
+    database::Inner,
+    edit::{Atomicity, Edit, EditError, Written},
+    error::StorageError,
+    limits::{CLASHES_MAX, GROUP_BYTES_MAX, GROUP_EDITS_MAX},
+    record::{site::EventKind, state::State},
+    store::failed,
+};
+
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    queue: Mutex<Queue>,
+    /// How many compactions are under way.
+    compacting: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Job>,
+    awake: bool,
+}
+
+/// A request, with where its answer goes.
+#[derive(Debug)]
+enum Job {
+    Write {
+        edits: Vec<PreparedEdit>,
+        atomicity: Atomicity,
+        reply: oneshot::Sender<Result<Vec<EditResult>, StorageError>>,
+    },
+    Purge {
+        items: Vec<(DocumentId, Vec<RevId>)>,
+        reply: oneshot::Sender<Result<Purged, StorageError>>,
+    },
+    Collect {
+        until: Until,
+        reply: oneshot::Sender<Result<Collected, StorageError>>,
+    },
+}
+
+type EditResult = Result<Written, EditError>;
+type Purged = Vec<(DocumentId, Vec<RevId>)>;
+
+/// An edit, and the revision it makes if nothing unexpected is stored: computed before it waits
+/// for the writer, since that is most of the work.
+#[derive(Debug)]
+struct PreparedEdit {
+    edit: Edit,
+    expected: Option<RevId>,
+}
+
+/// Up to where the past may go.
+#[derive(Debug, Clone, Copy)]
+enum Until {
+    /// What was replaced up to this moment: compaction.
+    Now,
+    /// What has outlived the grace; the sweep queue has a row for this time.
+    Grace { due: Timestamp },
+}
+
+/// Whether a collector has to come again at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Collected {
+    All,
+    More,
+}
+
+/// The answer to a job, kept back until its group is committed.
+enum Answer {
+    Write(Vec<EditResult>),
+    Purge(Purged),
+    Collect(Collected),
+}
+
+impl Writer {
+    pub(crate) fn is_compacting(&self) -> bool {
+        self.compacting.load(Ordering::Relaxed) > 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Jobs are put in and taken out by single calls, so a panic elsewhere leaves it whole.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a job, and says whether the writer has to be woken.
+    fn put(&self, job: Job) -> bool {
+        let mut queue = self.lock();
+        queue.waiting.push_back(job);
+        !std::mem::replace(&mut queue.awake, true)
+    }
+
+    /// The next jobs that may share a commit, in order; none, and the writer is asleep.
+    fn take(&self) -> Vec<Job> {
+        let mut queue = self.lock();
+        let mut jobs = Vec::new();
+        let (mut edits, mut bytes) = (0, 0);
+        while let Some(job) = queue.waiting.front() {
+            let (job_edits, job_bytes) = job.weight();
+            let fits = edits + job_edits <= GROUP_EDITS_MAX && bytes + job_bytes <= GROUP_BYTES_MAX;
+            if !jobs.is_empty() && (job.wants_to_be_alone() || !fits) {
+                break;
+            }
+            let alone = job.wants_to_be_alone();
+            jobs.extend(queue.waiting.pop_front());
+            edits += job_edits;
+            bytes += job_bytes;
+            if alone {
+                break;
+            }
+        }
+        if jobs.is_empty() {
+            queue.awake = false;
+        }
+        jobs
+    }
+}
+
+impl Inner {
+    pub(crate) async fn write(
+        self: Arc<Self>,
+        edits: Vec<Edit>,
+        atomicity: Atomicity,
+    ) -> Result<Vec<EditResult>, StorageError> {
+        let edits = edits.into_iter().map(PreparedEdit::new).collect();
+        self.ask(|reply| Job::Write { edits, atomicity, reply }).await
+    }
+
+    pub(crate) async fn purge(
+        self: Arc<Self>,
+        items: Vec<(DocumentId, Vec<RevId>)>,
+    ) -> Result<Purged, StorageError> {
+        self.ask(|reply| Job::Purge { items, reply }).await
+    }
+
+    /// Lets go of everything that only the past needs.
+    pub(crate) async fn compact(self: Arc<Self>) -> Result<(), StorageError> {
+        self.writer.compacting.fetch_add(1, Ordering::Relaxed);
+        let result = self.clone().collect(Until::Now).await;
+        self.writer.compacting.fetch_sub(1, Ordering::Relaxed);
+        result
+    }
+
+    /// Lets go of what has outlived the grace, and takes the row off the sweep queue or puts it
+    /// back for later.
+    pub(crate) async fn sweep(self: Arc<Self>, due: Timestamp) -> Result<(), StorageError> {
+        self.collect(Until::Grace { due }).await
+    }
+
+    async fn collect(self: Arc<Self>, until: Until) -> Result<(), StorageError> {
+        while self.clone().ask(|reply| Job::Collect { until, reply }).await? == Collected::More {}
+        Ok(())
+    }
+
+    async fn ask<T>(
+        self: Arc<Self>,
+        job: impl FnOnce(oneshot::Sender<Result<T, StorageError>>) -> Job,
+    ) -> Result<T, StorageError> {
+        let (reply, answer) = oneshot::channel();
+        if self.writer.put(job(reply)) {
+            self.shared.tasks.spawn(run(self.clone()));
+        }
+        let lost = || StorageError::NotWritten { reason: "the writer stopped".to_owned() };
+        answer.await.unwrap_or_else(|_| Err(lost()))
+    }
+}
+
+/// Works until nothing is left to do. Runs to its end whatever becomes of those who asked.
+async fn run(inner: Arc<Inner>) {
+    loop {
+        let jobs = inner.writer.take();
+        if jobs.is_empty() {
+            return;
+        }
+        commit(&inner, jobs).await;
+    }
+}
+
+async fn commit(inner: &Arc<Inner>, mut jobs: Vec<Job>) {
+    match commit_together(inner, &jobs).await {
+        Ok(answers) => {
+            for (job, answer) in jobs.into_iter().zip(answers) {
+                job.answer(Ok(answer));
+            }
+        }
+        // One of them may be what storage cannot take; the others shall not suffer for it.
+        Err(StorageError::NotWritten { .. }) if jobs.len() > 1 => {
+            for job in jobs {
+                Box::pin(commit(inner, vec![job])).await;
+            }
+        }
+        Err(error) => {
+            if let Some(last) = jobs.pop() {
+                for job in jobs {
+                    job.answer(Err(error.clone()));
+                }
+                last.answer(Err(error));
+            }
+        }
+    }
+}
+
+/// Plans and commits until the outcome is known.
+async fn commit_together(inner: &Arc<Inner>, jobs: &[Job]) -> Result<Vec<Answer>, StorageError> {
+    for _ in 0..CLASHES_MAX {
+        let mut group = Group::begin(inner, jobs).await?;
+        let mut answers = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            answers.push(group.plan(job).await?);
+        }
+        if group.is_empty() {
+            return Ok(answers);
+        }
+        let planned = group.finish().await?;
+        let state = planned.state;
+        match inner.shared.engine.commit(planned.batch).await {
+            Outcome::Committed => planned.blobs.keep(),
+            Outcome::Refused { precondition: 0 } => {
+                if is_gone(inner).await? {
+                    return Err(StorageError::Gone);
+                }
+                continue;
+            }
+            Outcome::Refused { .. } => continue,
+            Outcome::Unknown { reason } => {
+                planned.blobs.keep();
+                if read_state(inner).await.ok().flatten().as_ref() != Some(&state) {
+                    return Err(StorageError::Unknown { reason });
+                }
+            }
+            outcome @ Outcome::NotApplied { .. } => return Err(failed(outcome)),
+        }
+        if let Some(live) = planned.live {
+            inner.set_live(live);
+        }
+        if planned.changed {
+            inner.advance(state.sequence);
+            let events = &inner.shared.events;
+            events.note(EventKind::Updated, inner.keys.number, &inner.name, state.sequence);
+        }
+        if planned.wakes_sweeper {
+            inner.shared.sweep.wake();
+        }
+        return Ok(answers);
+    }
+    Err(StorageError::Contended)
+}
+
+async fn read_state(inner: &Inner) -> Result<Option<State>, StorageError> {
+    let key = inner.keys.state();
+    let value = inner.shared.engine.get(key.clone()).await?;
+    Ok(value.map(|value| State::decode(&key, &value)).transpose()?)
+}
+
+/// Whether the live record is missing, and not merely other than expected.
+async fn is_gone(inner: &Inner) -> Result<bool, StorageError> {
+    match crate::store::read_live(&*inner.shared.engine, inner.keys).await? {
+        None => Ok(true),
+        Some(live) => {
+            inner.set_live(live);
+            Ok(false)
+        }
+    }
+}
+
+impl Job {
+    /// Edits and bytes, roughly.
+    fn weight(&self) -> (usize, usize) {
+        match self {
+            Self::Write { edits, .. } => {
+                (edits.len(), edits.iter().map(|prepared| prepared.edit.bytes()).sum())
+            }
+            Self::Purge { items, .. } => (items.len(), 0),
+            Self::Collect { .. } => (0, 0),
+        }
+    }
+
+    /// Purges and collections read rows that edits of the same group would be changing.
+    fn wants_to_be_alone(&self) -> bool {
+        match self {
+            Self::Write { .. } => false,
+            Self::Purge { .. } | Self::Collect { .. } => true,
+        }
+    }
+
+    /// Whoever asked may have gone away; that is no matter.
+    fn answer(self, answer: Result<Answer, StorageError>) {
+        match (self, answer) {
+            (Self::Write { reply, .. }, Ok(Answer::Write(results))) => {
+                drop(reply.send(Ok(results)));
+            }
+            (Self::Purge { reply, .. }, Ok(Answer::Purge(purged))) => drop(reply.send(Ok(purged))),
+            (Self::Collect { reply, .. }, Ok(Answer::Collect(more))) => {
+                drop(reply.send(Ok(more)));
+            }
+            (Self::Write { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
+            (Self::Purge { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
+            (Self::Collect { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
+            (_, Ok(_)) => unreachable!("each job is given the answer that it planned"),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What stands outside the head and a plan may need: older ancestry, bodies, the past.
+
+use std::collections::HashMap;
+
+use settle_engine::{Direction, Operation, Plan, Scan, Step, Visit, Visitor};
+use settle_model::{
+    id::DocumentId,
+    revision::{RevId, RevPath},
+    tree::{Segment, TreeError},
+};
+
+use super::group::Group;
+use crate::{
+    error::StorageError,
+    keys::Keys,
+    limits::{HEAD_ANCESTORS, SEGMENT_REVISIONS},
+    record::{
+        body::decode_record,
+        history::{History, PastBody},
+        segment,
+    },
+    scan::Failure,
+};
+
+impl Group<'_> {
+    /// Fetches a document's older ancestry where a graft of `path` depends on it.
+    pub(super) async fn expand_for(
+        &mut self,
+        id: &DocumentId,
+        path: &RevPath,
+    ) -> Result<(), StorageError> {
+        if self.head(id).is_some_and(|head| head.tree.graft_needs_older(path)) {
+            self.expand(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes all segments of a document back into its tree; [`repack`](Self::repack) puts them out
+    /// again.
+    pub(super) async fn expand(&mut self, id: &DocumentId) -> Result<(), StorageError> {
+        let newest: Vec<RevId> =
+            self.head_mut(id).tree.cuts().map(|it| it.newest.clone()).collect();
+        let mut segments = HashMap::new();
+        for cut in newest {
+            self.load_segments(id, cut, &mut segments).await?;
+        }
+        for (newest, segment) in &segments {
+            let key = self.inner.keys.segment(id, newest);
+            let bytes = key.len() + segment::encode(segment, &key).len();
+            self.state.sizes.active -= bytes as u64;
+            self.delete(key);
+        }
+        let lost = || StorageError::Inconsistent { reason: format!("a segment of {id} is gone") };
+        let load = |rev: &RevId| -> Result<Segment, Expansion> {
+            segments.get(rev).cloned().ok_or(Expansion::Lost)
+        };
+        self.head_mut(id).tree.expand(load).map_err(|error| match error {
+            Expansion::Lost => lost(),
+            Expansion::Tree(error) => StorageError::Inconsistent { reason: error.to_string() },
+        })
+    }
+
+    async fn load_segments(
+        &self,
+        id: &DocumentId,
+        newest: RevId,
+        into: &mut HashMap<RevId, Segment>,
+    ) -> Result<(), StorageError> {
+        let mut next = Some(newest);
+        while let Some(rev) = next {
+            if into.contains_key(&rev) {
+                return Ok(());
+            }
+            let key = self.inner.keys.segment(id, &rev);
+            let Some(value) = self.get(&key).await? else { return Ok(()) };
+            let segment = segment::decode(&key, &value)?;
+            next = segment.older.as_ref().map(|cut| cut.newest.clone());
+            into.insert(rev, segment);
+        }
+        Ok(())
+    }
+
+    /// Forgets what is beyond the limit of revisions, and moves old ancestry out of the head.
+    pub(super) async fn repack(&mut self, id: &DocumentId) -> Result<(), StorageError> {
+        let limit = self.live.revs_limit;
+        let tree = &mut self.head_mut(id).tree;
+        let had_cuts = tree.cuts().next().is_some();
+        tree.stem(limit);
+        let mut segments = tree.split_older(HEAD_ANCESTORS, SEGMENT_REVISIONS);
+        if had_cuts && !segments.is_empty() {
+            // Once in so many edits all of the ancestry is laid out anew, so that segments beyond
+            // the limit go.
+            for segment in segments {
+                self.put_segment(id, &segment);
+            }
+            self.expand(id).await?;
+            let tree = &mut self.head_mut(id).tree;
+            tree.stem(limit);
+            segments = tree.split_older(HEAD_ANCESTORS, SEGMENT_REVISIONS);
+        }
+        for segment in segments {
+            self.put_segment(id, &segment);
+        }
+        Ok(())
+    }
+
+    fn put_segment(&mut self, id: &DocumentId, segment: &Segment) {
+        let newest = segment.newest().expect("split_older makes no empty segments");
+        let key = self.inner.keys.segment(id, &newest);
+        let value = segment::encode(segment, &key);
+        self.state.sizes.active += self.put(key, value);
+    }
+
+    /// The payload of the newest revision of `path` that can still be read.
+    pub(super) async fn nearest_payload(
+        &self,
+        id: &DocumentId,
+        path: &RevPath,
+    ) -> Result<Option<Vec<u8>>, StorageError> {
+        let Some(head) = self.head(id) else { return Ok(None) };
+        for rev in path.revs() {
+            if let Some(leaf) = head.tree.leaf(&rev) {
+                return Ok(Some(self.payload(&leaf.payload).await?));
+            }
+        }
+        let revs: Vec<RevId> = path.revs().collect();
+        match find_past(self.inner.keys, &*self.inner.shared.engine, id, revs).await? {
+            Some(PastBody::Inline(payload)) => Ok(Some(payload)),
+            Some(PastBody::Record { number, .. }) => Ok(Some(self.body_record(number).await?)),
+            Some(PastBody::Later | PastBody::Erased) | None => Ok(None),
+        }
+    }
+
+    /// The payload of a leaf's body.
+    pub(super) async fn body_record(&self, number: u64) -> Result<Vec<u8>, StorageError> {
+        let key = self.inner.keys.body(number);
+        let value = if self.is_planned_body(number) {
+            self.get(&key).await?
+        } else {
+            self.inner.shared.engine.get(key.clone()).await?
+        };
+        let lost = || StorageError::Inconsistent { reason: format!("body {number} is gone") };
+        let value = value.ok_or_else(lost)?;
+        Ok(decode_record(&key, &value)?.to_vec())
+    }
+
+    /// A value as it is after what has been planned so far.
+    pub(super) async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        for operation in self.operations.iter().rev() {
+            match operation {
+                Operation::Put { key: put, value } if put == key => return Ok(Some(value.clone())),
+                Operation::Delete { key: deleted } if deleted == key => return Ok(None),
+                Operation::Put { .. } | Operation::Delete { .. } => {}
+            }
+        }
+        Ok(self.inner.shared.engine.get(key.to_vec()).await?)
+    }
+}
+
+enum Expansion {
+    Lost,
+    Tree(TreeError),
+}
+
+impl From<TreeError> for Expansion {
+    fn from(error: TreeError) -> Self {
+        Self::Tree(error)
+    }
+}
+
+/// The body of the first of `revs` that history still holds.
+pub(crate) async fn find_past(
+    keys: Keys,
+    engine: &dyn settle_engine::Engine,
+    id: &DocumentId,
+    revs: Vec<RevId>,
+) -> Result<Option<PastBody>, StorageError> {
+    let scan = Scan::prefix(&keys.histories(id), Direction::Descending);
+    let past = Past { revs, found: None, failure: Failure::default() };
+    let past = engine.read_to_end(Plan::new(vec![Step::Scan(scan)]), past).await?;
+    past.failure.check()?;
+    Ok(past.found.map(|(_, body)| body))
+}
+
+struct Past {
+    /// In the order in which they are wanted.
+    revs: Vec<RevId>,
+    found: Option<(usize, PastBody)>,
+    failure: Failure,
+}
+
+impl Visitor for Past {
+    fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
+        let history = match History::decode(key, value.unwrap_or_default()) {
+            Ok(history) => history,
+            Err(error) => {
+                self.failure.set(error);
+                return Visit::Stop;
+            }
+        };
+        for leaf in history.leaves {
+            let Some(rank) = self.revs.iter().position(|rev| *rev == leaf.rev) else { continue };
+            let better = self.found.as_ref().is_none_or(|(found, _)| rank < *found);
+            match leaf.body {
+                PastBody::Inline(_) | PastBody::Record { .. } if better => {
+                    self.found = Some((rank, leaf.body));
+                }
+                PastBody::Inline(_)
+                | PastBody::Record { .. }
+                | PastBody::Later
+                | PastBody::Erased => {}
+            }
+        }
+        if self.found.as_ref().is_some_and(|(rank, _)| *rank == 0) {
+            Visit::Stop
+        } else {
+            Visit::Next
+        }
+    }
+}

@@ -1,0 +1,531 @@
+//! Planning one edit: where it goes in the tree, what it holds, what it replaces.
+
+use std::{borrow::Cow, sync::Arc};
+
+use settle_model::{
+    id::DocumentId,
+    revision::{RevId, RevPath},
+    revision_hash::{self, AttachmentEdit as HashedAttachment},
+    tree::{Grafted, Leaf, RevTree},
+};
+
+use super::{EditResult, PreparedEdit, group::Group};
+use crate::{
+    blobs::StagedBlob,
+    edit::{AttachmentSource, Content, Edit, EditError, Origin, Written},
+    error::StorageError,
+    limits::{ATTACHMENTS_MAX, BODY_BYTES_MAX},
+    record::{
+        body::{Attachment, decode_payload, encode_payload},
+        change::ChangeRow,
+        head::{BodyPlace, Head, LeafBody},
+        history::{History, PastBody, PastLeaf},
+    },
+};
+
+/// An edit's content with every attachment resolved.
+pub(super) struct Resolved<'e> {
+    pub(super) body: Cow<'e, [u8]>,
+    pub(super) attachments: Vec<Attachment>,
+    /// What was uploaded for it, in no particular order.
+    pub(super) staged: Vec<Arc<StagedBlob>>,
+}
+
+/// A leaf as it was before an edit, for history.
+struct Before {
+    rev: RevId,
+    deleted: bool,
+    size: u64,
+    record: Option<(u64, u64)>,
+}
+
+impl PreparedEdit {
+    pub(super) fn new(edit: Edit) -> Self {
+        let expected = edit.expected();
+        Self { edit, expected }
+    }
+}
+
+impl Edit {
+    /// Bytes that the edit brings along in memory.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.content {
+            Content::Whole { body, .. } => body.len(),
+            Content::Attachment { .. } => 0,
+        }
+    }
+
+    /// The revision that an edit makes when its base is what it says, computed where that needs
+    /// nothing from storage.
+    fn expected(&self) -> Option<RevId> {
+        let Origin::Interactive { base, .. } = &self.origin else { return None };
+        let Content::Whole { body, attachments } = &self.content else { return None };
+        let mut hashed = Vec::with_capacity(attachments.len());
+        for attachment in attachments {
+            let (content_type, md5) = match &attachment.source {
+                AttachmentSource::Keep => return None,
+                AttachmentSource::New { content_type, blob } => (content_type, blob.md5()),
+                AttachmentSource::Stored(stored) => (&stored.content_type, stored.md5),
+            };
+            let name = attachment.name.as_str();
+            hashed.push(HashedAttachment { name, content_type, md5 });
+        }
+        revision_hash::next(self.deleted, base.as_ref(), body, &hashed)
+    }
+}
+
+impl Group<'_> {
+    pub(super) async fn plan_edit(
+        &mut self,
+        prepared: &PreparedEdit,
+    ) -> Result<EditResult, StorageError> {
+        let edit = &prepared.edit;
+        let id = &edit.id;
+        if let Err(refused) = check_size(edit) {
+            return Ok(Err(refused));
+        }
+        match &edit.origin {
+            Origin::Replicated { path } => {
+                self.expand_for(id, path).await?;
+                if self.knows(id, &path.newest()) {
+                    return self.join(id, path).await.map(Ok);
+                }
+                let resolved = match self.resolve(edit, Some(path), path.start()).await? {
+                    Ok(resolved) => resolved,
+                    Err(refused) => return Ok(Err(refused)),
+                };
+                self.add(id, path.clone(), edit.deleted, resolved).await.map(Ok)
+            }
+            Origin::Interactive { base, must_exist } => {
+                let parent = match self.parent(id, base.as_ref(), *must_exist, edit.deleted) {
+                    Ok(parent) => parent,
+                    Err(refused) => return Ok(Err(refused)),
+                };
+                // What was computed ahead took the base for the parent.
+                let expected = if *base == parent { prepared.expected.as_ref() } else { None };
+                self.plan_interactive(edit, expected, parent).await
+            }
+        }
+    }
+
+    async fn plan_interactive(
+        &mut self,
+        edit: &Edit,
+        expected: Option<&RevId>,
+        parent: Option<RevId>,
+    ) -> Result<EditResult, StorageError> {
+        let generation = parent.as_ref().map_or(0, RevId::generation).saturating_add(1);
+        let source = parent.clone().map(RevPath::single);
+        let resolved = match self.resolve(edit, source.as_ref(), generation).await? {
+            Ok(resolved) => resolved,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let rev = match expected {
+            Some(rev) => Some(rev.clone()),
+            None => hash(edit.deleted, parent.as_ref(), &resolved),
+        };
+        let Some(rev) = rev else { return Ok(Err(EditError::GenerationsExhausted)) };
+        let mut digests = vec![rev.digest().clone()];
+        digests.extend(parent.map(RevId::into_digest));
+        let path = RevPath::new(rev.generation(), digests)
+            .expect("a revision and its parent are two generations");
+        self.add(&edit.id, path, edit.deleted, resolved).await.map(Ok)
+    }
+
+    /// What an interactive edit descends from, if CouchDB's rules let it in.
+    ///
+    /// Source: `couch_db:prep_and_validate_update`, `couch_db_updater:merge_rev_tree`.
+    fn parent(
+        &self,
+        id: &DocumentId,
+        base: Option<&RevId>,
+        must_exist: bool,
+        deletes: bool,
+    ) -> Result<Option<RevId>, EditError> {
+        let tree = self.head(id).map(|head| &head.tree);
+        let Some(winner) = tree.and_then(RevTree::winner) else {
+            return match (must_exist, base) {
+                (true, _) => Err(EditError::Missing),
+                (false, Some(_)) => Err(EditError::Conflict),
+                (false, None) => Ok(None),
+            };
+        };
+        if must_exist && winner.deleted {
+            return Err(EditError::Deleted);
+        }
+        match base {
+            Some(base) if tree.is_some_and(|tree| tree.leaf(base).is_some()) => {
+                Ok(Some(base.clone()))
+            }
+            None if winner.deleted && !deletes => Ok(Some(winner.rev.clone())),
+            Some(_) | None => Err(EditError::Conflict),
+        }
+    }
+
+    /// Takes in what a path says of a revision that is known already: older history, mostly nothing.
+    async fn join(&mut self, id: &DocumentId, path: &RevPath) -> Result<Written, StorageError> {
+        let written = Written { id: id.clone(), rev: path.newest() };
+        let slot = self.heads.get_mut(id).expect("a known revision is in a head");
+        let head = slot.head.as_mut().expect("a known revision is in a head");
+        let before = Before::all(&head.tree);
+        let nothing = LeafBody { size: 0, attached: false, place: BodyPlace::Inline(Vec::new()) };
+        let graft = head.tree.graft(path, false, nothing);
+        match graft.outcome {
+            Grafted::Known => return Ok(written),
+            Grafted::KnownNowJoined | Grafted::Extended | Grafted::Branched | Grafted::NewRoot => {}
+        }
+        if graft.replaced.is_empty() {
+            self.repack(id).await?;
+            self.put_head(id);
+        } else {
+            self.supersede(id, before, graft.replaced).await?;
+        }
+        Ok(written)
+    }
+
+    /// Puts a revision that is not known yet into its document.
+    async fn add(
+        &mut self,
+        id: &DocumentId,
+        path: RevPath,
+        deleted: bool,
+        resolved: Resolved<'_>,
+    ) -> Result<Written, StorageError> {
+        let rev = path.newest();
+        let attached: u64 = resolved.attachments.iter().map(|it| it.length).sum();
+        let size = resolved.body.len() as u64 + attached;
+        let payload = encode_payload(&resolved.attachments, &resolved.body);
+        let is_attached = !resolved.attachments.is_empty();
+        let body = LeafBody { size, attached: is_attached, place: BodyPlace::Inline(payload) };
+        for attachment in &resolved.attachments {
+            let staged = resolved.staged.iter().find(|it| it.digest() == attachment.digest);
+            self.blobs.reference(attachment.digest, id, &rev, staged);
+        }
+        self.state.sizes.external += size;
+        self.design_changed |= id.is_design();
+
+        let now = self.now;
+        let slot = self.heads.entry(id.clone()).or_default();
+        if let Some(head) = &mut slot.head {
+            let before = Before::all(&head.tree);
+            let graft = head.tree.graft(&path, deleted, body);
+            self.supersede(id, before, graft.replaced).await?;
+        } else {
+            let mut tree = RevTree::new();
+            tree.graft(&path, deleted, body);
+            self.state.sequence += 1;
+            let sequence = self.state.sequence;
+            slot.head = Some(Head { sequence, created: now, updated: now, tree });
+            *self.winners(deleted) += 1;
+            self.repack(id).await?;
+            self.settle_bodies(id);
+            self.put_change(id);
+            self.put_head(id);
+        }
+        Ok(Written { id: id.clone(), rev })
+    }
+
+    /// After a graft that changed the leaves: keeps what they were as history, and gives the
+    /// document its next sequence.
+    async fn supersede(
+        &mut self,
+        id: &DocumentId,
+        before: Vec<Before>,
+        mut replaced: Vec<Leaf<LeafBody>>,
+    ) -> Result<(), StorageError> {
+        let keys = self.inner.keys;
+        self.state.sequence += 1;
+        let sequence = self.state.sequence;
+        let now = self.now;
+        let head = self.head_mut(id);
+        let (old_sequence, old_updated) = (head.sequence, head.updated);
+        head.sequence = sequence;
+        head.updated = now;
+        let is_deleted = head.tree.winner().is_none_or(|leaf| leaf.deleted);
+        let was_deleted = before.first().is_none_or(|leaf| leaf.deleted);
+        *self.winners(was_deleted) -= 1;
+        *self.winners(is_deleted) += 1;
+
+        self.mark_superseded(id, old_sequence, sequence, &before);
+        let leaves = before.into_iter().map(|leaf| {
+            let gone = replaced.iter().position(|it| it.rev == leaf.rev);
+            let body = match (gone.map(|at| replaced.swap_remove(at)), leaf.record) {
+                (Some(Leaf { payload, .. }), _) => {
+                    self.state.sizes.external -= payload.size;
+                    match payload.place {
+                        BodyPlace::Inline(payload) => PastBody::Inline(payload),
+                        BodyPlace::Record { number, length } => {
+                            let bytes = self.body_bytes(number, length);
+                            self.state.sizes.active -= bytes;
+                            self.state.sizes.history += bytes;
+                            PastBody::Record { number, length }
+                        }
+                    }
+                }
+                (None, Some((number, length))) => PastBody::Record { number, length },
+                (None, None) => PastBody::Later,
+            };
+            PastLeaf { rev: leaf.rev, deleted: leaf.deleted, size: leaf.size, body }
+        });
+        let leaves = leaves.collect();
+        let history = History { sequence: old_sequence, updated: old_updated, leaves };
+        let key = keys.history(id, sequence);
+        let value = history.encode(&key);
+        self.state.sizes.history += self.put(key, value);
+        self.history_added = true;
+
+        self.repack(id).await?;
+        self.settle_bodies(id);
+        self.put_change(id);
+        self.put_head(id);
+        Ok(())
+    }
+
+    /// Leaves a mark on the row that the document had in the feed.
+    fn mark_superseded(&mut self, id: &DocumentId, old: u64, by: u64, before: &[Before]) {
+        let key = self.inner.keys.change(old);
+        let leaves = || before.iter().map(|leaf| (&leaf.rev, leaf.deleted));
+        let row = ChangeRow { superseded_by: None, purge: false, id: id.as_str() };
+        let bytes = key.len() + row.encode(&key, leaves()).len();
+        let marked = ChangeRow { superseded_by: Some(by), ..row }.encode(&key, leaves());
+        self.state.sizes.active -= bytes as u64;
+        self.state.sizes.history += self.put(key, marked);
+        self.count(old, -1);
+    }
+
+    /// Puts the document's present row into the feed.
+    pub(super) fn put_change(&mut self, id: &DocumentId) {
+        let head = self.head_mut(id);
+        let sequence = head.sequence;
+        let key = self.inner.keys.change(sequence);
+        let head = self.head_mut(id);
+        let row = ChangeRow { superseded_by: None, purge: false, id: id.as_str() };
+        let leaves = head.tree.leaves().iter().map(|leaf| (&leaf.rev, leaf.deleted));
+        let value = row.encode(&key, leaves);
+        self.state.sizes.active += self.put(key, value);
+        self.count(sequence, 1);
+    }
+
+    /// Gives a record of its own to every body that may not stand in the head: those of leaves
+    /// other than the winner, and a winner's that is too large.
+    pub(super) fn settle_bodies(&mut self, id: &DocumentId) {
+        let key = self.inner.keys.head(id);
+        let mut tree = std::mem::take(&mut self.head_mut(id).tree);
+        for (index, (_, body)) in tree.payloads_mut().enumerate() {
+            if index > 0 {
+                self.move_out(body);
+            }
+        }
+        self.head_mut(id).tree = tree;
+        let head = self.head_mut(id);
+        if !head.fits(&key) {
+            let mut tree = std::mem::take(&mut head.tree);
+            if let Some((_, body)) = tree.payloads_mut().next() {
+                self.move_out(body);
+            }
+            self.head_mut(id).tree = tree;
+        }
+    }
+
+    fn move_out(&mut self, body: &mut LeafBody) {
+        let BodyPlace::Inline(payload) = &body.place else { return };
+        self.state.body_number += 1;
+        let number = self.state.body_number;
+        let key = self.inner.keys.body(number);
+        let value = crate::record::body::encode_record(&key, payload);
+        let length = payload.len() as u64;
+        self.state.sizes.active += self.put(key, value);
+        body.place = BodyPlace::Record { number, length };
+    }
+
+    /// Bytes of a body record, key and value.
+    pub(super) fn body_bytes(&self, number: u64, length: u64) -> u64 {
+        let header = settle_engine::value::HEADER_LENGTH as u64;
+        self.inner.keys.body(number).len() as u64 + header + length
+    }
+
+    pub(super) fn put_head(&mut self, id: &DocumentId) {
+        let key = self.inner.keys.head(id);
+        let value = self.head_mut(id).encode(&key);
+        let bytes = self.put(key, value);
+        let slot = self.heads.get_mut(id).expect("head_mut found it");
+        let before = std::mem::replace(&mut slot.bytes, bytes);
+        self.state.sizes.active = self.state.sizes.active + bytes - before;
+    }
+
+    pub(super) fn head(&self, id: &DocumentId) -> Option<&Head> {
+        self.heads.get(id)?.head.as_ref()
+    }
+
+    pub(super) fn head_mut(&mut self, id: &DocumentId) -> &mut Head {
+        let slot = self.heads.get_mut(id).expect("the caller has put the document there");
+        slot.head.as_mut().expect("the caller has put the document there")
+    }
+
+    fn knows(&self, id: &DocumentId, rev: &RevId) -> bool {
+        self.head(id).is_some_and(|head| head.tree.contains(rev))
+    }
+
+    /// The count of documents whose winner is, or is not, a tombstone.
+    pub(super) fn winners(&mut self, deleted: bool) -> &mut u64 {
+        if deleted { &mut self.state.deleted_count } else { &mut self.state.doc_count }
+    }
+
+    /// The attachments and the JSON of a leaf's body.
+    pub(super) async fn payload(&self, body: &LeafBody) -> Result<Vec<u8>, StorageError> {
+        match &body.place {
+            BodyPlace::Inline(payload) => Ok(payload.clone()),
+            BodyPlace::Record { number, .. } => self.body_record(*number).await,
+        }
+    }
+
+    /// Resolves an edit's content. `path` is what stubs refer to: of an interactive edit its
+    /// parent, of a replicated one itself and its ancestors.
+    async fn resolve<'e>(
+        &self,
+        edit: &'e Edit,
+        path: Option<&RevPath>,
+        generation: u32,
+    ) -> Result<Result<Resolved<'e>, EditError>, StorageError> {
+        let needs_base = match &edit.content {
+            Content::Whole { attachments, .. } => {
+                attachments.iter().any(|it| matches!(it.source, AttachmentSource::Keep))
+            }
+            Content::Attachment { .. } => true,
+        };
+        let base = match path {
+            Some(path) if needs_base => self.nearest_payload(&edit.id, path).await?,
+            Some(_) | None => None,
+        };
+        let (kept, base_body) = match &base {
+            Some(payload) => decode_payload(payload)?,
+            None => (Vec::new(), b"{}".as_slice()),
+        };
+        match &edit.content {
+            Content::Whole { body, attachments } => {
+                let resolved = attach_all(attachments, &kept, generation);
+                Ok(resolved.map(|(attachments, staged)| Resolved {
+                    body: Cow::Borrowed(body),
+                    attachments,
+                    staged,
+                }))
+            }
+            Content::Attachment { name, new } => {
+                let mut attachments = kept;
+                let before = attachments.len();
+                attachments.retain(|it| it.name != *name);
+                let mut staged = Vec::new();
+                match new {
+                    Some(source) => {
+                        let Some(new) = source.attachment(name, generation, &mut staged) else {
+                            let name = name.clone();
+                            return Ok(Err(EditError::MissingStub { name }));
+                        };
+                        attachments.insert(0, new);
+                    }
+                    None if attachments.len() == before => {
+                        return Ok(Err(EditError::MissingAttachment { name: name.clone() }));
+                    }
+                    None => {}
+                }
+                let body = Cow::Owned(base_body.to_vec());
+                Ok(Ok(Resolved { body, attachments, staged }))
+            }
+        }
+    }
+}
+
+type Attached = (Vec<Attachment>, Vec<Arc<StagedBlob>>);
+
+fn attach_all(
+    edits: &[crate::edit::AttachmentEdit],
+    kept: &[Attachment],
+    generation: u32,
+) -> Result<Attached, EditError> {
+    let mut attachments = Vec::with_capacity(edits.len());
+    let mut staged = Vec::new();
+    for edit in edits {
+        let mut attachment = match edit.source.attachment(&edit.name, generation, &mut staged) {
+            Some(new) => new,
+            None => match kept.iter().find(|it| it.name == edit.name) {
+                Some(kept) => kept.clone(),
+                None => return Err(EditError::MissingStub { name: edit.name.clone() }),
+            },
+        };
+        if let Some(revpos) = edit.revpos {
+            attachment.revpos = revpos;
+        }
+        attachments.push(attachment);
+    }
+    Ok((attachments, staged))
+}
+
+impl AttachmentSource {
+    /// `None` for a stub.
+    fn attachment(
+        &self,
+        name: &settle_model::id::AttachmentName,
+        generation: u32,
+        staged: &mut Vec<Arc<StagedBlob>>,
+    ) -> Option<Attachment> {
+        match self {
+            Self::Keep => None,
+            Self::New { content_type, blob } => {
+                staged.push(blob.clone());
+                Some(Attachment {
+                    name: name.clone(),
+                    content_type: content_type.clone(),
+                    revpos: generation,
+                    md5: blob.md5(),
+                    digest: blob.digest(),
+                    length: blob.length(),
+                    stored_length: blob.stored_length(),
+                    encoding: blob.encoding(),
+                })
+            }
+            Self::Stored(stored) => {
+                Some(Attachment { name: name.clone(), revpos: generation, ..stored.clone() })
+            }
+        }
+    }
+}
+
+impl Before {
+    fn all(tree: &RevTree<LeafBody>) -> Vec<Self> {
+        let leaves = tree.leaves().iter().map(|leaf| Self {
+            rev: leaf.rev.clone(),
+            deleted: leaf.deleted,
+            size: leaf.payload.size,
+            record: match leaf.payload.place {
+                BodyPlace::Inline(_) => None,
+                BodyPlace::Record { number, length } => Some((number, length)),
+            },
+        });
+        leaves.collect()
+    }
+}
+
+fn check_size(edit: &Edit) -> Result<(), EditError> {
+    let Content::Whole { body, attachments } = &edit.content else { return Ok(()) };
+    if body.len() > BODY_BYTES_MAX {
+        return Err(EditError::TooLarge { bytes: body.len(), max: BODY_BYTES_MAX });
+    }
+    if attachments.len() > ATTACHMENTS_MAX {
+        let (count, max) = (attachments.len(), ATTACHMENTS_MAX);
+        return Err(EditError::TooManyAttachments { count, max });
+    }
+    Ok(())
+}
+
+fn hash(deleted: bool, parent: Option<&RevId>, resolved: &Resolved<'_>) -> Option<RevId> {
+    let attachments: Vec<_> = resolved
+        .attachments
+        .iter()
+        .map(|it| HashedAttachment {
+            name: it.name.as_str(),
+            content_type: &it.content_type,
+            md5: it.md5,
+        })
+        .collect();
+    revision_hash::next(deleted, parent, &resolved.body, &attachments)
+}

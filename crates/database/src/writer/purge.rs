@@ -1,0 +1,220 @@
+//! Erasing revisions as if they had never been: from the tree, from history, from snapshots.
+//!
+//! As in CouchDB only leaves can be named; the ancestors that belong to them alone go with them. A
+//! purge takes a sequence, and its row in the feed tells followers; `_changes` shows it only when
+//! the document has leaves left.
+
+use std::collections::HashSet;
+
+use settle_engine::{Direction, Plan, Scan, Step, Visit, Visitor};
+use settle_model::{id::DocumentId, revision::RevId, tree::Leaf};
+
+use super::{Purged, group::Group};
+use crate::{
+    error::StorageError,
+    record::{
+        body::decode_payload,
+        change::ChangeRow,
+        head::{BodyPlace, LeafBody},
+        history::{History, PastBody},
+        purge::Purge,
+    },
+    scan::Failure,
+};
+
+impl Group<'_> {
+    /// For each document asked for, the revisions that went.
+    pub(super) async fn plan_purge(
+        &mut self,
+        items: &[(DocumentId, Vec<RevId>)],
+    ) -> Result<Purged, StorageError> {
+        let mut purged = Vec::with_capacity(items.len());
+        for (id, revs) in items {
+            let gone = if self.head(id).is_some() {
+                self.purge_document(id, revs).await?
+            } else {
+                Vec::new()
+            };
+            purged.push((id.clone(), gone));
+        }
+        Ok(purged)
+    }
+
+    async fn purge_document(
+        &mut self,
+        id: &DocumentId,
+        revs: &[RevId],
+    ) -> Result<Vec<RevId>, StorageError> {
+        if !revs.iter().any(|rev| self.head_mut(id).tree.leaf(rev).is_some()) {
+            return Ok(Vec::new());
+        }
+        self.expand(id).await?;
+        let head = self.head_mut(id);
+        let (old_sequence, was_deleted) =
+            (head.sequence, head.tree.winner().is_none_or(|leaf| leaf.deleted));
+        let leaves: Vec<(RevId, bool)> =
+            head.tree.leaves().iter().map(|leaf| (leaf.rev.clone(), leaf.deleted)).collect();
+        let paths: Vec<_> = revs.iter().filter_map(|rev| head.tree.path(rev)).collect();
+        let gone = head.tree.purge(revs);
+        let erased: HashSet<RevId> =
+            paths.iter().flat_map(|it| it.revs()).filter(|rev| !head.tree.contains(rev)).collect();
+        let is_gone = head.tree.is_empty();
+        let is_deleted = head.tree.winner().is_none_or(|leaf| leaf.deleted);
+
+        *self.winners(was_deleted) -= 1;
+        for leaf in &gone {
+            self.purge_leaf(id, leaf).await?;
+        }
+        let leaves_gone = gone.iter().map(|leaf| leaf.rev.clone()).collect();
+        self.erase_history(id, &erased, leaves_gone, is_gone).await?;
+        self.remove_change(id, old_sequence, &leaves);
+        self.state.sequence += 1;
+        let sequence = self.state.sequence;
+        self.design_changed |= id.is_design();
+        if is_gone {
+            self.delete(self.inner.keys.head(id));
+            let slot = self.heads.get_mut(id).expect("the head was there");
+            slot.head = None;
+            self.state.sizes.active -= std::mem::take(&mut slot.bytes);
+        } else {
+            *self.winners(is_deleted) += 1;
+            let now = self.now;
+            let head = self.head_mut(id);
+            head.sequence = sequence;
+            head.updated = now;
+            self.repack(id).await?;
+            self.settle_bodies(id);
+            self.put_head(id);
+        }
+        self.put_purge_row(id, sequence);
+        let gone: Vec<RevId> = gone.into_iter().map(|leaf| leaf.rev).collect();
+        self.log_purge(id, &gone);
+        Ok(gone)
+    }
+
+    async fn purge_leaf(
+        &mut self,
+        id: &DocumentId,
+        leaf: &Leaf<LeafBody>,
+    ) -> Result<(), StorageError> {
+        self.state.sizes.external -= leaf.payload.size;
+        if leaf.payload.attached {
+            let payload = self.payload(&leaf.payload).await?;
+            for attachment in decode_payload(&payload)?.0 {
+                self.blobs.release(attachment.digest, id, &leaf.rev);
+            }
+        }
+        if let BodyPlace::Record { number, length } = leaf.payload.place {
+            self.state.sizes.active -= self.body_bytes(number, length);
+            self.delete(self.inner.keys.body(number));
+        }
+        Ok(())
+    }
+
+    /// Takes revisions out of a document's history; all of it when the document is gone. What
+    /// `released` names has given back its body and its attachments.
+    async fn erase_history(
+        &mut self,
+        id: &DocumentId,
+        erased: &HashSet<RevId>,
+        mut released: HashSet<RevId>,
+        is_gone: bool,
+    ) -> Result<(), StorageError> {
+        let scan = Scan::prefix(&self.inner.keys.histories(id), Direction::Ascending);
+        let rows = Rows { rows: Vec::new(), failure: Failure::default() };
+        let plan = Plan::new(vec![Step::Scan(scan)]);
+        let rows = self.inner.shared.engine.read_to_end(plan, rows).await?;
+        rows.failure.check()?;
+        for (key, bytes, mut history) in rows.rows {
+            let mut changed = false;
+            for leaf in &mut history.leaves {
+                if !is_gone && !erased.contains(&leaf.rev) {
+                    continue;
+                }
+                // A leaf that stayed over several updates is named by each of their records.
+                let is_here = !matches!(leaf.body, PastBody::Later | PastBody::Erased);
+                if is_here && released.insert(leaf.rev.clone()) {
+                    self.release(id, leaf).await?;
+                }
+                changed |= leaf.body != PastBody::Erased;
+                leaf.body = PastBody::Erased;
+            }
+            if is_gone {
+                self.state.sizes.history -= bytes;
+                self.forget_superseded(history.sequence).await?;
+                self.delete(key);
+            } else if changed {
+                let value = history.encode(&key);
+                let after = self.put(key, value);
+                self.state.sizes.history = self.state.sizes.history + after - bytes;
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget_superseded(&mut self, sequence: u64) -> Result<(), StorageError> {
+        let row = self.inner.keys.change(sequence);
+        if let Some(value) = self.inner.shared.engine.get(row.clone()).await? {
+            self.state.sizes.history -= (row.len() + value.len()) as u64;
+            self.delete(row);
+        }
+        Ok(())
+    }
+
+    fn remove_change(&mut self, id: &DocumentId, sequence: u64, leaves: &[(RevId, bool)]) {
+        let key = self.inner.keys.change(sequence);
+        let row = ChangeRow { superseded_by: None, purge: false, id: id.as_str() };
+        let leaves = leaves.iter().map(|(rev, deleted)| (rev, *deleted));
+        let bytes = key.len() + row.encode(&key, leaves).len();
+        self.state.sizes.active -= bytes as u64;
+        self.delete(key);
+        self.count(sequence, -1);
+    }
+
+    fn put_purge_row(&mut self, id: &DocumentId, sequence: u64) {
+        let key = self.inner.keys.change(sequence);
+        let row = ChangeRow { superseded_by: None, purge: true, id: id.as_str() };
+        let tree = self.head(id).map(|head| &head.tree);
+        let leaves = tree.map_or(&[][..], |tree| tree.leaves());
+        let value = row.encode(&key, leaves.iter().map(|leaf| (&leaf.rev, leaf.deleted)));
+        let is_shown = !leaves.is_empty();
+        self.state.sizes.active += self.put(key, value);
+        if is_shown {
+            self.count(sequence, 1);
+        }
+    }
+
+    fn log_purge(&mut self, id: &DocumentId, revs: &[RevId]) {
+        self.state.purge_sequence += 1;
+        let sequence = self.state.purge_sequence;
+        let key = self.inner.keys.purge(sequence);
+        let value = Purge { id: id.as_str().to_owned(), revs: revs.to_vec() }.encode(&key);
+        self.put(key, value);
+        let limit = u64::from(self.live.purged_infos_limit);
+        if let Some(oldest) = sequence.checked_sub(limit).filter(|oldest| *oldest > 0) {
+            self.delete(self.inner.keys.purge(oldest));
+        }
+    }
+}
+
+struct Rows {
+    rows: Vec<(Vec<u8>, u64, History)>,
+    failure: Failure,
+}
+
+impl Visitor for Rows {
+    fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
+        let value = value.unwrap_or_default();
+        match History::decode(key, value) {
+            Ok(history) => {
+                let bytes = (key.len() + value.len()) as u64;
+                self.rows.push((key.to_vec(), bytes, history));
+                Visit::Next
+            }
+            Err(error) => {
+                self.failure.set(error);
+                Visit::Stop
+            }
+        }
+    }
+}
