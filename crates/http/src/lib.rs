@@ -1,1 +1,41 @@
-//! placeholder
+//! CouchDB's protocol over HTTP: routes, wire types, and one table from errors to statuses.
+//!
+//! A request goes one way: extract, authenticate, authorize, one operation, reply. What the server answers
+//! is one table, [`routes`]; how failures look is another, [`error`]. [`App`] answers requests,
+//! [`Server`] brings them to it from a socket.
+//!
+//! What this crate does not know: keys, how anything is stored, files, configuration of the process.
+//!
+//! Source: `chttpd` of CouchDB 3.5; deliberate differences are named where they are.
+
+mod body;
+pub mod call;
+mod date;
+mod dispatch;
+pub mod error;
+mod etag;
+mod feed;
+mod handlers;
+pub mod limits;
+pub mod metrics;
+pub mod multipart;
+pub mod openapi;
+pub mod parameters;
+pub mod reply;
+mod request_id;
+pub mod routes;
+mod server;
+pub mod settings;
+mod shutdown;
+mod state;
+mod uuids;
+mod wire;
+
+pub use crate::{
+    dispatch::App,
+    server::{Server, StopOutcome},
+    settings::{ConfigStore, MemoryConfig, SaveError, Settings},
+    shutdown::Shutdown,
+    state::{AppState, Foundations},
+    uuids::{UuidAlgorithm, Uuids},
+};

@@ -1,0 +1,182 @@
+//! One request, as handlers see it: matched, authenticated, not yet authorized.
+
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
+use percent_encoding::percent_decode;
+use serde::de::DeserializeOwned;
+use settle_access::{Action, Actor, Grant, Resource, authorize};
+
+use crate::{
+    body,
+    error::{ApiError, Code},
+    limits,
+    parameters::Query,
+    routes::Captures,
+    state::AppState,
+};
+
+/// What a handler is given.
+#[derive(Debug)]
+pub struct Call {
+    pub app: Arc<AppState>,
+    pub actor: Arc<Actor>,
+    /// How the actor signed in, in CouchDB's words; `None` for nobody.
+    pub signed_in_by: Option<&'static str>,
+    pub(crate) parts: Parts,
+    pub(crate) captures: Captures,
+    /// In a lock that nobody waits for, so that a call can be lent across waiting.
+    pub(crate) body: Mutex<Body>,
+    /// Where the time is noted that reading the body took; `None` when there is no body.
+    pub(crate) body_micros: Option<Arc<AtomicU64>>,
+}
+
+impl Call {
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    pub fn header(&self, name: HeaderName) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok()
+    }
+
+    /// Whether only the head of the reply is wanted; a body is dropped by the dispatcher, so this
+    /// is for replies that are costly to make.
+    pub fn is_head(&self) -> bool {
+        self.parts.method == Method::HEAD
+    }
+
+    /// The path as it was sent.
+    pub fn raw_path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
+    pub fn query(&self) -> Query<'_> {
+        Query::new(self.parts.uri.query().unwrap_or_default())
+    }
+
+    /// The n-th part of the path that the route leaves open, as it was sent.
+    pub fn raw_segment(&self, n: usize) -> &str {
+        &self.raw_path()[self.captures.get(n)]
+    }
+
+    /// The n-th part of the path that the route leaves open, decoded: an encoded slash belongs to the
+    /// name, `+` is a space as in CouchDB.
+    pub fn segment(&self, n: usize) -> Result<Cow<'_, str>, ApiError> {
+        decode(self.raw_segment(n))
+    }
+
+    /// The last, open-ended part of the path, decoded segment by segment and joined with slashes.
+    pub fn rest(&self, n: usize) -> Result<String, ApiError> {
+        let mut rest = String::new();
+        for segment in self.raw_segment(n).split('/').filter(|segment| !segment.is_empty()) {
+            if !rest.is_empty() {
+                rest.push('/');
+            }
+            rest.push_str(&decode(segment)?);
+        }
+        Ok(rest)
+    }
+
+    /// Asks for a permission, on behalf of whoever sent the request.
+    pub fn authorize<A: Action>(&self, resource: Resource) -> Result<Grant<A>, ApiError> {
+        Ok(authorize(&self.actor, resource)?)
+    }
+
+    /// Refuses a body that is not announced as JSON.
+    pub fn require_json(&self) -> Result<(), ApiError> {
+        self.require_type("application/json")
+    }
+
+    /// Parameters of the type, such as a charset, are passed over.
+    pub fn require_type(&self, expected: &'static str) -> Result<(), ApiError> {
+        let sent = self.header(header::CONTENT_TYPE).unwrap_or_default();
+        let kind = sent.split(';').next().unwrap_or_default().trim();
+        if kind.eq_ignore_ascii_case(expected) {
+            return Ok(());
+        }
+        Err(ApiError::content_type(expected))
+    }
+
+    /// The body as it comes, for those who stream it.
+    pub fn take_body(&mut self) -> Body {
+        std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The whole body, decompressed; a second call finds nothing.
+    pub async fn bytes(&mut self, limit: usize) -> Result<Bytes, ApiError> {
+        let body = self.take_body();
+        let Some(time) = self.body_micros.clone() else { return Ok(Bytes::new()) };
+        let start = self.app.clock.monotonic();
+        let bytes = body::read(&self.parts.headers, body, limit).await;
+        let duration = self.app.clock.monotonic().saturating_sub(start);
+        time.store(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        bytes
+    }
+
+    /// A small JSON object of a known form. `form` says what was expected.
+    pub async fn json<T: DeserializeOwned>(&mut self, form: &'static str) -> Result<T, ApiError> {
+        let bytes = self.bytes(limits::SMALL_BODY_MAX).await?;
+        from_json(&bytes, form)
+    }
+
+    /// `path` on this server, as the client addressed it. Behind a proxy the `X-Forwarded` headers
+    /// say how that was.
+    pub fn absolute(&self, path: &str) -> HeaderValue {
+        let forwarded = |name| self.header(HeaderName::from_static(name));
+        let host = forwarded("x-forwarded-host")
+            .or_else(|| self.header(header::HOST))
+            .or_else(|| self.parts.uri.authority().map(http::uri::Authority::as_str));
+        let secure = forwarded("x-forwarded-ssl") == Some("on")
+            || forwarded("x-forwarded-proto") == Some("https");
+        let scheme = if secure { "https" } else { "http" };
+        // Without a host, as in HTTP/1.0, the path alone is a valid reference.
+        let text = match host {
+            Some(host) => format!("{scheme}://{host}{path}"),
+            None => path.to_owned(),
+        };
+        HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("/"))
+    }
+
+    /// Whether the client has what `etag` stands for, its quotes included.
+    pub fn has_current(&self, etag: &HeaderValue) -> bool {
+        let current = etag.as_bytes();
+        let known = self.parts.headers.get(header::IF_NONE_MATCH);
+        known.is_some_and(|known| {
+            known.as_bytes().split(|byte| *byte == b',').any(|tag| {
+                let tag = tag.trim_ascii();
+                tag.strip_prefix(b"W/").unwrap_or(tag) == current
+            })
+        })
+    }
+}
+
+/// `form` is the reason when the JSON is well-formed and yet not what was expected.
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8], form: &'static str) -> Result<T, ApiError> {
+    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => ApiError::bad_request(form),
+        serde_json::error::Category::Syntax
+        | serde_json::error::Category::Eof
+        | serde_json::error::Category::Io => ApiError::bad_request("invalid UTF-8 JSON"),
+    })
+}
+
+fn decode(raw: &str) -> Result<Cow<'_, str>, ApiError> {
+    let encoded = |byte: u8| byte == b'%' || byte == b'+';
+    if !raw.bytes().any(encoded) {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let spaced = raw.replace('+', " ");
+    match percent_decode(spaced.as_bytes()).decode_utf8() {
+        Ok(text) => Ok(Cow::Owned(text.into_owned())),
+        Err(_) => Err(ApiError::new(Code::BadRequest, "the path is not UTF-8")),
+    }
+}

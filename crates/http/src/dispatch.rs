@@ -1,0 +1,329 @@
+//! From a request to its handler, and from its outcome to the reply.
+//!
+//! Each request passes: its id, the method it stands for, its route, who sent it, whether that one may ask
+//! at all, the handler, the headers that every reply has. There is no tower of layers; a GET pays for
+//! what it uses.
+//!
+//! Source: `chttpd:handle_request_int/1`, `chttpd:process_request/1`.
+
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::{body::Body, response::Response};
+use futures_util::FutureExt as _;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header, request::Parts,
+};
+use http_body::Body as _;
+use settle_access::Actor;
+
+use crate::{
+    call::Call,
+    error::{ApiError, Code},
+    handlers::session,
+    limits, request_id,
+    routes::{Access, Found, Router, Verb},
+    state::AppState,
+};
+
+const BODY_TIME: HeaderName = HeaderName::from_static("x-couchdb-body-time");
+const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
+const WWW_AUTHENTICATE: HeaderName = HeaderName::from_static("x-couchdb-www-authenticate");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const MUST_REVALIDATE: HeaderValue = HeaderValue::from_static("must-revalidate");
+const SERVER: HeaderValue = HeaderValue::from_static(concat!("Settle/", env!("CARGO_PKG_VERSION")));
+
+/// What `Prefer: return=minimal` leaves: CouchDB's list, and headers that carry an outcome.
+const MINIMAL: [HeaderName; 13] = [
+    header::ALLOW,
+    header::CACHE_CONTROL,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::ETAG,
+    header::LOCATION,
+    header::RETRY_AFTER,
+    header::SERVER,
+    header::SET_COOKIE,
+    header::VARY,
+    header::WWW_AUTHENTICATE,
+];
+
+/// Answers requests. Clones share one state.
+#[derive(Debug, Clone)]
+pub struct App {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Arc<AppState>,
+    router: Router,
+}
+
+/// Who sent a request, and how that is known.
+struct Identity {
+    actor: Arc<Actor>,
+    signed_in_by: Option<&'static str>,
+    /// A younger session cookie for the reply.
+    renewed: Option<HeaderValue>,
+}
+
+impl App {
+    pub fn new(state: Arc<AppState>) -> Self {
+        Self { shared: Arc::new(Shared { state, router: Router::new() }) }
+    }
+
+    pub fn state(&self) -> &Arc<AppState> {
+        &self.shared.state
+    }
+
+    /// Answers one request; failures are answers too.
+    pub async fn answer(&self, request: Request<Body>) -> Response {
+        let state = &self.shared.state;
+        let start = state.clock.monotonic();
+        let in_flight = state.metrics.begin();
+        let (parts, body) = request.into_parts();
+        let mut reply = Reply::to(&parts, state);
+        let method = parts.method.clone();
+        let uri = tracing::enabled!(tracing::Level::DEBUG).then(|| parts.uri.clone());
+
+        let outcome = self.outcome(parts, body, &mut reply);
+        // A bug in one handler is that request's failure, and no other's.
+        let outcome = AssertUnwindSafe(outcome).catch_unwind().await;
+        let outcome = outcome.unwrap_or_else(|panic| Err(ApiError::internal(words_of(&*panic))));
+
+        let response = match outcome {
+            Ok(response) => response,
+            Err(error) => {
+                reply.log(&error);
+                error.into_response()
+            }
+        };
+        let response = reply.finish(response);
+        let duration = state.clock.monotonic().saturating_sub(start);
+        in_flight.done(&method, response.status(), duration);
+        if let Some(uri) = uri {
+            reply.log_success(&method, &uri, response.status(), duration);
+        }
+        response
+    }
+
+    async fn outcome(
+        &self,
+        mut parts: Parts,
+        body: Body,
+        reply: &mut Reply,
+    ) -> Result<Response, ApiError> {
+        check_uri(&parts.uri)?;
+        override_method(&mut parts);
+        let found = self.shared.router.find(parts.uri.path());
+        let identity = identify(&self.shared.state, &parts.headers).await?;
+        reply.renewed = identity.renewed;
+        let Some((found, captures)) = found else {
+            gate(&identity.actor, Access::SignedIn)?;
+            return Err(ApiError::missing());
+        };
+        let operation = Verb::of(&parts.method).and_then(|verb| found.route.operation(verb));
+        let Some(operation) = operation else {
+            gate(&identity.actor, needed_at_least(found))?;
+            return Err(ApiError::method_not_allowed(&found.allow));
+        };
+        gate(&identity.actor, operation.access)?;
+
+        let has_body = !body.is_end_stream();
+        let body_micros = has_body.then(|| Arc::new(AtomicU64::new(0)));
+        reply.body_micros.clone_from(&body_micros);
+        let call = Call {
+            app: Arc::clone(&self.shared.state),
+            actor: identity.actor,
+            signed_in_by: identity.signed_in_by,
+            parts,
+            captures,
+            body: Mutex::new(body),
+            body_micros,
+        };
+        (operation.handler)(call).await
+    }
+}
+
+fn check_uri(uri: &Uri) -> Result<(), ApiError> {
+    let path = uri.path();
+    let query = uri.query().unwrap_or_default();
+    if path.len() + query.len() > limits::URI_MAX {
+        return Err(ApiError::new(Code::TooLong, "the request uri is too long"));
+    }
+    if !is_well_encoded(path.as_bytes()) || !is_well_encoded(query.as_bytes()) {
+        return Err(ApiError::bad_request("invalid_url_encoding"));
+    }
+    Ok(())
+}
+
+fn is_well_encoded(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'%', text).all(|at| {
+        matches!(text.get(at + 1..at + 3), Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
+    })
+}
+
+/// Clients that cannot send a method say in a header of a POST which one they mean.
+fn override_method(parts: &mut Parts) {
+    if parts.method != Method::POST {
+        return;
+    }
+    let Some(wanted) = parts.headers.get(METHOD_OVERRIDE) else { return };
+    let known = [b"GET" as &[u8], b"HEAD", b"POST", b"PUT", b"DELETE", b"COPY"];
+    if known.contains(&wanted.as_bytes())
+        && let Ok(method) = Method::from_bytes(wanted.as_bytes())
+    {
+        parts.method = method;
+    }
+}
+
+/// A cookie is looked at first, as in CouchDB; one that has ended does not stand in the way of a
+/// password.
+async fn identify(state: &AppState, headers: &HeaderMap) -> Result<Identity, ApiError> {
+    if let Some(cookie) = session::cookie(headers)
+        && let Some(session) = state.accounts.session(cookie)?
+    {
+        let renewed = session.renewed.as_deref();
+        let renewed = renewed.map(|cookie| session::set_cookie(state, cookie));
+        return Ok(Identity { actor: session.actor, signed_in_by: Some("cookie"), renewed });
+    }
+    let actor = match headers.get(header::AUTHORIZATION) {
+        None => None,
+        Some(value) => match state.accounts.remembered(value.as_bytes()) {
+            Some(actor) => Some(actor),
+            None => state.accounts.sign_in(value.as_bytes()).await?,
+        },
+    };
+    let signed_in_by = actor.is_some().then_some("default");
+    let actor = actor.unwrap_or_else(|| Arc::new(Actor::Anonymous));
+    Ok(Identity { actor, signed_in_by, renewed: None })
+}
+
+/// Nobody who is not signed in learns whether something is there: this comes before any look at it.
+fn gate(actor: &Actor, access: Access) -> Result<(), ApiError> {
+    match (access, actor) {
+        (Access::Open, _) | (_, Actor::User { .. }) => Ok(()),
+        (_, Actor::Anonymous) => Err(ApiError::new(Code::Unauthorized, access.refusal())),
+    }
+}
+
+/// For a method that a path does not have: what reading it needs, or else its first method.
+fn needed_at_least(found: &Found) -> Access {
+    let read = found.route.operation(Verb::Get);
+    read.or_else(|| found.route.operations.first()).map_or(Access::SignedIn, |it| it.access)
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let words = panic.downcast_ref::<&str>().copied();
+    let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a handler panicked: {}", words.unwrap_or("without words"))
+}
+
+/// What is known of a reply before its handler ran.
+struct Reply {
+    id: HeaderValue,
+    is_head: bool,
+    minimal: bool,
+    challenge: Option<HeaderValue>,
+    renewed: Option<HeaderValue>,
+    body_micros: Option<Arc<AtomicU64>>,
+}
+
+impl Reply {
+    fn to(parts: &Parts, state: &AppState) -> Self {
+        let prefer = parts.headers.get(PREFER);
+        Self {
+            id: state.request_ids.of(&parts.headers),
+            is_head: parts.method == Method::HEAD,
+            minimal: prefer.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"return=minimal")),
+            challenge: parts.headers.get(WWW_AUTHENTICATE).cloned(),
+            renewed: None,
+            body_micros: None,
+        }
+    }
+
+    /// The one place where a request's failure is logged.
+    fn log(&self, error: &ApiError) {
+        let Some(cause) = error.cause() else { return };
+        let id = self.id.to_str().unwrap_or_default();
+        let cause: &(dyn std::error::Error + 'static) = cause;
+        if error.code().status().is_server_error() {
+            tracing::error!(request = id, code = error.code().as_str(), cause, "request failed");
+        } else {
+            tracing::info!(request = id, code = error.code().as_str(), cause, "request refused");
+        }
+    }
+
+    fn log_success(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        status: StatusCode,
+        duration: std::time::Duration,
+    ) {
+        let id = self.id.to_str().unwrap_or_default();
+        let (status, micros) = (status.as_u16(), duration.as_micros());
+        tracing::debug!(request = id, %method, path = uri.path(), status, micros, "answered");
+    }
+
+    fn finish(&mut self, mut response: Response) -> Response {
+        let status = response.status();
+        if self.is_head {
+            announce_length(&mut response);
+            *response.body_mut() = Body::empty();
+        }
+        let headers = response.headers_mut();
+        headers.entry(header::CACHE_CONTROL).or_insert(MUST_REVALIDATE);
+        headers.insert(header::SERVER, SERVER);
+        if status == StatusCode::UNAUTHORIZED
+            && let Some(challenge) = self.challenge.take()
+        {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(cookie) = self.renewed.take()
+            && !headers.contains_key(header::SET_COOKIE)
+        {
+            headers.insert(header::SET_COOKIE, cookie);
+        }
+        if self.minimal {
+            let dropped: Vec<_> =
+                headers.keys().filter(|name| !MINIMAL.contains(name)).cloned().collect();
+            for name in dropped {
+                headers.remove(name);
+            }
+            return response;
+        }
+        headers.insert(request_id::NAME, self.id.clone());
+        let micros = self.body_micros.as_ref().map_or(0, |micros| micros.load(Ordering::Relaxed));
+        let time = if micros < 1_000 {
+            HeaderValue::from_static("0")
+        } else {
+            HeaderValue::from(micros / 1_000)
+        };
+        headers.insert(BODY_TIME, time);
+        response
+    }
+}
+
+/// The length that a GET would have, which the server cannot know once the body is gone.
+fn announce_length(response: &mut Response) {
+    let length = response.body().size_hint().exact();
+    let headers = response.headers_mut();
+    if let Some(length) = length
+        && !headers.contains_key(header::CONTENT_LENGTH)
+    {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+#[cfg(test)]
+mod tests;

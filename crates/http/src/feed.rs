@@ -1,0 +1,255 @@
+//! Feeds: rows that are there, and rows that come.
+//!
+//! How rows are framed and how long a feed waits is the same for the changes of a database and for the
+//! events of the site; where rows come from is a [`Source`].
+//!
+//! | kind | a row | between rows | at the end | heartbeat |
+//! |---|---|---|---|---|
+//! | normal, longpoll | JSON | `,\r\n` | `\n],\n"last_seq":…,"pending":…}\n\n` | `\n` |
+//! | continuous | JSON and `\n` | | `{"last_seq":…,"pending":…}\n` | `\n` |
+//! | eventsource | `data: ` JSON, `\nid: ` sequence, `\n\n` | | nothing | `event: heartbeat\ndata: \n\n` |
+//!
+//! A normal feed ends when it has sent all there is; a longpoll then waits if that was nothing; the others
+//! wait for more. Waiting ends with a row, with the timeout unless there is a heartbeat, or when the server
+//! stops; each time the feed ends with its last line.
+//!
+//! Source: `chttpd_db:changes_callback/2`, `fabric_view_changes:go/5`.
+
+use std::{future::Future, time::Duration};
+
+use axum::body::Body;
+use bytes::Bytes;
+use tokio::time::sleep;
+
+use crate::{
+    error::ApiError,
+    parameters::{ChangesParameters, Feed as Kind, Heartbeat},
+    shutdown::Shutdown,
+};
+
+/// CouchDB's `changes_timeout`: the longest wait without a heartbeat, and the pace of heartbeats
+/// whose pace was not said.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Where the rows of a feed come from.
+pub(crate) trait Source: Send + 'static {
+    /// Writes rows that are there, about [`Rows::is_full`] of them, and gives the writer back.
+    fn read(
+        &mut self,
+        rows: Rows,
+    ) -> impl Future<Output = Result<(Rows, Progress), ApiError>> + Send;
+
+    /// Ends when there may be more rows than were read. May be dropped and asked for again.
+    fn wait(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// What the last line says.
+    fn end(&self) -> End;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// There are more rows at once.
+    More,
+    /// That was all there is.
+    CaughtUp,
+    /// There will be no more: the limit is reached, or what was followed is gone.
+    Ended,
+}
+
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) last_sequence: String,
+    pub(crate) pending: Option<u64>,
+}
+
+/// Rows in the form of one kind of feed.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    kind: Kind,
+    count: u64,
+    text: Vec<u8>,
+}
+
+/// A feed that is being sent.
+#[derive(Debug)]
+pub(crate) struct Feed<S> {
+    source: S,
+    kind: Kind,
+    heartbeat: Option<Duration>,
+    timeout: Duration,
+    shutdown: Shutdown,
+    stage: Stage,
+    /// Of rows, over the whole feed.
+    count: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Begin,
+    Read,
+    Wait,
+    Done,
+}
+
+/// Bytes of rows after which a piece is sent.
+const PIECE: usize = 64 << 10;
+
+impl Rows {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self { kind, count: 0, text: Vec::new() }
+    }
+
+    /// `sequence` as it stands in the row, its quotes included.
+    pub(crate) fn push(&mut self, sequence: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        match self.kind {
+            Kind::Normal | Kind::LongPoll => {
+                if self.count > 0 {
+                    self.text.extend_from_slice(b",\r\n");
+                }
+                write(&mut self.text);
+            }
+            Kind::Continuous => {
+                write(&mut self.text);
+                self.text.push(b'\n');
+            }
+            Kind::EventSource => {
+                self.text.extend_from_slice(b"data: ");
+                write(&mut self.text);
+                self.text.extend_from_slice(b"\nid: ");
+                self.text.extend_from_slice(sequence);
+                self.text.extend_from_slice(b"\n\n");
+            }
+        }
+        self.count += 1;
+    }
+
+    /// Whether what was written should be sent before more is read.
+    pub(crate) fn is_full(&self) -> bool {
+        self.text.len() >= PIECE
+    }
+
+    /// Over the whole feed.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+impl<S: Source> Feed<S> {
+    pub(crate) fn new(source: S, parameters: &ChangesParameters, shutdown: Shutdown) -> Self {
+        let heartbeat = parameters.heartbeat.map(|heartbeat| match heartbeat {
+            Heartbeat::Default => WAIT_MAX,
+            Heartbeat::Every(duration) => duration,
+        });
+        let timeout = parameters.timeout.map_or(WAIT_MAX, |timeout| timeout.min(WAIT_MAX));
+        let kind = parameters.feed;
+        Self { source, kind, heartbeat, timeout, shutdown, stage: Stage::Begin, count: 0 }
+    }
+
+    pub(crate) fn into_body(self) -> Body {
+        Body::from_stream(futures_util::stream::unfold(self, |mut feed| async move {
+            let piece = feed.next_piece().await?;
+            Some((piece, feed))
+        }))
+    }
+
+    async fn next_piece(&mut self) -> Option<Result<Bytes, FeedBroken>> {
+        match self.piece().await {
+            Ok(piece) => piece.map(|piece| Ok(piece.into())),
+            Err(error) => {
+                // The head has been sent, so cutting the connection is the only way to say it.
+                self.stage = Stage::Done;
+                Some(Err(FeedBroken::log(&error)))
+            }
+        }
+    }
+
+    async fn piece(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
+        let mut text = Vec::new();
+        if self.stage == Stage::Begin {
+            self.stage = Stage::Read;
+            if self.is_object() {
+                text.extend_from_slice(b"{\"results\":[\n");
+            }
+        }
+        match self.stage {
+            Stage::Begin | Stage::Done => return Ok(None),
+            Stage::Read => self.read(&mut text).await?,
+            Stage::Wait => self.wait(&mut text).await,
+        }
+        Ok(Some(text))
+    }
+
+    async fn read(&mut self, text: &mut Vec<u8>) -> Result<(), ApiError> {
+        let rows = Rows { kind: self.kind, count: self.count, text: std::mem::take(text) };
+        let (rows, progress) = self.source.read(rows).await?;
+        let grown = rows.count > self.count;
+        self.count = rows.count;
+        *text = rows.text;
+        let ended = match (progress, self.kind) {
+            (Progress::More, _) => false,
+            (Progress::Ended, _) | (Progress::CaughtUp, Kind::Normal) => true,
+            (Progress::CaughtUp, Kind::LongPoll) => self.count > 0,
+            (Progress::CaughtUp, Kind::Continuous | Kind::EventSource) => false,
+        };
+        if ended || self.shutdown.has_begun() {
+            self.finish(text);
+        } else if progress == Progress::CaughtUp {
+            self.stage = Stage::Wait;
+            if !grown && self.kind == Kind::LongPoll {
+                text.push(b'\n');
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self, text: &mut Vec<u8>) {
+        let pause = self.heartbeat.unwrap_or(self.timeout);
+        tokio::select! {
+            biased;
+            () = self.shutdown.begun() => self.finish(text),
+            () = self.source.wait() => self.stage = Stage::Read,
+            () = sleep(pause) => match (self.heartbeat, self.kind) {
+                (None, _) => self.finish(text),
+                (Some(_), Kind::EventSource) => {
+                    text.extend_from_slice(b"event: heartbeat\ndata: \n\n");
+                }
+                (Some(_), Kind::Normal | Kind::LongPoll | Kind::Continuous) => text.push(b'\n'),
+            },
+        }
+    }
+
+    fn finish(&mut self, text: &mut Vec<u8>) {
+        self.stage = Stage::Done;
+        let End { last_sequence, pending } = self.source.end();
+        let pending = pending.map(|pending| format!(",\"pending\":{pending}")).unwrap_or_default();
+        let end = match self.kind {
+            Kind::Normal | Kind::LongPoll => {
+                format!("\n],\n\"last_seq\":\"{last_sequence}\"{pending}}}\n\n")
+            }
+            Kind::Continuous => format!("{{\"last_seq\":\"{last_sequence}\"{pending}}}\n"),
+            Kind::EventSource => String::new(),
+        };
+        text.extend_from_slice(end.as_bytes());
+    }
+
+    fn is_object(&self) -> bool {
+        matches!(self.kind, Kind::Normal | Kind::LongPoll)
+    }
+}
+
+/// Tells the server that the rest of a reply cannot be sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the feed broke off")]
+pub(crate) struct FeedBroken;
+
+impl FeedBroken {
+    /// The one place where the failure of a reply that has begun is logged.
+    pub(crate) fn log(error: &ApiError) -> Self {
+        let cause = error.cause().map(tracing::field::display);
+        tracing::error!(reason = error.reason(), cause, "a reply broke off");
+        Self
+    }
+}
+
+#[cfg(test)]
+mod tests;

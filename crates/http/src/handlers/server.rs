@@ -1,0 +1,132 @@
+//! Endpoints of the server itself: who it is, whether it is up, ids, and what a single node has to say
+//! of clusters.
+
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use settle_access::{Inspect, Resource};
+
+use crate::{call::Call, error::ApiError, etag, openapi, reply, settings::Maintenance};
+
+/// The release of CouchDB whose protocol is spoken. Clients choose what they send by it, so it is
+/// CouchDB's number; this server's own stands in `vendor`.
+const PROTOCOL_VERSION: &str = "3.5.2";
+
+/// The name of the one node, as CouchDB's single nodes are called.
+pub(crate) const NODE: &str = "settle@127.0.0.1";
+
+#[derive(Serialize)]
+struct Welcome<'a> {
+    couchdb: &'a str,
+    version: &'a str,
+    git_sha: &'a str,
+    uuid: String,
+    features: &'a [&'a str],
+    vendor: Vendor<'a>,
+}
+
+#[derive(Serialize)]
+struct Vendor<'a> {
+    name: &'a str,
+    version: &'a str,
+}
+
+/// `GET /`
+pub(crate) async fn welcome(call: Call) -> Result<Response, ApiError> {
+    let welcome = Welcome {
+        couchdb: "Welcome",
+        version: PROTOCOL_VERSION,
+        git_sha: "",
+        uuid: hex::encode(call.app.store.uuid()),
+        features: &["access-ready", "pluggable-storage-engines"],
+        vendor: Vendor { name: "Settle", version: env!("CARGO_PKG_VERSION") },
+    };
+    Ok(reply::json(StatusCode::OK, &welcome))
+}
+
+/// `GET /_up`
+pub(crate) async fn up(call: Call) -> Result<Response, ApiError> {
+    let status = |status, text: &'static str| Ok(reply::json_text(status, text));
+    if call.app.shutdown.has_begun() {
+        return status(StatusCode::NOT_FOUND, "{\"status\":\"nolb\"}\n");
+    }
+    match call.app.settings.live().maintenance {
+        Maintenance::Off => status(StatusCode::OK, "{\"seeds\":{},\"status\":\"ok\"}\n"),
+        Maintenance::On => status(StatusCode::NOT_FOUND, "{\"status\":\"maintenance_mode\"}\n"),
+        Maintenance::NoLoadBalancer => status(StatusCode::NOT_FOUND, "{\"status\":\"nolb\"}\n"),
+    }
+}
+
+/// `GET /_uuids`
+pub(crate) async fn uuids(call: Call) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Uuids {
+        uuids: Vec<String>,
+    }
+    let count = match call.query().get("count") {
+        None => 1,
+        Some(count) => {
+            count.parse().map_err(|_| ApiError::bad_request("count must be a positive integer"))?
+        }
+    };
+    if count > call.app.settings.live().uuid_count_max {
+        return Err(ApiError::bad_request("count parameter too large"));
+    }
+    let uuids = Uuids { uuids: (0..count).map(|_| call.app.make_uuid()).collect() };
+    let body = reply::to_json(&uuids);
+    let etag = etag::of(&body);
+    let mut response = reply::json_text(StatusCode::OK, body);
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Long past, for caches that know nothing newer.
+    let past = HeaderValue::from_static("Mon, 01 Jan 1990 00:00:00 GMT");
+    headers.insert(header::EXPIRES, past);
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    headers.insert(header::ETAG, etag);
+    Ok(response)
+}
+
+/// `GET /_active_tasks`: compactions that are running.
+pub(crate) async fn active_tasks(call: Call) -> Result<Response, ApiError> {
+    call.authorize::<Inspect>(Resource::Server)?;
+    Ok(reply::json_text(StatusCode::OK, "[]\n"))
+}
+
+/// `GET /_membership`
+pub(crate) async fn membership(call: Call) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Membership {
+        all_nodes: [&'static str; 1],
+        cluster_nodes: [&'static str; 1],
+    }
+    call.authorize::<Inspect>(Resource::Server)?;
+    let membership = Membership { all_nodes: [NODE], cluster_nodes: [NODE] };
+    Ok(reply::json(StatusCode::OK, &membership))
+}
+
+/// `GET /_cluster_setup`: the one node is ready, and there is nothing to set up.
+pub(crate) async fn cluster_setup(call: Call) -> Result<Response, ApiError> {
+    call.authorize::<Inspect>(Resource::Server)?;
+    Ok(reply::json_text(StatusCode::OK, "{\"state\":\"single_node_enabled\"}\n"))
+}
+
+/// `GET /favicon.ico`: there is none, and a browser need not ask again for a year.
+pub(crate) async fn favicon(call: Call) -> Result<Response, ApiError> {
+    const YEAR: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 60 * 60);
+    let mut response = Response::new(Body::from("Not found."));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    let cached = HeaderValue::from_static("public, max-age=31536000");
+    headers.insert(header::CACHE_CONTROL, cached);
+    let expires = crate::date::header(call.app.clock.now().plus(YEAR));
+    let expires = HeaderValue::try_from(expires).expect("dates are ASCII");
+    headers.insert(header::EXPIRES, expires);
+    Ok(response)
+}
+
+/// `GET /_openapi.json`
+pub(crate) async fn openapi(call: Call) -> Result<Response, ApiError> {
+    let _: Call = call;
+    Ok(reply::json_text(StatusCode::OK, openapi::document()))
+}

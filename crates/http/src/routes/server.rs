@@ -1,0 +1,151 @@
+//! Routes of the server itself.
+
+use super::{
+    Access::{AdministerServer, Inspect, Open, SignedIn},
+    Kind, Parameter, Route, delete, get, handler, parameter, post, put,
+};
+use crate::handlers::{config, databases, node, server, session};
+
+const JSON: &str = "application/json";
+
+const RANGE: &[Parameter] = &[
+    parameter("startkey", Kind::Json, "first name"),
+    parameter("endkey", Kind::Json, "last name"),
+    parameter("inclusive_end", Kind::Boolean, "whether the last name belongs to the range"),
+    parameter("limit", Kind::Integer, "names at most"),
+    parameter("skip", Kind::Integer, "names to pass over"),
+    parameter("descending", Kind::Boolean, "from the last name to the first"),
+];
+
+pub(super) const ROUTES: &[Route] = &[
+    Route { path: "/", operations: &[get(Open, "Who the server is", handler!(server::welcome))] },
+    Route {
+        path: "/_up",
+        operations: &[get(Open, "Whether requests can be sent here", handler!(server::up))
+            .answers(&[200, 404])],
+    },
+    Route {
+        path: "/_uuids",
+        operations: &[get(SignedIn, "Ids that nothing else has", handler!(server::uuids))
+            .takes(&[parameter("count", Kind::Integer, "how many, up to 1000")])],
+    },
+    Route {
+        path: "/_session",
+        operations: &[
+            get(Open, "Who is signed in", handler!(session::show)).takes(&[parameter(
+                "basic",
+                Kind::Boolean,
+                "401 for nobody",
+            )]),
+            post(Open, "Sign in for a session", handler!(session::open))
+                .takes(&[
+                    parameter("next", Kind::Text, "path to go to afterwards"),
+                    parameter("fail", Kind::Text, "path to go to when refused"),
+                ])
+                .body(JSON)
+                .answers(&[200, 302, 401]),
+            delete(Open, "Sign out of a session", handler!(session::close))
+                .takes(&[parameter("next", Kind::Text, "path to go to afterwards")])
+                .answers(&[200, 302]),
+        ],
+    },
+    Route {
+        path: "/_all_dbs",
+        operations: &[get(Inspect, "Names of all databases", handler!(databases::all))
+            .takes(RANGE)
+            .answers(&[200, 304])],
+    },
+    Route {
+        path: "/_dbs_info",
+        operations: &[
+            get(Inspect, "Information on all databases", handler!(databases::info_of_range))
+                .takes(RANGE),
+            post(Inspect, "Information on some databases", handler!(databases::info_of_keys))
+                .body(JSON)
+                .answers(&[200, 415]),
+        ],
+    },
+    Route {
+        path: "/_db_updates",
+        operations: &[get(Inspect, "What happened to databases", handler!(databases::updates))
+            .takes(&[
+                parameter("feed", Kind::Text, "normal, longpoll, continuous, eventsource"),
+                parameter("since", Kind::Text, "position to go on from, or `now`"),
+                parameter("limit", Kind::Integer, "rows at most"),
+                parameter("descending", Kind::Boolean, "newest first"),
+                parameter("heartbeat", Kind::Integer, "milliseconds between signs of life"),
+                parameter("timeout", Kind::Integer, "milliseconds to wait for a row"),
+            ])],
+    },
+    Route {
+        path: "/_active_tasks",
+        operations: &[get(Inspect, "What runs in the background", handler!(server::active_tasks))],
+    },
+    Route {
+        path: "/_membership",
+        operations: &[get(Inspect, "Nodes of the cluster", handler!(server::membership))],
+    },
+    Route {
+        path: "/_cluster_setup",
+        operations: &[get(Inspect, "State of the cluster", handler!(server::cluster_setup))],
+    },
+    Route {
+        path: "/_node/{node}",
+        operations: &[get(Inspect, "Name of a node", handler!(node::name))],
+    },
+    Route {
+        path: "/_node/{node}/_versions",
+        operations: &[get(Inspect, "Versions of a node's parts", handler!(node::versions))],
+    },
+    Route {
+        path: "/_node/{node}/_stats",
+        operations: &[get(Inspect, "Counters of a node", handler!(node::stats))],
+    },
+    Route {
+        path: "/_node/{node}/_stats/{path...}",
+        operations: &[get(Inspect, "Some counters of a node", handler!(node::stats_below))],
+    },
+    Route {
+        path: "/_node/{node}/_system",
+        operations: &[get(Inspect, "Memory and storage of a node", handler!(node::system))],
+    },
+    Route {
+        path: "/_node/{node}/_prometheus",
+        operations: &[get(Inspect, "All figures, for Prometheus", handler!(node::prometheus))],
+    },
+    Route {
+        path: "/_node/{node}/_config",
+        operations: &[get(AdministerServer, "All settings", handler!(config::all))],
+    },
+    Route {
+        path: "/_node/{node}/_config/_reload",
+        operations: &[post(
+            AdministerServer,
+            "Forget changes of settings that were not kept",
+            handler!(config::reload),
+        )],
+    },
+    Route {
+        path: "/_node/{node}/_config/{section}",
+        operations: &[get(AdministerServer, "Settings of a section", handler!(config::section))],
+    },
+    Route {
+        path: "/_node/{node}/_config/{section}/{key}",
+        operations: &[
+            get(AdministerServer, "A setting", handler!(config::get)).answers(&[200, 404]),
+            put(AdministerServer, "Change a setting", handler!(config::put))
+                .body(JSON)
+                .answers(&[200, 400, 403]),
+            delete(AdministerServer, "Put a setting back", handler!(config::delete))
+                .answers(&[200, 400, 403]),
+        ],
+    },
+    Route {
+        path: "/_openapi.json",
+        operations: &[get(SignedIn, "This description", handler!(server::openapi))],
+    },
+    Route {
+        path: "/favicon.ico",
+        operations: &[get(SignedIn, "No icon", handler!(server::favicon)).answers(&[404])],
+    },
+];

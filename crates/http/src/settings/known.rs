@@ -1,0 +1,129 @@
+//! The table of settings.
+
+use crate::{limits, uuids::UuidAlgorithm};
+
+/// One setting, under CouchDB's names.
+#[derive(Debug)]
+pub struct Known {
+    pub section: &'static str,
+    pub key: &'static str,
+    pub default: &'static str,
+    /// Decided at start; reading is allowed, changing is not.
+    pub fixed: bool,
+    pub summary: &'static str,
+    pub(super) check: fn(&str) -> Result<(), String>,
+}
+
+pub const KNOWN: &[Known] = &[
+    Known {
+        section: "chttpd",
+        key: "max_http_request_size",
+        default: "4294967296",
+        fixed: true,
+        summary: "bytes of a streamed request body",
+        check: anything,
+    },
+    Known {
+        section: "chttpd",
+        key: "require_valid_user_except_for_up",
+        default: "true",
+        fixed: true,
+        summary: "nothing but `/`, `/_up` and `/_session` is open",
+        check: anything,
+    },
+    Known {
+        section: "chttpd_auth",
+        key: "same_site",
+        default: "lax",
+        fixed: false,
+        summary: "attribute of session cookies: lax or strict",
+        check: |value| one_of(value, &["lax", "strict"]),
+    },
+    Known {
+        section: "chttpd_auth",
+        key: "timeout",
+        default: "600",
+        fixed: false,
+        summary: "seconds that a session lives without a request",
+        check: |value| number(value, 1, 30 * 24 * 60 * 60),
+    },
+    Known {
+        section: "couchdb",
+        key: "maintenance_mode",
+        default: "false",
+        fixed: false,
+        summary: "what `_up` answers to a load balancer: false, true or nolb",
+        check: |value| one_of(value, &["false", "true", "nolb"]),
+    },
+    Known {
+        section: "couchdb",
+        key: "max_document_size",
+        default: "8000000",
+        fixed: true,
+        summary: "bytes of a document's body",
+        check: anything,
+    },
+    Known {
+        section: "couchdb",
+        key: "single_node",
+        default: "true",
+        fixed: true,
+        summary: "whether there is one node",
+        check: anything,
+    },
+    Known {
+        section: "uuids",
+        key: "algorithm",
+        default: "sequential",
+        fixed: false,
+        summary: "how ids are made",
+        check: |value| one_of(value, UuidAlgorithm::NAMES),
+    },
+    Known {
+        section: "uuids",
+        key: "max_count",
+        default: "1000",
+        fixed: false,
+        summary: "ids in one request to `_uuids`",
+        check: |value| number(value, 1, u64::try_from(limits::UUIDS_MAX).unwrap_or(u64::MAX)),
+    },
+    Known {
+        section: "uuids",
+        key: "utc_id_suffix",
+        default: "",
+        fixed: false,
+        summary: "what ids of the algorithm utc_id end with",
+        check: suffix,
+    },
+];
+
+pub(super) fn find(section: &str, key: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.section == section && known.key == key)
+}
+
+fn anything(_: &str) -> Result<(), String> {
+    Ok(())
+}
+
+fn one_of(value: &str, allowed: &[&str]) -> Result<(), String> {
+    if allowed.contains(&value) {
+        return Ok(());
+    }
+    Err(format!("expected one of {}", allowed.join(", ")))
+}
+
+fn number(value: &str, least: u64, most: u64) -> Result<(), String> {
+    match value.parse::<u64>() {
+        Ok(number) if (least..=most).contains(&number) => Ok(()),
+        Ok(_) | Err(_) => Err(format!("expected a number from {least} to {most}")),
+    }
+}
+
+/// Ids are parts of paths.
+fn suffix(value: &str) -> Result<(), String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if value.len() <= 64 && value.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err("expected at most 64 letters, digits, '-', '_' or '.'".to_owned())
+}

@@ -1,0 +1,66 @@
+//! What all requests of a server share.
+
+use std::sync::Arc;
+
+use settle_accounts::Accounts;
+use settle_database::Store;
+use settle_model::time::{Clock, Entropy};
+
+use crate::{
+    metrics::Metrics, request_id::RequestIds, settings::Settings, shutdown::Shutdown, uuids::Uuids,
+};
+
+/// What the program brings.
+#[derive(Debug)]
+pub struct Foundations {
+    pub store: Store,
+    pub accounts: Arc<Accounts>,
+    pub settings: Arc<Settings>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Made once for a server; handlers reach everything through it.
+#[derive(Debug)]
+pub struct AppState {
+    pub store: Store,
+    pub accounts: Arc<Accounts>,
+    pub settings: Arc<Settings>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub metrics: Metrics,
+    pub shutdown: Shutdown,
+    pub(crate) uuids: Uuids,
+    pub(crate) request_ids: RequestIds,
+}
+
+impl AppState {
+    pub fn new(foundations: Foundations) -> Self {
+        let Foundations { store, accounts, settings, clock, entropy } = foundations;
+        let request_ids = RequestIds::new(&*entropy);
+        let state = Self {
+            store,
+            accounts,
+            settings,
+            clock,
+            entropy,
+            metrics: Metrics::default(),
+            shutdown: Shutdown::default(),
+            uuids: Uuids::default(),
+            request_ids,
+        };
+        state.settings_changed();
+        state
+    }
+
+    /// An id that no other has, made as the settings say.
+    pub fn make_uuid(&self) -> String {
+        let live = self.settings.live();
+        self.uuids.make(live.uuid_algorithm, &live.utc_id_suffix, &*self.clock, &*self.entropy)
+    }
+
+    /// Hands on the settings that others act on.
+    pub(crate) fn settings_changed(&self) {
+        self.accounts.set_session_timeout(self.settings.live().session_timeout);
+    }
+}

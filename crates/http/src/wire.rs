@@ -1,0 +1,66 @@
+//! JSON that more than one endpoint sends.
+
+use serde::Serialize;
+use settle_database::{Database, Info};
+
+/// Information on a database, as `GET /{db}` and `_dbs_info` send it.
+///
+/// There is one shard and one copy, which is what `cluster` says. `instance_start_time` is when the
+/// database was created, in seconds since 1970: replicators take a new value for a new database.
+#[derive(Debug, Serialize)]
+pub(crate) struct DatabaseInfo<'a> {
+    instance_start_time: String,
+    db_name: &'a str,
+    purge_seq: String,
+    update_seq: String,
+    sizes: Sizes,
+    props: Props,
+    doc_del_count: u64,
+    doc_count: u64,
+    disk_format_version: u32,
+    compact_running: bool,
+    cluster: Cluster,
+}
+
+#[derive(Debug, Serialize)]
+struct Sizes {
+    file: u64,
+    external: u64,
+    active: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Props {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partitioned: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Cluster {
+    q: u32,
+    n: u32,
+    w: u32,
+    r: u32,
+}
+
+impl<'a> DatabaseInfo<'a> {
+    pub(crate) fn new(database: &Database, info: &'a Info) -> Self {
+        Self {
+            instance_start_time: info.created.seconds().to_string(),
+            db_name: &info.name,
+            purge_seq: database.token(info.purge_sequence).to_string(),
+            update_seq: database.token(info.sequence).to_string(),
+            sizes: Sizes {
+                file: info.file_bytes,
+                external: info.external_bytes,
+                active: info.active_bytes,
+            },
+            props: Props { partitioned: info.partitioned },
+            doc_del_count: info.deleted_count,
+            doc_count: info.doc_count,
+            disk_format_version: 8,
+            compact_running: info.compacting,
+            cluster: Cluster { q: 1, n: 1, w: 1, r: 1 },
+        }
+    }
+}
