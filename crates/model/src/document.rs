@@ -10,12 +10,14 @@
 //! a text that is not JSON is reported before anything that is wrong with its members.
 //!
 //! Different here: an attachment that is not an object is refused, where CouchDB leaves it out without
-//! a word; so are members of attachments of the wrong type, which it fails on later or stores; and
+//! a word; so are members of attachments of the wrong type, which it fails on later or stores, and content
+//! types that no header can carry; and
 //! `_revisions` must fit their `start`.
 
 mod attachment;
 mod bulk;
 mod error;
+pub mod limits;
 mod parse;
 mod rev;
 mod write;

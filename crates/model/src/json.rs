@@ -14,7 +14,7 @@
 //!
 //! Units: offsets and lengths are bytes of the text.
 
-pub(crate) mod error;
+mod error;
 mod keys;
 pub mod limits;
 mod number;
@@ -40,14 +40,12 @@ pub fn minify(text: &[u8]) -> Result<Cow<'_, [u8]>, JsonError> {
     scanner.keep_from(start);
     scanner.value()?;
     let end = scanner.at();
-    scanner.finish()?;
-    let run = scanner.run_start();
-    let mut kept = scanner.take_kept();
-    if kept.is_empty() {
-        return Ok(Cow::Borrowed(&text[start..end]));
+    let dense = scanner.kept().is_empty();
+    if !dense {
+        scanner.keep_until(end);
     }
-    kept.extend_from_slice(&text[run..end]);
-    Ok(Cow::Owned(kept))
+    scanner.finish()?;
+    if dense { Ok(Cow::Borrowed(&text[start..end])) } else { Ok(Cow::Owned(scanner.take_kept())) }
 }
 
 /// Checks `text` as [`minify`] does, without a copy.

@@ -320,6 +320,7 @@ fn an_attachment_that_makes_no_sense_is_refused() {
 {"_attachments":{"x":{"follows":true,"length":"5"}}}
 {"_attachments":{"x":{"follows":true,"length":5,"encoding":"br"}}}
 {"_attachments":{"x":{"data":"","content_type":null}}}
+{"_attachments":{"x":{"data":"","content_type":"text/html\r\nSet-Cookie: a"}}}
 {"_attachments":{"x":{"data":""},"x":{"data":""}}}"#,
         &expect![[r#"
             {"_attachments":{"_x":{"data":""}}}
@@ -345,7 +346,9 @@ fn an_attachment_that_makes_no_sense_is_refused() {
             {"_attachments":{"x":{"follows":true,"length":5,"encoding":"br"}}}
                 ! Attachment 'x' has a bad `encoding`: expected `gzip` or `identity`
             {"_attachments":{"x":{"data":"","content_type":null}}}
-                ! Attachment 'x' has a bad `content_type`: expected a string
+                ! Attachment 'x' has a bad `content_type`: expected a text that can stand in an HTTP header
+            {"_attachments":{"x":{"data":"","content_type":"text/html\r\nSet-Cookie: a"}}}
+                ! Attachment 'x' has a bad `content_type`: expected a text that can stand in an HTTP header
             {"_attachments":{"x":{"data":""},"x":{"data":""}}}
                 ! a second member "x" in one object at byte 33
         "#]],

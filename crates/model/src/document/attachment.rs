@@ -5,7 +5,7 @@ use base64::{
     engine::{GeneralPurpose, GeneralPurposeConfig},
 };
 
-use super::DocumentError;
+use super::{DocumentError, limits::CONTENT_TYPE_BYTES_MAX};
 use crate::{
     id::AttachmentName,
     json::{
@@ -103,8 +103,12 @@ fn parse_attachment(
         };
         match &*json::unescape(key.raw(scanner.text())) {
             "content_type" => {
-                let text = parse_string(scanner)?.ok_or_else(|| bad("content_type", "a string"))?;
-                parts.content_type = Some(json::unescape(text.raw(scanner.text())).into_owned());
+                let text = parse_string(scanner)?;
+                let text = text.map(|text| json::unescape(text.raw(scanner.text())));
+                let text = text.filter(|text| is_content_type(text));
+                let expected = "a text that can stand in an HTTP header";
+                parts.content_type =
+                    Some(text.ok_or_else(|| bad("content_type", expected))?.into_owned());
             }
             "stub" => parts.stub = parse_flag(scanner)?,
             "follows" => parts.follows = parse_flag(scanner)?,
@@ -202,6 +206,11 @@ fn parse_flag(scanner: &mut Scanner<'_>) -> Result<bool, JsonError> {
     let flag = scanner.peek() == b't';
     scanner.value()?;
     Ok(flag)
+}
+
+/// Whether the text can be sent back as the `Content-Type` of a reply.
+fn is_content_type(text: &str) -> bool {
+    text.len() <= CONTENT_TYPE_BYTES_MAX && !text.bytes().any(|byte| byte.is_ascii_control())
 }
 
 struct NotMd5;

@@ -44,6 +44,17 @@ pub struct Incoming {
     pub body: Vec<u8>,
 }
 
+impl Incoming {
+    /// The revision that the document is, with its ancestors, where the client chose it
+    /// (`new_edits=false`); `None` if it sent neither `_revisions` nor the `_rev` of a document.
+    pub fn path(&self) -> Option<RevPath> {
+        self.revisions.clone().or_else(|| {
+            let rev = self.rev.clone().and_then(AnyRev::into_document);
+            rev.map(RevPath::single)
+        })
+    }
+}
+
 /// Checks and takes apart one document.
 pub fn parse(text: &[u8]) -> Result<Incoming, DocumentError> {
     let parse = || {

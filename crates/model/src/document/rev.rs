@@ -16,7 +16,10 @@ impl AnyRev {
     pub fn write_to(&self, out: &mut Vec<u8>) {
         match self {
             Self::Document(rev) => rev.write_to(out),
-            Self::Local(count) => out.extend_from_slice(format!("0-{count}").as_bytes()),
+            Self::Local(count) => {
+                out.extend_from_slice(b"0-");
+                out.extend_from_slice(itoa::Buffer::new().format(*count).as_bytes());
+            }
         }
     }
 

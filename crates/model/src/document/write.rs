@@ -191,7 +191,7 @@ fn write_rev(out: &mut Vec<u8>, rev: &RevId) {
 }
 
 fn write_number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(number.to_string().as_bytes());
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -241,9 +241,7 @@ impl<'a> Scanner<'a> {
     /// The end of the text, after white space.
     pub(crate) fn finish(&mut self) -> Result<(), JsonError> {
         self.keeping = false;
-        let run = self.run;
         self.space();
-        self.run = run;
         if self.at == self.text.len() {
             Ok(())
         } else {
@@ -273,11 +271,6 @@ impl<'a> Scanner<'a> {
             self.kept.reserve(self.text.len() - self.run);
         }
         self.kept.extend_from_slice(&self.text[self.run..end]);
-    }
-
-    /// Start of what is to be kept and not copied yet.
-    pub(crate) fn run_start(&self) -> usize {
-        self.run
     }
 
     /// What was copied; the caller may add to it.
