@@ -94,19 +94,22 @@ pub struct BlobStore {
 }
 
 #[derive(Debug, Error)]
-pub enum BlobStoreError {
+pub enum OpenError {
     #[error("the folder of attachments cannot be used")]
     Folder(#[source] FolderError),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 impl BlobStore {
     /// Opens the store. What an earlier run left without a record is removed once
     /// [`run_collector`](Self::run_collector) runs.
-    pub fn open(parts: BlobStoreParts) -> Result<Arc<Self>, BlobStoreError> {
+    pub async fn open(parts: BlobStoreParts) -> Result<Arc<Self>, OpenError> {
         let mut session = [0; 8];
         parts.entropy.fill(&mut session);
-        let folder = Folder::open(parts.folder, u64::from_be_bytes(session))
-            .map_err(BlobStoreError::Folder)?;
+        let session = u64::from_be_bytes(session);
+        let opened = joined(blocking(move || Folder::open(parts.folder, session)).await)?;
+        let folder = opened.map_err(OpenError::Folder)?;
         Ok(Arc::new(Self {
             engine: parts.engine,
             folder: Arc::new(folder),

@@ -52,7 +52,7 @@ pub struct BlobWrites {
 
 #[derive(Debug, Error)]
 pub enum PlanError {
-    /// Neither stored nor uploaded. The writer refuses the edits that need it and plans again.
+    /// Neither stored nor freshly uploaded. The writer refuses the edits that need it and plans again.
     #[error("attachment data {digest} is not stored here")]
     Missing { digest: BlobDigest },
     #[error(transparent)]
@@ -220,6 +220,7 @@ impl BlobWrites {
     ) -> Result<(), PlanError> {
         let require = |expected| Precondition { key: keys::blob(digest), expected };
         let Some(stored) = stored else {
+            let staged = staged.filter(|it| it.is_usable());
             let staged = staged.ok_or(PlanError::Missing { digest })?;
             self.preconditions.push(require(Expected::Absent));
             self.put(staged.record().encode(digest));

@@ -100,6 +100,12 @@ impl StagedBlob {
     pub(super) fn keep(&self) {
         self.is_kept.store(true, Ordering::Release);
     }
+
+    /// Whether a new record may refer to it. A file belongs to the first record that does: when the
+    /// collector has deleted that one, the file is gone.
+    pub(super) fn is_usable(&self) -> bool {
+        self.inline().is_some() || !self.is_kept.load(Ordering::Acquire)
+    }
 }
 
 impl Drop for StagedBlob {
