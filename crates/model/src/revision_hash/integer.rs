@@ -28,3 +28,41 @@ pub(super) fn magnitude(digits: &[u8]) -> Vec<u8> {
     }
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::magnitude;
+
+    proptest! {
+        #[test]
+        fn a_magnitude_is_the_number_in_base_256(number in any::<u128>(), shift in 0_u32..128) {
+            let number = number >> shift;
+            let mut bytes = magnitude(number.to_string().as_bytes());
+            prop_assert_ne!(bytes.last(), Some(&0));
+            bytes.resize(16, 0);
+            prop_assert_eq!(bytes, number.to_le_bytes());
+        }
+    }
+
+    #[test]
+    fn a_power_of_two_of_any_length_has_one_bit() {
+        let mut digits = vec![1_u8]; // least first
+        for exponent in 0..3_000 {
+            let text: Vec<u8> = digits.iter().rev().map(|digit| b'0' + digit).collect();
+            let bytes = magnitude(&text);
+            assert_eq!(bytes.len(), exponent / 8 + 1);
+            assert_eq!(bytes.last(), Some(&(1 << (exponent % 8))));
+            assert!(bytes[..bytes.len() - 1].iter().all(|&byte| byte == 0));
+            let mut carry = 0;
+            for digit in &mut digits {
+                let double = *digit * 2 + carry;
+                (*digit, carry) = (double % 10, double / 10);
+            }
+            if carry > 0 {
+                digits.push(carry);
+            }
+        }
+    }
+}
