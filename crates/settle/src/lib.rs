@@ -1,8 +1,21 @@
 //! The server: configuration, composition, and what the command line does.
 
+pub mod backup;
 pub mod config;
 pub mod limits;
 pub mod load;
+pub mod local;
 pub mod system;
 
+mod data_folder;
 mod durable_file;
+mod kept_config;
+mod secrets;
+mod server;
+
+pub use self::{
+    data_folder::DataFolderError,
+    kept_config::KeptConfigError,
+    secrets::{FirstAdmin, SecretsError},
+    server::{Admin, Server, StartError, StopError, Storage},
+};

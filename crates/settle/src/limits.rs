@@ -14,7 +14,7 @@ pub const LOAD_BATCH_COUNT_MAX: usize = 1_000;
 pub const LOAD_BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes read from a file at once.
-pub const LOAD_READ_BYTES: usize = 256 << 10;
+pub const LOAD_READ_BYTES: u64 = 256 << 10;
 
 /// Bytes of one reply that `settle load` reads. Replies name each document, with a reason.
 pub const LOAD_REPLY_BYTES_MAX: u64 = 16 << 20;

@@ -62,8 +62,10 @@ pub fn load(
     let mut batch = Vec::new();
     let mut batch_bytes = 0;
     loop {
-        let next = documents.next()?;
-        let length = next.as_ref().map_or(0, |it| it.json.len());
+        // What stands before a damaged place is saved all the same.
+        let read = documents.read();
+        let next = read.as_ref().ok().and_then(Option::as_ref);
+        let length = next.map_or(0, |it| it.json.len());
         let full =
             batch.len() >= LOAD_BATCH_COUNT_MAX || batch_bytes + length > LOAD_BATCH_BYTES_MAX;
         if !batch.is_empty() && (full || next.is_none()) {
@@ -73,7 +75,7 @@ pub fn load(
             load.tally.bytes_read = documents.bytes_read();
             progress(&load.tally);
         }
-        let Some(document) = next else { return Ok(load.tally) };
+        let Some(document) = read? else { return Ok(load.tally) };
         batch_bytes += length;
         batch.push(document);
     }

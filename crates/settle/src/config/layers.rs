@@ -49,7 +49,7 @@ pub enum ConfigError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("read the configuration file {} as TOML", path.display())]
     NotToml { path: PathBuf, source: toml::de::Error },
-    #[error("{origin}: there is no setting {name}{}", did_you_mean(hint))]
+    #[error("{origin}: there is no setting {name}{}", did_you_mean(hint.as_deref()))]
     Unknown { name: String, origin: Origin, hint: Option<String> },
     #[error("{origin}: {name} is {text:?}: {reason}")]
     Invalid { name: &'static str, text: String, origin: Origin, reason: String },
@@ -130,15 +130,12 @@ fn flatten(
             continue;
         }
         let inner = format!("{name}.");
-        match value {
-            toml::Value::Table(table) if SETTINGS.iter().any(|it| it.name.starts_with(&inner)) => {
-                flatten(&inner, table, origin, layer)?;
-            }
-            _ => {
-                let hint = closest(&name, SETTINGS.iter().map(|it| it.name.to_owned()));
-                return Err(ConfigError::Unknown { name, origin: origin.clone(), hint });
-            }
-        }
+        let known = SETTINGS.iter().any(|it| it.name.starts_with(&inner));
+        let Some(table) = value.as_table().filter(|_| known) else {
+            let hint = closest(&name, SETTINGS.iter().map(|it| it.name.to_owned()));
+            return Err(ConfigError::Unknown { name, origin: origin.clone(), hint });
+        };
+        flatten(&inner, table, origin, layer)?;
     }
     Ok(())
 }
@@ -152,7 +149,7 @@ fn closest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
         .map(|(_, it)| it)
 }
 
-fn did_you_mean(hint: &Option<String>) -> String {
+fn did_you_mean(hint: Option<&str>) -> String {
     let list = "settle config lists all of them";
     match hint {
         Some(hint) => format!("; did you mean {hint}? ({list})"),

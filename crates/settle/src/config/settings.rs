@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use tracing_subscriber::filter::Targets;
+
 use super::{
     VARIABLE_PREFIX,
     layers::{ConfigError, Source},
@@ -36,7 +38,7 @@ impl Setting {
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:literal $field:ident: $type:ty = $default:literal;)+) => {
         /// Everything that can be set, already right.
-        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[derive(Debug, Clone, PartialEq)]
         pub struct Config {
             $($(#[doc = $doc])+ pub $field: $type,)+
         }
@@ -88,12 +90,15 @@ settings! {
     "log.format" log_format: LogFormat = "text";
     /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels of parts, as
     /// in `warn,settle_http=debug`.
-    "log.filter" log_filter: String = "info";
+    "log.filter" log_filter: Targets = "info";
     /// How long a stop waits for the requests under way. Feeds end at once, with their last line.
     "stop.patience" stop_patience: Duration = "10 s";
     /// The size that the file of documents may grow to. It occupies only what it holds; the
     /// address space is taken at the start.
     "store.size_max" store_size_max: ByteCount = "1 TiB";
+    /// How long a revision that an update replaced can still be read, in databases created from
+    /// now on. Compaction takes it away earlier.
+    "revisions.keep" revisions_keep: Duration = "1 h";
     /// How long an attachment that no document refers to any more is kept before it is removed.
     "attachments.keep" attachments_keep: Duration = "10 min";
 }

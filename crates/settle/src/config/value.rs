@@ -2,6 +2,8 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
+use tracing_subscriber::filter::Targets;
+
 /// A type that a setting can have. Used by the table only, once for each setting and start.
 pub trait Value: Sized {
     /// What values look like, for people.
@@ -146,6 +148,16 @@ impl Value for LogFormat {
             "json" => Ok(Self::Json),
             _ => Err("expected text or json".into()),
         }
+    }
+}
+
+impl Value for Targets {
+    const KIND: &'static str = "a level, or `part=level` with commas between";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let expected =
+            "expected error, warn, info, debug, trace or off, as in info,settle_http=debug";
+        text.parse().map_err(|_| expected.into())
     }
 }
 

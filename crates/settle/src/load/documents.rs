@@ -40,6 +40,8 @@ pub enum DocumentsError {
 #[derive(Debug)]
 pub struct Documents<R> {
     input: R,
+    /// Bytes asked for at once.
+    step: u64,
     buffer: Vec<u8>,
     /// Bytes before this one are used up.
     start: usize,
@@ -68,6 +70,7 @@ impl<R: Read> Documents<R> {
     pub fn new(input: R) -> Self {
         Self {
             input,
+            step: LOAD_READ_BYTES,
             buffer: Vec::new(),
             start: 0,
             shape: Shape::Unknown,
@@ -84,7 +87,7 @@ impl<R: Read> Documents<R> {
     }
 
     /// The next document, `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Document>, DocumentsError> {
+    pub fn read(&mut self) -> Result<Option<Document>, DocumentsError> {
         loop {
             let Some(byte) = self.peek()? else {
                 return match self.shape {
@@ -148,16 +151,9 @@ impl<R: Read> Documents<R> {
         }
         self.buffer.drain(..self.start);
         self.start = 0;
-        let before = self.buffer.len();
-        self.buffer.resize(before + LOAD_READ_BYTES, 0);
-        let count = loop {
-            match self.input.read(&mut self.buffer[before..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(DocumentsError::Read { source }),
-                Ok(count) => break count,
-            }
-        };
-        self.buffer.truncate(before + count);
+        let mut more = self.input.by_ref().take(self.step);
+        let count =
+            more.read_to_end(&mut self.buffer).map_err(|source| DocumentsError::Read { source })?;
         self.bytes_read += u64::try_from(count).expect("a count of bytes in memory");
         self.ended = count == 0;
         Ok(count > 0)
@@ -189,7 +185,7 @@ impl<R: Read> Documents<R> {
             line,
             source,
         })?;
-        self.line += memchr::memchr_iter(b'\n', json).fold(0, |sum, _| sum + 1);
+        self.line += json.iter().fold(0, |sum, byte| sum + u64::from(*byte == b'\n'));
         self.start += length;
         Ok(document)
     }
@@ -289,24 +285,11 @@ mod tests {
 
     use super::*;
 
-    /// Hands out a few bytes at a time.
-    struct Trickle<'a>(&'a [u8], usize);
-
-    impl Read for Trickle<'_> {
-        fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-            let count = self.1.min(self.0.len()).min(to.len());
-            let (now, later) = self.0.split_at(count);
-            to[..count].copy_from_slice(now);
-            self.0 = later;
-            Ok(count)
-        }
-    }
-
-    fn read(input: &str, step: usize) -> (Vec<Document>, Option<DocumentsError>) {
-        let mut documents = Documents::new(Trickle(input.as_bytes(), step));
+    fn read(input: &str, step: u64) -> (Vec<Document>, Option<DocumentsError>) {
+        let mut documents = Documents { step, ..Documents::new(input.as_bytes()) };
         let mut found = Vec::new();
         loop {
-            match documents.next() {
+            match documents.read() {
                 Ok(Some(document)) => found.push(document),
                 Ok(None) => return (found, None),
                 Err(error) => return (found, Some(error)),
@@ -409,7 +392,7 @@ mod tests {
         #[test]
         fn the_pieces_of_a_file_make_no_difference(
             texts in prop::collection::vec("[a\\\\\"{}\\[\\]\n,]{0,12}", 0..6),
-            step in 1_usize..40,
+            step in 1_u64..40,
         ) {
             let documents = texts.iter().map(|it| serde_json::json!({ "t": it }).to_string());
             let lines = documents.clone().collect::<Vec<_>>().join("\n");

@@ -1,0 +1,227 @@
+//! What only the server may know: the administrator's password, as a hash, and what sessions are
+//! sealed with.
+//!
+//! Kept apart from the documents in a file of mode 0600, so that no replica of the documents gives
+//! them away. Stored as JSON:
+//!
+//! | member | holds |
+//! |---|---|
+//! | `version` | 1 |
+//! | `admin.name` | the administrator's name |
+//! | `admin.password` | an argon2id hash in PHC form |
+//! | `session_secret` | 32 bytes in base64 |
+
+use std::{fs, io, path::Path, sync::Arc};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde::{Deserialize, Serialize};
+use settle_accounts::{Account, Accounts, PasswordError, PasswordHash, SessionSecret};
+use settle_model::time::{Clock, Entropy};
+use thiserror::Error;
+
+use crate::{config::Secret, durable_file};
+
+const VERSION: u32 = 1;
+
+/// Letters and digits that cannot be mistaken for each other.
+const PASSWORD_LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// 32 letters to choose from are 5 bits each: 100 bits.
+const PASSWORD_LENGTH: usize = 20;
+
+/// An administrator that this start has made up a password for.
+#[derive(Debug, Clone)]
+pub struct FirstAdmin {
+    pub name: String,
+    pub password: Secret,
+}
+
+#[derive(Debug, Error)]
+pub enum SecretsError {
+    #[error("read the secrets in {path}")]
+    Unreadable { path: String, source: io::Error },
+    #[error("understand the secrets in {path}")]
+    Malformed { path: String, source: serde_json::Error },
+    #[error(
+        "understand the secrets in {path}: they have version {version}, this server knows {VERSION}"
+    )]
+    Newer { path: String, version: u32 },
+    #[error("understand the session secret in {path}")]
+    SessionSecret { path: String, source: base64::DecodeError },
+    #[error("use the administrator's password")]
+    Password { source: PasswordError },
+    #[error("write the secrets to {path}")]
+    Unwritable { path: String, source: io::Error },
+}
+
+#[derive(Debug, Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    version: u32,
+    admin: StoredAdmin,
+    session_secret: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredAdmin {
+    name: String,
+    password: String,
+}
+
+/// Where the administrator comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) name: &'a str,
+    /// Where none is wanted, the stored administrator stays as it is.
+    pub(crate) password: Option<&'a Secret>,
+}
+
+/// The accounts, from the file at `path` or, where there is none, made anew and kept there. Without
+/// a path nothing is kept.
+pub(crate) async fn open(
+    path: Option<&Path>,
+    wanted: Wanted<'_>,
+    clock: Arc<dyn Clock>,
+    entropy: &dyn Entropy,
+) -> Result<(Accounts, Option<FirstAdmin>), SecretsError> {
+    let stored = path.map(read).transpose()?.flatten();
+    let Some((name, hash, session)) = stored else {
+        let first = wanted
+            .password
+            .is_none()
+            .then(|| FirstAdmin { name: wanted.name.to_owned(), password: make_password(entropy) });
+        let password = wanted.password.or_else(|| first.as_ref().map(|it| &it.password));
+        let password = password.expect("made up where none is wanted");
+        let session = SessionSecret::generate(entropy);
+        let hash = hash(password, entropy)?;
+        keep(path, wanted.name, &hash, &session)?;
+        let account = Account::admin(wanted.name, hash);
+        return Ok((Accounts::new(account, session, clock, entropy), first));
+    };
+    let accounts = Accounts::new(Account::admin(name, hash), session.clone(), clock, entropy);
+    if let Some(password) = wanted.password {
+        // A password that is already in force keeps its salt, and with it the sessions.
+        let unchanged = accounts.open_session(wanted.name, password.reveal()).await.is_ok();
+        if !unchanged {
+            let hash = self::hash(password, entropy)?;
+            keep(path, wanted.name, &hash, &session)?;
+            accounts.replace_admin(Account::admin(wanted.name, hash));
+        }
+    }
+    Ok((accounts, None))
+}
+
+fn hash(password: &Secret, entropy: &dyn Entropy) -> Result<PasswordHash, SecretsError> {
+    PasswordHash::of(password.reveal(), entropy).map_err(|source| SecretsError::Password { source })
+}
+
+/// A password of 100 random bits.
+pub(crate) fn make_password(entropy: &dyn Entropy) -> Secret {
+    let mut bytes = [0; PASSWORD_LENGTH];
+    entropy.fill(&mut bytes);
+    let letter = |byte: u8| char::from(PASSWORD_LETTERS[usize::from(byte) % 32]);
+    Secret::new(bytes.into_iter().map(letter).collect::<String>())
+}
+
+fn read(path: &Path) -> Result<Option<(String, PasswordHash, SessionSecret)>, SecretsError> {
+    let shown = || path.display().to_string();
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(SecretsError::Unreadable { path: shown(), source }),
+    };
+    let malformed = |source| SecretsError::Malformed { path: shown(), source };
+    let Versioned { version } = serde_json::from_slice(&text).map_err(malformed)?;
+    if version != VERSION {
+        return Err(SecretsError::Newer { path: shown(), version });
+    }
+    let stored: Stored = serde_json::from_slice(&text).map_err(malformed)?;
+    let hash = PasswordHash::from_stored(&stored.admin.password)
+        .map_err(|source| SecretsError::Password { source })?;
+    let session = BASE64_STANDARD
+        .decode(&stored.session_secret)
+        .map_err(|source| SecretsError::SessionSecret { path: shown(), source })?;
+    Ok(Some((stored.admin.name, hash, SessionSecret::from_stored(session))))
+}
+
+fn keep(
+    path: Option<&Path>,
+    name: &str,
+    hash: &PasswordHash,
+    session: &SessionSecret,
+) -> Result<(), SecretsError> {
+    let Some(path) = path else { return Ok(()) };
+    let admin = StoredAdmin { name: name.to_owned(), password: hash.as_str().to_owned() };
+    let session_secret = BASE64_STANDARD.encode(session.as_bytes());
+    let stored = Stored { version: VERSION, admin, session_secret };
+    let mut text = serde_json::to_vec_pretty(&stored).expect("text has a JSON form");
+    text.push(b'\n');
+    durable_file::replace(path, &text)
+        .map_err(|source| SecretsError::Unwritable { path: path.display().to_string(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use settle_model::time::{ManualClock, SeededEntropy};
+
+    use super::*;
+
+    async fn open_at(path: &Path, password: Option<&str>) -> (Accounts, Option<FirstAdmin>) {
+        let password = password.map(Secret::new);
+        let wanted = Wanted { name: "ada", password: password.as_ref() };
+        let clock = Arc::new(ManualClock::default());
+        open(Some(path), wanted, clock, &SeededEntropy::new(7)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_first_start_makes_a_password_that_the_next_start_knows_and_does_not_show() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.json");
+        let (_, first) = open_at(&path, None).await;
+        let first = first.unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let (accounts, again) = open_at(&path, None).await;
+        assert!(again.is_none());
+        accounts.open_session("ada", first.password.reveal()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_password_that_is_set_replaces_the_old_one_and_stays_when_it_is_no_longer_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.json");
+        open_at(&path, Some("old")).await;
+        open_at(&path, Some("new")).await;
+        let (accounts, _) = open_at(&path, None).await;
+        assert!(accounts.open_session("ada", "old").await.is_err());
+        accounts.open_session("ada", "new").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn sessions_outlive_a_start_with_the_same_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.json");
+        let (accounts, _) = open_at(&path, Some("same")).await;
+        let (cookie, _) = accounts.open_session("ada", "same").await.unwrap();
+        let (accounts, _) = open_at(&path, Some("same")).await;
+        assert!(accounts.session(&cookie).unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn secrets_of_a_newer_server_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.json");
+        fs::write(&path, r#"{"version":2,"more":true}"#).unwrap();
+        let wanted = Wanted { name: "ada", password: None };
+        let clock = Arc::new(ManualClock::default());
+        let opened = open(Some(&path), wanted, clock, &SeededEntropy::new(7)).await;
+        assert!(matches!(opened, Err(SecretsError::Newer { version: 2, .. })));
+    }
+}

@@ -1,0 +1,232 @@
+//! One running server: configuration in, a listening address out, and a stop that waits.
+//!
+//! Nothing here is global, so one process can start and stop servers as often as it likes, and run
+//! several at once.
+
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use settle_accounts::Accounts;
+use settle_database::{
+    Store, StoreParts, StoreSettings,
+    blobs::{BlobSettings, BlobStore, BlobStoreParts},
+};
+use settle_engine::{Engine, memory::MemoryEngine};
+use settle_engine_lmdb::{LmdbEngine, OpenOptions};
+use settle_http::{ConfigStore, Foundations, MemoryConfig, Settings, StopOutcome};
+use settle_model::time::{Clock, Entropy};
+use thiserror::Error;
+use tokio::{net::TcpListener, task::spawn_blocking};
+
+use crate::{
+    config::Config,
+    data_folder::{DataFolder, DataFolderError},
+    durable_file,
+    kept_config::{KeptConfig, KeptConfigError},
+    secrets::{self, FirstAdmin, SecretsError, Wanted},
+    system::{SystemClock, SystemEntropy},
+};
+
+/// A server that listens. Dropping it without [`stop`](Self::stop) is like a crash: what was
+/// acknowledged is safe, nobody is told.
+#[derive(Debug)]
+pub struct Server {
+    http: settle_http::Server,
+    store: Store,
+    address: SocketAddr,
+    /// Tells commands on the same data folder where we are.
+    address_file: Option<PathBuf>,
+    first_admin: Option<FirstAdmin>,
+    stop_patience: Duration,
+}
+
+/// Where documents go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// The data folder.
+    Folder,
+    /// Memory alone; nothing outlives the server. For tests and trials.
+    Memory,
+}
+
+/// Who the administrator is.
+#[derive(Debug, Clone)]
+pub enum Admin {
+    /// The one of the configuration, or else of the data folder, kept there.
+    Kept,
+    /// One that this server has and nobody keeps.
+    Passing(FirstAdmin),
+}
+
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("listen on {address}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("open the data folder")]
+    Folder(#[from] DataFolderError),
+    #[error("open the documents")]
+    Engine(#[from] settle_engine_lmdb::OpenError),
+    #[error("open the attachments")]
+    Blobs(#[from] settle_database::blobs::OpenError),
+    #[error("open the databases")]
+    Store(#[from] settle_database::OpenError),
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    #[error(transparent)]
+    KeptConfig(#[from] KeptConfigError),
+    #[error("write the address to {}", path.display())]
+    AddressFile { path: PathBuf, source: io::Error },
+}
+
+impl StartError {
+    /// Whether another server has the data folder open.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Engine(settle_engine_lmdb::OpenError::Locked { .. }))
+    }
+}
+
+#[derive(Debug, Error)]
+pub enum StopError {
+    #[error("remove the address in {}", path.display())]
+    AddressFile { path: PathBuf, source: io::Error },
+}
+
+impl Server {
+    /// Opens the data folder of `config`, or makes one, and listens.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_as(config, Storage::Folder, Admin::Kept).await
+    }
+
+    /// The address is taken first and the folder's lock next: a start that fails on either has
+    /// changed nothing.
+    pub async fn start_as(
+        config: Config,
+        storage: Storage,
+        admin: Admin,
+    ) -> Result<Self, StartError> {
+        let listen = |source| StartError::Listen { address: config.bind, source };
+        let listener = TcpListener::bind(config.bind).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let folder = match storage {
+            Storage::Folder => Some(DataFolder::open(&config.data)?),
+            Storage::Memory => None,
+        };
+        let (engine, identity) = open_engine(&config, folder.as_ref()).await?;
+        let (accounts, first_admin) =
+            open_accounts(&config, folder.as_ref(), &admin, &clock, &*entropy).await?;
+        let settings: Arc<dyn ConfigStore> = match &folder {
+            Some(folder) => Arc::new(KeptConfig::open(folder.kept_config())?),
+            None => Arc::new(MemoryConfig::default()),
+        };
+        let blobs = BlobStore::open(BlobStoreParts {
+            engine: engine.clone(),
+            folder: folder.as_ref().map(DataFolder::blobs),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            settings: BlobSettings { condemned_for: config.attachments_keep },
+        })
+        .await?;
+        let address_file = folder.as_ref().map(DataFolder::address);
+        if let Some(path) = &address_file {
+            let line = format!("{}\n", url_of(address));
+            durable_file::replace(path, line.as_bytes())
+                .map_err(|source| StartError::AddressFile { path: path.clone(), source })?;
+        }
+        let store = Store::open(StoreParts {
+            engine,
+            blobs,
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            settings: StoreSettings { identity, grace: config.revisions_keep },
+        })
+        .await?;
+        let state = settle_http::AppState::new(Foundations {
+            store: store.clone(),
+            accounts: Arc::new(accounts),
+            settings: Arc::new(Settings::load(settings)),
+            clock,
+            entropy,
+        });
+        let http = settle_http::Server::start(listener, Arc::new(state)).map_err(listen)?;
+        let stop_patience = config.stop_patience;
+        Ok(Self { http, store, address, address_file, first_admin, stop_patience })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How programs on this machine reach it.
+    pub fn url(&self) -> String {
+        url_of(self.address)
+    }
+
+    /// The administrator that this start has made up; shown to a person once.
+    pub fn first_admin(&self) -> Option<&FirstAdmin> {
+        self.first_admin.as_ref()
+    }
+
+    /// Takes no more connections, ends feeds with their last line, waits for the requests under
+    /// way as long as the configuration says, and for every write that was taken on.
+    pub async fn stop(self) -> Result<(), StopError> {
+        if self.http.stop_within(self.stop_patience).await == StopOutcome::Cut {
+            tracing::warn!(patience = ?self.stop_patience, "cut replies that took too long");
+        }
+        self.store.close().await;
+        if let Some(path) = self.address_file {
+            // Before the lock goes, lest it be the next server's.
+            fs::remove_file(&path).map_err(|source| StopError::AddressFile { path, source })?;
+        }
+        Ok(())
+    }
+}
+
+async fn open_engine(
+    config: &Config,
+    folder: Option<&DataFolder>,
+) -> Result<(Arc<dyn Engine>, Option<[u8; 16]>), StartError> {
+    let Some(folder) = folder else { return Ok((Arc::new(MemoryEngine::new()), None)) };
+    let documents = folder.documents();
+    let options = OpenOptions { map_bytes: config.store_size_max.0, ..OpenOptions::default() };
+    let opening = spawn_blocking(move || LmdbEngine::open(&documents, &options));
+    let engine = opening.await.expect("opening the engine does not panic")?;
+    let identity = engine.identity().0;
+    Ok((engine, Some(identity)))
+}
+
+async fn open_accounts(
+    config: &Config,
+    folder: Option<&DataFolder>,
+    admin: &Admin,
+    clock: &Arc<dyn Clock>,
+    entropy: &dyn Entropy,
+) -> Result<(Accounts, Option<FirstAdmin>), SecretsError> {
+    let (path, wanted) = match admin {
+        Admin::Kept => {
+            let password = config.admin_password.as_ref();
+            (folder.map(DataFolder::secrets), Wanted { name: &config.admin_user, password })
+        }
+        Admin::Passing(FirstAdmin { name, password }) => {
+            (None, Wanted { name, password: Some(password) })
+        }
+    };
+    secrets::open(path.as_deref(), wanted, clock.clone(), entropy).await
+}
+
+/// An address that stands for all of a machine's is reached on its own.
+fn url_of(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
