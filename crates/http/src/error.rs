@@ -4,6 +4,7 @@
 //! log with the request's id, and never leaves the server.
 
 mod code;
+mod database;
 
 use std::{borrow::Cow, error::Error};
 

@@ -1,0 +1,4 @@
+//! Documents between the wire and the database, for every endpoint that takes or sends them.
+
+pub(crate) mod incoming;
+pub(crate) mod outgoing;

@@ -1,0 +1,85 @@
+//! From a document that was sent to the edit that it asks for.
+
+use std::sync::Arc;
+
+use settle_database::{
+    AttachmentEdit, AttachmentSource, Content, Edit, Origin,
+    blobs::{BlobStore, Received, StagedBlob, UploadOptions},
+};
+use settle_model::{
+    document::{AnyRev, AttachmentIn, Incoming},
+    id::{AttachmentName, DocumentId},
+    revision::RevPath,
+};
+
+use crate::error::ApiError;
+
+/// The edit that a document asks for. Its inline attachments are stored on the way; `following` are
+/// those that came behind it, in the order of its list.
+pub(crate) async fn edit(
+    blobs: &BlobStore,
+    id: DocumentId,
+    incoming: Incoming,
+    new_edits: bool,
+    following: impl IntoIterator<Item = Arc<StagedBlob>>,
+) -> Result<Edit, ApiError> {
+    let Incoming { id: _, rev, deleted, revisions, attachments, body } = incoming;
+    let origin = origin(rev, revisions, new_edits)?;
+    let mut following = following.into_iter();
+    let mut edits = Vec::with_capacity(attachments.len());
+    for (name, attachment) in attachments {
+        edits.push(attachment_edit(blobs, name, attachment, &origin, &mut following).await?);
+    }
+    Ok(Edit { id, origin, deleted, content: Content::Whole { body, attachments: edits } })
+}
+
+/// What a document rests on: with `new_edits` the revision it was made from, else its own ancestry.
+fn origin(
+    rev: Option<AnyRev>,
+    revisions: Option<RevPath>,
+    new_edits: bool,
+) -> Result<Origin, ApiError> {
+    if new_edits {
+        // A revision of local documents is not one of any other document.
+        let base = rev.map(|rev| rev.into_document().ok_or_else(ApiError::conflict)).transpose()?;
+        return Ok(Origin::Interactive { base, must_exist: false });
+    }
+    let path = revisions.or_else(|| rev?.into_document().map(RevPath::single));
+    let path = path.ok_or_else(|| {
+        let reason =
+            "When `new_edits: false`, the document needs `_rev` or `_revisions` specified";
+        ApiError::bad_request(reason)
+    })?;
+    Ok(Origin::Replicated { path })
+}
+
+async fn attachment_edit(
+    blobs: &BlobStore,
+    name: AttachmentName,
+    attachment: AttachmentIn,
+    origin: &Origin,
+    following: &mut impl Iterator<Item = Arc<StagedBlob>>,
+) -> Result<AttachmentEdit, ApiError> {
+    let (source, revpos) = match attachment {
+        AttachmentIn::Stub { revpos, .. } => (AttachmentSource::Keep, revpos),
+        AttachmentIn::Follows { content_type, revpos, .. } => {
+            let blob = following.next().ok_or_else(|| {
+                ApiError::bad_request(format!("attachment {name} does not follow the document"))
+            })?;
+            (AttachmentSource::New { content_type, blob }, Some(revpos))
+        }
+        AttachmentIn::Inline { content_type, revpos, data } => {
+            let received = Received::Plain { content_type: &content_type };
+            let blob = Arc::new(blobs.stage(&data, &UploadOptions::new(received)).await?);
+            (AttachmentSource::New { content_type, blob }, Some(revpos))
+        }
+    };
+    let revpos = match origin {
+        Origin::Interactive { .. } => None,
+        // Replicators send it; a hand-written document is the first to have the attachment.
+        Origin::Replicated { path } => {
+            Some(revpos.filter(|&revpos| revpos > 0).unwrap_or_else(|| path.start()))
+        }
+    };
+    Ok(AttachmentEdit { name, source, revpos })
+}

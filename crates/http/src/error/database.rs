@@ -1,0 +1,187 @@
+//! Failures of databases, documents and attachments.
+
+use http::{HeaderValue, header};
+use settle_database::{
+    AttachmentError, CreateError, DropError, EditError, GetError, LocalError, SettingError,
+    blobs::{BlobReadError, UploadError},
+};
+use settle_model::document::{BulkError, DocumentError};
+
+use super::{ApiError, Code};
+
+impl ApiError {
+    /// Somebody else was faster.
+    pub(crate) fn conflict() -> Self {
+        Self::new(Code::Conflict, "Document update conflict.")
+    }
+
+    /// A document that was there once.
+    pub(crate) fn deleted() -> Self {
+        Self::new(Code::NotFound, "deleted")
+    }
+
+    fn stopping() -> Self {
+        Self::new(Code::ServiceUnavailable, "The server is stopping.")
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+    }
+
+    fn disk_full() -> Self {
+        Self::new(Code::InsufficientStorage, "The disk is full; reading goes on.")
+    }
+}
+
+// No `_` arms below: a new way to fail must be given a code before this compiles.
+
+impl From<CreateError> for ApiError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Exists { .. } => {
+                let reason = "The database could not be created, the file already exists.";
+                Self::new(Code::FileExists, reason)
+            }
+            CreateError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<DropError> for ApiError {
+    fn from(error: DropError) -> Self {
+        match error {
+            DropError::Missing { .. } => Self::no_database(),
+            DropError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<SettingError> for ApiError {
+    fn from(error: SettingError) -> Self {
+        match error {
+            SettingError::TooSmall => Self::bad_request(error.to_string()),
+            SettingError::SecurityTooLarge { .. } => Self::new(Code::TooLarge, error.to_string()),
+            SettingError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<GetError> for ApiError {
+    fn from(error: GetError) -> Self {
+        match error {
+            GetError::Missing => Self::missing(),
+            GetError::Deleted => Self::deleted(),
+            GetError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<LocalError> for ApiError {
+    fn from(error: LocalError) -> Self {
+        match error {
+            LocalError::Missing => Self::missing(),
+            LocalError::Conflict => Self::conflict(),
+            LocalError::TooLarge { .. } => Self::new(Code::DocumentTooLarge, error.to_string()),
+            LocalError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<EditError> for ApiError {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Conflict => Self::conflict(),
+            EditError::Missing => Self::missing(),
+            EditError::Deleted => Self::deleted(),
+            EditError::MissingStub { name } => {
+                Self::new(Code::MissingStub, format!("Invalid attachment stub for {name}"))
+            }
+            EditError::MissingAttachment { .. } => no_such_attachment(),
+            EditError::TooLarge { .. } => Self::new(Code::DocumentTooLarge, error.to_string()),
+            EditError::TooManyAttachments { .. } => {
+                Self::new(Code::TooManyAttachments, error.to_string())
+            }
+            EditError::GenerationsExhausted => Self::bad_request(error.to_string()),
+            EditError::Aborted => Self::new(Code::ExpectationFailed, error.to_string()),
+        }
+    }
+}
+
+impl From<AttachmentError> for ApiError {
+    fn from(error: AttachmentError) -> Self {
+        match error {
+            AttachmentError::Missing => Self::missing(),
+            AttachmentError::Deleted => Self::deleted(),
+            AttachmentError::NoSuchAttachment => no_such_attachment(),
+            AttachmentError::Storage(error) => error.into(),
+        }
+    }
+}
+
+fn no_such_attachment() -> ApiError {
+    ApiError::new(Code::NotFound, "Document is missing attachment")
+}
+
+impl From<UploadError> for ApiError {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::TooLarge { .. } => Self::new(Code::AttachmentTooLarge, error.to_string()),
+            UploadError::Md5Mismatch => {
+                Self::new(Code::ContentMd5Mismatch, "Possible message corruption.")
+            }
+            UploadError::Length { .. } | UploadError::NotGzip(_) => {
+                Self::bad_request(error.to_string())
+            }
+            UploadError::StorageFull => Self::disk_full().caused_by(error),
+            UploadError::Stopped(_) => Self::stopping(),
+            UploadError::File { .. } | UploadError::Failed => Self::internal(error),
+        }
+    }
+}
+
+impl From<BlobReadError> for ApiError {
+    fn from(error: BlobReadError) -> Self {
+        match error {
+            BlobReadError::OutOfRange { .. } => {
+                let reason = "Requested range not satisfiable";
+                Self::new(Code::RequestedRangeNotSatisfiable, reason)
+            }
+            BlobReadError::Storage(error) => error.into(),
+            BlobReadError::Stopped(_) => Self::stopping(),
+            BlobReadError::Missing { .. }
+            | BlobReadError::Damaged { .. }
+            | BlobReadError::File { .. } => Self::internal(error),
+        }
+    }
+}
+
+impl From<DocumentError> for ApiError {
+    fn from(error: DocumentError) -> Self {
+        let code = match &error {
+            DocumentError::IdNotAString => Code::IllegalDocid,
+            DocumentError::BadMember { .. }
+            | DocumentError::RevisionsStart
+            | DocumentError::RevisionsIds
+            | DocumentError::RevisionsIdNotAString
+            | DocumentError::RevisionsIdNotHex
+            | DocumentError::RevisionsLength(_) => Code::DocValidation,
+            DocumentError::Json(_)
+            | DocumentError::NotAnObject
+            | DocumentError::Rev
+            | DocumentError::AttachmentName(_)
+            | DocumentError::AttachmentNotAnObject { .. }
+            | DocumentError::AttachmentMember { .. }
+            | DocumentError::AttachmentData { .. } => Code::BadRequest,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<BulkError> for ApiError {
+    fn from(error: BulkError) -> Self {
+        match error {
+            BulkError::Document(error) => error.into(),
+            BulkError::NotAnObject
+            | BulkError::NoDocs
+            | BulkError::DocsNotAnArray
+            | BulkError::NotABoolean { .. } => Self::bad_request(error.to_string()),
+        }
+    }
+}
