@@ -143,6 +143,20 @@ impl Writer {
     }
 }
 
+/// Puts the writer to sleep when a fault of the program ends its work, so that the next request
+/// wakes it again. Those who wait learn of it by the end of their channels.
+struct Awake<'w>(&'w Writer);
+
+impl Drop for Awake<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut queue = self.0.lock();
+            queue.awake = false;
+            queue.waiting.clear();
+        }
+    }
+}
+
 impl Inner {
     pub(crate) async fn write(
         self: Arc<Self>,
@@ -194,6 +208,7 @@ impl Inner {
 
 /// Works until nothing is left to do. Runs to its end whatever becomes of those who asked.
 async fn run(inner: Arc<Inner>) {
+    let _awake = Awake(&inner.writer);
     loop {
         let jobs = inner.writer.take();
         if jobs.is_empty() {

@@ -148,15 +148,11 @@ impl<'d> Document<'d> {
         })
     }
 
-    /// A revision and its ancestors, as far as the limit of revisions reaches.
+    /// A revision and its ancestors, as far as they are remembered.
     async fn path(&self, rev: &RevId) -> Result<Option<RevPath>, StorageError> {
         let head =
             if self.head.tree.cuts().next().is_some() { self.whole().await? } else { &self.head };
-        let path = head.tree.path(rev);
-        Ok(path.map(|mut path| {
-            path.truncate(self.inner.live().revs_limit);
-            path
-        }))
+        Ok(head.tree.path(rev))
     }
 
     async fn revs_info(

@@ -32,11 +32,12 @@ pub(super) struct Resolved<'e> {
 }
 
 /// A leaf as it was before an edit, for history.
-struct Before {
-    rev: RevId,
-    deleted: bool,
-    size: u64,
-    record: Option<(u64, u64)>,
+pub(super) struct Before {
+    pub(super) rev: RevId,
+    pub(super) deleted: bool,
+    pub(super) size: u64,
+    /// Number and length of its body record, if it has one.
+    pub(super) record: Option<(u64, u64)>,
 }
 
 impl PreparedEdit {
@@ -191,6 +192,7 @@ impl Group<'_> {
         deleted: bool,
         resolved: Resolved<'_>,
     ) -> Result<Written, StorageError> {
+        self.expand_for(id, &path).await?;
         let rev = path.newest();
         let attached: u64 = resolved.attachments.iter().map(|it| it.length).sum();
         let size = resolved.body.len() as u64 + attached;
@@ -233,7 +235,6 @@ impl Group<'_> {
         before: Vec<Before>,
         mut replaced: Vec<Leaf<LeafBody>>,
     ) -> Result<(), StorageError> {
-        let keys = self.inner.keys;
         self.state.sequence += 1;
         let sequence = self.state.sequence;
         let now = self.now;
@@ -269,10 +270,7 @@ impl Group<'_> {
         });
         let leaves = leaves.collect();
         let history = History { sequence: old_sequence, updated: old_updated, leaves };
-        let key = keys.history(id, sequence);
-        let value = history.encode(&key);
-        self.state.sizes.history += self.put(key, value);
-        self.history_added = true;
+        self.put_history(id, sequence, history);
 
         self.repack(id).await?;
         self.settle_bodies(id);
@@ -281,8 +279,22 @@ impl Group<'_> {
         Ok(())
     }
 
+    /// Keeps what the update of this sequence replaced.
+    pub(super) fn put_history(&mut self, id: &DocumentId, sequence: u64, history: History) {
+        let key = self.inner.keys.history(id, sequence);
+        let value = history.encode(&key);
+        self.state.sizes.history += self.put(key, value);
+        self.history_added = true;
+    }
+
     /// Leaves a mark on the row that the document had in the feed.
-    fn mark_superseded(&mut self, id: &DocumentId, old: u64, by: u64, before: &[Before]) {
+    pub(super) fn mark_superseded(
+        &mut self,
+        id: &DocumentId,
+        old: u64,
+        by: u64,
+        before: &[Before],
+    ) {
         let key = self.inner.keys.change(old);
         let leaves = || before.iter().map(|leaf| (&leaf.rev, leaf.deleted));
         let row = ChangeRow { superseded_by: None, purge: false, id: id.as_str() };
@@ -491,7 +503,7 @@ impl AttachmentSource {
 }
 
 impl Before {
-    fn all(tree: &RevTree<LeafBody>) -> Vec<Self> {
+    pub(super) fn all(tree: &RevTree<LeafBody>) -> Vec<Self> {
         let leaves = tree.leaves().iter().map(|leaf| Self {
             rev: leaf.rev.clone(),
             deleted: leaf.deleted,

@@ -9,14 +9,14 @@ use std::collections::HashSet;
 use settle_engine::{Direction, Plan, Scan, Step, Visit, Visitor};
 use settle_model::{id::DocumentId, revision::RevId, tree::Leaf};
 
-use super::{Purged, group::Group};
+use super::{Purged, edit::Before, group::Group};
 use crate::{
     error::StorageError,
     record::{
         body::decode_payload,
         change::ChangeRow,
         head::{BodyPlace, LeafBody},
-        history::{History, PastBody},
+        history::{History, PastBody, PastLeaf},
         purge::Purge,
     },
     scan::Failure,
@@ -50,10 +50,8 @@ impl Group<'_> {
         }
         self.expand(id).await?;
         let head = self.head_mut(id);
-        let (old_sequence, was_deleted) =
-            (head.sequence, head.tree.winner().is_none_or(|leaf| leaf.deleted));
-        let leaves: Vec<(RevId, bool)> =
-            head.tree.leaves().iter().map(|leaf| (leaf.rev.clone(), leaf.deleted)).collect();
+        let (old_sequence, old_updated) = (head.sequence, head.updated);
+        let before = Before::all(&head.tree);
         let paths: Vec<_> = revs.iter().filter_map(|rev| head.tree.path(rev)).collect();
         let gone = head.tree.purge(revs);
         let erased: HashSet<RevId> =
@@ -61,23 +59,31 @@ impl Group<'_> {
         let is_gone = head.tree.is_empty();
         let is_deleted = head.tree.winner().is_none_or(|leaf| leaf.deleted);
 
+        let was_deleted = before.first().is_none_or(|leaf| leaf.deleted);
         *self.winners(was_deleted) -= 1;
         for leaf in &gone {
             self.purge_leaf(id, leaf).await?;
         }
         let leaves_gone = gone.iter().map(|leaf| leaf.rev.clone()).collect();
         self.erase_history(id, &erased, leaves_gone, is_gone).await?;
-        self.remove_change(id, old_sequence, &leaves);
         self.state.sequence += 1;
         let sequence = self.state.sequence;
         self.design_changed |= id.is_design();
         if is_gone {
+            self.remove_change(id, old_sequence, &before);
             self.delete(self.inner.keys.head(id));
             let slot = self.heads.get_mut(id).expect("the head was there");
             slot.head = None;
             self.state.sizes.active -= std::mem::take(&mut slot.bytes);
         } else {
             *self.winners(is_deleted) += 1;
+            self.mark_superseded(id, old_sequence, sequence, &before);
+            let leaves = before.into_iter().map(|leaf| leaf.past(&erased)).collect();
+            self.put_history(
+                id,
+                sequence,
+                History { sequence: old_sequence, updated: old_updated, leaves },
+            );
             let now = self.now;
             let head = self.head_mut(id);
             head.sequence = sequence;
@@ -161,10 +167,10 @@ impl Group<'_> {
         Ok(())
     }
 
-    fn remove_change(&mut self, id: &DocumentId, sequence: u64, leaves: &[(RevId, bool)]) {
+    fn remove_change(&mut self, id: &DocumentId, sequence: u64, before: &[Before]) {
         let key = self.inner.keys.change(sequence);
         let row = ChangeRow { superseded_by: None, purge: false, id: id.as_str() };
-        let leaves = leaves.iter().map(|(rev, deleted)| (rev, *deleted));
+        let leaves = before.iter().map(|leaf| (&leaf.rev, leaf.deleted));
         let bytes = key.len() + row.encode(&key, leaves).len();
         self.state.sizes.active -= bytes as u64;
         self.delete(key);
@@ -194,6 +200,18 @@ impl Group<'_> {
         if let Some(oldest) = sequence.checked_sub(limit).filter(|oldest| *oldest > 0) {
             self.delete(self.inner.keys.purge(oldest));
         }
+    }
+}
+
+impl Before {
+    /// A leaf of the state that a purge replaced.
+    fn past(self, erased: &HashSet<RevId>) -> PastLeaf {
+        let body = match self.record {
+            _ if erased.contains(&self.rev) => PastBody::Erased,
+            Some((number, length)) => PastBody::Record { number, length },
+            None => PastBody::Later,
+        };
+        PastLeaf { rev: self.rev, deleted: self.deleted, size: self.size, body }
     }
 }
 

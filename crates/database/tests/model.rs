@@ -1,0 +1,330 @@
+//! Whatever is done to a database, it says what a model of whole trees in memory says, and its own
+//! counts are right.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use settle_database::{
+    ChangeFilter, ChangeRow, ChangeScan, DocumentRow, DocumentScan, Edit, Extras, GetError, More,
+    Next, OpenRevs, Select, Sink,
+};
+use settle_engine::Direction;
+use settle_model::{
+    revision::{RevId, RevPath},
+    tree::RevTree,
+};
+
+use crate::support::{TestDatabase, TestStore, delete, put, whole};
+
+const IDS: [&str; 4] = ["a", "a/b", "\u{0}z", "_design/d"];
+
+#[derive(Debug, Clone)]
+enum Op {
+    /// Edits the n-th leaf (modulo their number), or creates; again and again.
+    Edit {
+        id: usize,
+        leaf: usize,
+        deleted: bool,
+        body: usize,
+        times: usize,
+    },
+    /// Grafts a path of so many new revisions on the n-th known revision, or on nothing.
+    Graft {
+        id: usize,
+        on: Option<usize>,
+        length: usize,
+        deleted: bool,
+        body: usize,
+    },
+    /// Several edits in one write.
+    Bulk {
+        leaf: usize,
+        body: usize,
+    },
+    Purge {
+        id: usize,
+        leaf: usize,
+    },
+    Compact,
+    Wait {
+        minutes: u64,
+    },
+    Reopen,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let id = 0..IDS.len();
+    let body = prop_oneof![Just(0_usize), Just(20), Just(1_700), Just(2_500)];
+    prop_oneof![
+        6 => (id.clone(), 0..4_usize, any::<bool>(), body.clone(), prop_oneof![4 => Just(1_usize), 1 => 60..110_usize])
+            .prop_map(|(id, leaf, deleted, body, times)| Op::Edit { id, leaf, deleted: deleted && times == 1, body, times }),
+        4 => (id.clone(), prop::option::of(0..400_usize), prop_oneof![4 => 1..4_usize, 1 => 90..130_usize], any::<bool>(), body.clone())
+            .prop_map(|(id, on, length, deleted, body)| Op::Graft { id, on, length, deleted, body }),
+        2 => (0..4_usize, body).prop_map(|(leaf, body)| Op::Bulk { leaf, body }),
+        1 => (id, 0..4_usize).prop_map(|(id, leaf)| Op::Purge { id, leaf }),
+        1 => Just(Op::Compact),
+        1 => (1..200_u64).prop_map(|minutes| Op::Wait { minutes }),
+        1 => Just(Op::Reopen),
+    ]
+}
+
+/// Documents as whole trees, each leaf with its body.
+#[derive(Default)]
+struct Model {
+    trees: BTreeMap<String, RevTree<String>>,
+    limit: u32,
+    made: usize,
+}
+
+impl Model {
+    fn tree(&mut self, id: &str) -> &mut RevTree<String> {
+        self.trees.entry(id.to_owned()).or_default()
+    }
+
+    fn leaf(&self, id: &str, n: usize) -> Option<RevId> {
+        let leaves = self.trees.get(id)?.leaves();
+        (!leaves.is_empty()).then(|| leaves[n % leaves.len()].rev.clone())
+    }
+
+    fn body(&mut self, length: usize) -> String {
+        self.made += 1;
+        format!(r#"{{"n":{},"pad":"{}"}}"#, self.made, "x".repeat(length))
+    }
+
+    fn graft(&mut self, id: &str, path: &RevPath, deleted: bool, body: &str) {
+        let limit = self.limit;
+        let tree = self.tree(id);
+        tree.graft(path, deleted, body.to_owned());
+        tree.stem(limit);
+    }
+
+    /// A path of new revisions on top of the n-th known one.
+    fn path(&mut self, id: &str, on: Option<usize>, length: usize) -> RevPath {
+        let known: Vec<RevId> = self.trees.get(id).map_or_else(Vec::new, |tree| {
+            let mut all = BTreeSet::new();
+            for leaf in tree.leaves() {
+                all.extend(tree.path(&leaf.rev).unwrap().revs());
+            }
+            all.into_iter().collect()
+        });
+        let base = on.and_then(|n| known.get(n % known.len().max(1)).cloned());
+        let older = base.and_then(|rev| self.trees[id].path(&rev));
+        let start = older.as_ref().map_or(0, RevPath::start);
+        let mut digests = Vec::new();
+        for _ in 0..length {
+            self.made += 1;
+            digests.push(format!("{:032x}", self.made * 7_919).parse().unwrap());
+        }
+        let start = start + u32::try_from(length).unwrap();
+        digests.extend(older.iter().flat_map(|path| path.digests().iter().cloned()));
+        RevPath::new(start, digests).unwrap()
+    }
+}
+
+#[derive(Default)]
+struct Feed(Vec<(u64, String, Vec<(RevId, bool)>)>);
+
+impl Sink<ChangeRow<'_>> for Feed {
+    fn row(&mut self, row: &ChangeRow<'_>) -> More {
+        self.0.push((row.sequence, row.id.to_owned(), row.leaves.to_vec()));
+        if self.0.len().is_multiple_of(2) { More::Enough } else { More::Yes }
+    }
+}
+
+#[derive(Default)]
+struct Docs(Vec<(String, RevId, String)>);
+
+impl Sink<DocumentRow<'_>> for Docs {
+    fn row(&mut self, row: &DocumentRow<'_>) -> More {
+        let found = row.found.as_ref().unwrap();
+        let body = String::from_utf8(found.content.as_ref().unwrap().body.to_vec()).unwrap();
+        self.0.push((row.id.to_owned(), found.rev.clone(), body));
+        if self.0.len().is_multiple_of(2) { More::Enough } else { More::Yes }
+    }
+}
+
+async fn compare(model: &Model, db: &TestDatabase) {
+    let mut expected_docs = Vec::new();
+    let mut rows = BTreeMap::new();
+    for (id, tree) in &model.trees {
+        let Some(winner) = tree.winner() else { continue };
+        let leaves: Vec<_> = tree.leaves().iter().map(|it| (it.rev.clone(), it.deleted)).collect();
+        rows.insert(id.clone(), leaves);
+        if !winner.deleted {
+            expected_docs.push((id.clone(), winner.rev.clone(), winner.payload.clone()));
+        }
+        let document = id.parse().unwrap();
+        let extras = Extras { path: true, ..Extras::default() };
+        let all =
+            db.db.open_revs(&db.read, &document, &OpenRevs::All, false, extras).await.unwrap();
+        let all: Vec<_> = all.into_iter().map(Result::unwrap).collect();
+        let seen: Vec<_> = all.iter().map(|it| (it.rev.clone(), it.deleted)).collect();
+        assert_eq!(seen, rows[id]);
+        for (found, leaf) in all.iter().zip(tree.leaves()) {
+            assert_eq!(std::str::from_utf8(&found.body).unwrap(), leaf.payload);
+            let path = tree.path(&leaf.rev).unwrap();
+            let found = found.path.as_ref().unwrap();
+            assert_eq!(found.digests(), path.digests(), "path of {} in {id:?}", leaf.rev);
+        }
+        let plain = db.db.get(&db.read, &document, &Select::Winner, Extras::default()).await;
+        match plain {
+            Ok(found) => assert_eq!((found.rev, winner.deleted), (winner.rev.clone(), false)),
+            Err(GetError::Deleted) => assert!(winner.deleted),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    for direction in [Direction::Ascending, Direction::Descending] {
+        let until = db.db.sequence();
+        let mut scan =
+            ChangeScan { since: 0, until, direction, content: false, only: ChangeFilter::All };
+        let mut feed = Feed::default();
+        loop {
+            let (back, next) = db.db.scan_changes(&db.read, &scan, feed).await.unwrap();
+            feed = back;
+            match (next, direction) {
+                (Next::Done, _) => break,
+                (Next::Go(cursor), Direction::Ascending) => scan.since = cursor.at,
+                (Next::Go(cursor), Direction::Descending) => scan.until = cursor.at - 1,
+            }
+        }
+        let seen: BTreeMap<_, _> =
+            feed.0.iter().map(|(_, id, leaves)| (id.clone(), leaves.clone())).collect();
+        assert_eq!(seen.len(), feed.0.len(), "one row a document");
+        assert_eq!(seen, rows);
+        for (index, (sequence, _, _)) in feed.0.iter().enumerate() {
+            let after =
+                if direction == Direction::Ascending { feed.0.len() - index - 1 } else { index };
+            assert_eq!(db.db.pending(&db.read, *sequence).await.unwrap(), after as u64);
+        }
+    }
+
+    let mut scan = Next::Go(DocumentScan {
+        start: std::ops::Bound::Unbounded,
+        end: std::ops::Bound::Unbounded,
+        direction: Direction::Ascending,
+        skip: 0,
+        limit: u64::MAX,
+        content: true,
+    });
+    let mut docs = Docs::default();
+    while let Next::Go(next) = scan {
+        (docs, scan) = db.db.scan_documents(&db.read, next, docs).await.unwrap();
+    }
+    assert_eq!(docs.0, expected_docs);
+    db.audit().await;
+}
+
+async fn run(ops: Vec<Op>, limit: u32) {
+    let mut store = TestStore::new().await;
+    let mut db = store.create("model").await;
+    db.db.set_revs_limit(&db.admin, limit).await.unwrap();
+    let mut model = Model { limit, ..Model::default() };
+    for op in ops {
+        match op {
+            Op::Edit { id, leaf, deleted, body, times } => {
+                for _ in 0..times {
+                    edit(&mut model, &db, IDS[id], leaf, deleted, body).await;
+                }
+            }
+            Op::Graft { id, on, length, deleted, body } => {
+                let id = IDS[id];
+                let path = model.path(id, on, length);
+                let body = model.body(body);
+                let origin = settle_database::Origin::Replicated { path: path.clone() };
+                let edit = Edit { id: id.parse().unwrap(), origin, deleted, content: whole(&body) };
+                db.one(edit).await.unwrap();
+                model.graft(id, &path, deleted, &body);
+            }
+            Op::Bulk { leaf, body } => {
+                let mut edits = Vec::new();
+                let mut bodies = Vec::new();
+                for id in IDS.iter().chain(&IDS) {
+                    let body = model.body(body);
+                    edits.push(put(id, model.leaf(id, leaf).as_ref(), &body));
+                    bodies.push((*id, model.leaf(id, leaf), body));
+                }
+                let atomicity = settle_database::Atomicity::EachAlone;
+                let results = db.db.write(&db.write, edits, atomicity).await.unwrap();
+                let mut edited = BTreeSet::new();
+                for (result, (id, base, body)) in results.into_iter().zip(bodies) {
+                    // The second edit of a document starts from what the first has replaced.
+                    assert_eq!(result.is_ok(), edited.insert(id), "{id:?} {result:?}");
+                    if let Ok(written) = result {
+                        model.graft(id, &child(&written.rev, base), false, &body);
+                    }
+                }
+            }
+            Op::Purge { id, leaf } => {
+                let Some(rev) = model.leaf(IDS[id], leaf) else { continue };
+                let items = vec![(IDS[id].parse().unwrap(), vec![rev.clone()])];
+                let purged = db.db.purge(&db.admin, items).await.unwrap();
+                assert_eq!(purged[0].1, [rev.clone()]);
+                model.tree(IDS[id]).purge(&[rev]);
+            }
+            Op::Compact => db.db.compact(&db.admin).await.unwrap(),
+            Op::Wait { minutes } => {
+                store.clock.advance(std::time::Duration::from_secs(60 * minutes));
+            }
+            Op::Reopen => {
+                store.store.close().await;
+                let now = settle_model::time::Clock::now(&*store.clock);
+                store = TestStore::on(store.engine.clone()).await;
+                store.clock.set(now);
+                let found = store.store.find(&"model".parse().unwrap()).await.unwrap();
+                db = TestDatabase::new(found.unwrap());
+            }
+        }
+    }
+    compare(&model, &db).await;
+    store.store.close().await;
+}
+
+async fn edit(
+    model: &mut Model,
+    db: &TestDatabase,
+    id: &str,
+    leaf: usize,
+    deleted: bool,
+    body: usize,
+) {
+    let base = model.leaf(id, leaf);
+    if deleted {
+        let winner_deleted = model.trees.get(id).and_then(|it| Some(it.winner()?.deleted));
+        let result = db.one(delete(id, base.as_ref())).await;
+        match winner_deleted {
+            Some(false) => {
+                let rev = result.unwrap().rev;
+                model.graft(id, &child(&rev, base), true, "{}");
+            }
+            Some(true) | None => assert!(result.is_err()),
+        }
+        return;
+    }
+    let body = model.body(body);
+    let rev = db.put(id, base.as_ref(), &body).await.unwrap();
+    model.graft(id, &child(&rev, base), false, &body);
+}
+
+fn child(rev: &RevId, base: Option<RevId>) -> RevPath {
+    let mut digests = vec![rev.digest().clone()];
+    digests.extend(base.map(RevId::into_digest));
+    RevPath::new(rev.generation(), digests).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_database_says_what_whole_trees_say(
+        ops in prop::collection::vec(op(), 1..40),
+        limit in prop_oneof![Just(1_000_u32), Just(150), Just(20)],
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(run(ops, limit));
+    }
+}

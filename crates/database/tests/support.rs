@@ -1,0 +1,143 @@
+//! A store in memory, and documents in short.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::{sync::Arc, time::Duration};
+
+use settle_access::{Administer, AdministerServer, Grant, Read, Resource, Write};
+use settle_database::{
+    Atomicity, Content, CreateOptions, Database, Edit, EditError, Origin, Store, StoreParts,
+    StoreSettings, Written,
+    blobs::{BlobSettings, BlobStore, BlobStoreParts},
+};
+use settle_engine::{Engine, memory::MemoryEngine};
+use settle_model::{
+    json,
+    revision::{RevId, RevPath},
+    time::{ManualClock, SeededEntropy, Timestamp},
+};
+
+/// 2026-01-01, in seconds.
+pub(crate) const START: u64 = 1_767_225_600;
+
+pub(crate) struct TestStore {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) engine: Arc<dyn Engine>,
+}
+
+impl TestStore {
+    pub(crate) async fn new() -> Self {
+        Self::on(Arc::new(MemoryEngine::new())).await
+    }
+
+    pub(crate) async fn on(engine: Arc<dyn Engine>) -> Self {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(START)));
+        let entropy = Arc::new(SeededEntropy::new(7));
+        let blobs = BlobStore::open(BlobStoreParts {
+            engine: engine.clone(),
+            folder: None,
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            settings: BlobSettings::default(),
+        })
+        .await
+        .unwrap();
+        let parts = StoreParts {
+            engine: engine.clone(),
+            blobs,
+            clock: clock.clone(),
+            entropy,
+            settings: StoreSettings { grace: Duration::from_secs(3600), ..Default::default() },
+        };
+        Self { store: Store::open(parts).await.unwrap(), clock, engine }
+    }
+
+    pub(crate) async fn create(&self, name: &str) -> TestDatabase {
+        let name = name.parse().unwrap();
+        let options = CreateOptions::default();
+        TestDatabase::new(self.store.create(&server(), &name, options).await.unwrap())
+    }
+}
+
+pub(crate) fn server() -> Grant<AdministerServer> {
+    Grant::internal(Resource::Server, "a test")
+}
+
+pub(crate) struct TestDatabase {
+    pub(crate) db: Database,
+    pub(crate) read: Grant<Read>,
+    pub(crate) write: Grant<Write>,
+    pub(crate) admin: Grant<Administer>,
+}
+
+impl TestDatabase {
+    pub fn new(db: Database) -> Self {
+        let resource = db.resource();
+        Self {
+            read: Grant::internal(resource, "a test"),
+            write: Grant::internal(resource, "a test"),
+            admin: Grant::internal(resource, "a test"),
+            db,
+        }
+    }
+
+    pub(crate) async fn one(&self, edit: Edit) -> Result<Written, EditError> {
+        let results = self.db.write(&self.write, vec![edit], Atomicity::EachAlone).await;
+        results.unwrap().pop().unwrap()
+    }
+
+    pub(crate) async fn put(
+        &self,
+        id: &str,
+        base: Option<&RevId>,
+        body: &str,
+    ) -> Result<RevId, EditError> {
+        Ok(self.one(put(id, base, body)).await?.rev)
+    }
+
+    pub(crate) async fn audit(&self) {
+        let wrong = self.db.audit(&self.admin).await.unwrap();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
+
+pub(crate) fn put(id: &str, base: Option<&RevId>, body: &str) -> Edit {
+    Edit {
+        id: id.parse().unwrap(),
+        origin: Origin::Interactive { base: base.cloned(), must_exist: false },
+        deleted: false,
+        content: whole(body),
+    }
+}
+
+pub(crate) fn delete(id: &str, base: Option<&RevId>) -> Edit {
+    Edit {
+        id: id.parse().unwrap(),
+        origin: Origin::Interactive { base: base.cloned(), must_exist: true },
+        deleted: true,
+        content: whole("{}"),
+    }
+}
+
+/// `revs` are a generation and names, newest first: `3 c b a`; each name becomes a digest.
+pub(crate) fn replicated(id: &str, revs: &str, deleted: bool, body: &str) -> Edit {
+    Edit {
+        id: id.parse().unwrap(),
+        origin: Origin::Replicated { path: path(revs) },
+        deleted,
+        content: whole(body),
+    }
+}
+
+pub(crate) fn path(revs: &str) -> RevPath {
+    let (start, names) = revs.split_once(' ').unwrap();
+    let digests = names.split(' ').map(|name| name.parse().unwrap()).collect();
+    RevPath::new(start.parse().unwrap(), digests).unwrap()
+}
+
+pub(crate) fn whole(body: &str) -> Content {
+    let body = json::minify(body.as_bytes()).unwrap().into_owned();
+    Content::Whole { body, attachments: Vec::new() }
+}
