@@ -55,7 +55,6 @@ async fn a_stop_by_signal_ends_feeds_with_their_last_line_and_keeps_every_write(
     let last: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
     assert!(last["last_seq"].is_string(), "{lines:?}");
     assert_eq!(server.wait().await.code(), Some(0), "{}", server.output());
-    assert!(!server.output().contains("ERROR"), "{}", server.output());
 
     let server = Process::serve(Path::new(BINARY), &data, &[]).await;
     server.admin().get("/notes/late").await.expect(200);

@@ -83,3 +83,24 @@ impl Visit for Line {
         written.expect("a string takes whatever is written");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn what_a_thread_logs_is_in_its_server_s_log_and_in_no_other() {
+        let (mine, other) = (Log::new(), Log::new());
+        let theirs = mine.clone();
+        let failing = thread::spawn(move || {
+            theirs.take_thread();
+            tracing::error!(code = 7, "it broke");
+            tracing::warn!("it nearly broke");
+        });
+        failing.join().unwrap();
+        assert_eq!(mine.errors(), ["ERROR settle_testing::log::tests: it broke code=7"]);
+        assert!(other.errors().is_empty());
+    }
+}

@@ -6,6 +6,7 @@ use std::{
     path::Path,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
+    thread,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,7 +21,7 @@ use crate::{Client, wait::PATIENCE};
 /// The name and password of the administrator in tests.
 pub const ADMIN: (&str, &str) = ("admin", "test");
 
-/// A server process, killed by its id when it is dropped.
+/// A server process, killed by its id when it is dropped. A test fails that let it log an error.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -111,6 +112,15 @@ impl Process {
     fn signal(&self, signal: Signal) {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         kill_process(id.expect("it has not been waited for"), signal).expect("it is our child");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            let output = self.output();
+            assert!(!output.contains(" ERROR "), "the server logged an error:\n{output}");
+        }
     }
 }
 
