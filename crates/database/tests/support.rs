@@ -1,6 +1,6 @@
 //! A store in memory, and documents in short.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::{sync::Arc, time::Duration};
@@ -19,20 +19,24 @@ use settle_model::{
 };
 
 /// 2026-01-01, in seconds.
-pub(crate) const START: u64 = 1_767_225_600;
+pub const START: u64 = 1_767_225_600;
 
-pub(crate) struct TestStore {
-    pub(crate) store: Store,
-    pub(crate) clock: Arc<ManualClock>,
-    pub(crate) engine: Arc<dyn Engine>,
+pub struct TestStore {
+    pub store: Store,
+    pub clock: Arc<ManualClock>,
+    pub engine: Arc<dyn Engine>,
 }
 
 impl TestStore {
-    pub(crate) async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::on(Arc::new(MemoryEngine::new())).await
     }
 
-    pub(crate) async fn on(engine: Arc<dyn Engine>) -> Self {
+    pub async fn on(engine: Arc<dyn Engine>) -> Self {
+        Self::with_identity(engine, [0; 16]).await
+    }
+
+    pub async fn with_identity(engine: Arc<dyn Engine>, identity: [u8; 16]) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(START)));
         let entropy = Arc::new(SeededEntropy::new(7));
         let blobs = BlobStore::open(BlobStoreParts {
@@ -49,27 +53,27 @@ impl TestStore {
             blobs,
             clock: clock.clone(),
             entropy,
-            settings: StoreSettings { grace: Duration::from_secs(3600), ..Default::default() },
+            settings: StoreSettings { grace: Duration::from_secs(3600), identity: Some(identity) },
         };
         Self { store: Store::open(parts).await.unwrap(), clock, engine }
     }
 
-    pub(crate) async fn create(&self, name: &str) -> TestDatabase {
+    pub async fn create(&self, name: &str) -> TestDatabase {
         let name = name.parse().unwrap();
         let options = CreateOptions::default();
         TestDatabase::new(self.store.create(&server(), &name, options).await.unwrap())
     }
 }
 
-pub(crate) fn server() -> Grant<AdministerServer> {
+pub fn server() -> Grant<AdministerServer> {
     Grant::internal(Resource::Server, "a test")
 }
 
-pub(crate) struct TestDatabase {
-    pub(crate) db: Database,
-    pub(crate) read: Grant<Read>,
-    pub(crate) write: Grant<Write>,
-    pub(crate) admin: Grant<Administer>,
+pub struct TestDatabase {
+    pub db: Database,
+    pub read: Grant<Read>,
+    pub write: Grant<Write>,
+    pub admin: Grant<Administer>,
 }
 
 impl TestDatabase {
@@ -83,12 +87,12 @@ impl TestDatabase {
         }
     }
 
-    pub(crate) async fn one(&self, edit: Edit) -> Result<Written, EditError> {
+    pub async fn one(&self, edit: Edit) -> Result<Written, EditError> {
         let results = self.db.write(&self.write, vec![edit], Atomicity::EachAlone).await;
         results.unwrap().pop().unwrap()
     }
 
-    pub(crate) async fn put(
+    pub async fn put(
         &self,
         id: &str,
         base: Option<&RevId>,
@@ -97,13 +101,13 @@ impl TestDatabase {
         Ok(self.one(put(id, base, body)).await?.rev)
     }
 
-    pub(crate) async fn audit(&self) {
+    pub async fn audit(&self) {
         let wrong = self.db.audit(&self.admin).await.unwrap();
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
 }
 
-pub(crate) fn put(id: &str, base: Option<&RevId>, body: &str) -> Edit {
+pub fn put(id: &str, base: Option<&RevId>, body: &str) -> Edit {
     Edit {
         id: id.parse().unwrap(),
         origin: Origin::Interactive { base: base.cloned(), must_exist: false },
@@ -112,7 +116,7 @@ pub(crate) fn put(id: &str, base: Option<&RevId>, body: &str) -> Edit {
     }
 }
 
-pub(crate) fn delete(id: &str, base: Option<&RevId>) -> Edit {
+pub fn delete(id: &str, base: Option<&RevId>) -> Edit {
     Edit {
         id: id.parse().unwrap(),
         origin: Origin::Interactive { base: base.cloned(), must_exist: true },
@@ -122,7 +126,7 @@ pub(crate) fn delete(id: &str, base: Option<&RevId>) -> Edit {
 }
 
 /// `revs` are a generation and names, newest first: `3 c b a`; each name becomes a digest.
-pub(crate) fn replicated(id: &str, revs: &str, deleted: bool, body: &str) -> Edit {
+pub fn replicated(id: &str, revs: &str, deleted: bool, body: &str) -> Edit {
     Edit {
         id: id.parse().unwrap(),
         origin: Origin::Replicated { path: path(revs) },
@@ -131,13 +135,13 @@ pub(crate) fn replicated(id: &str, revs: &str, deleted: bool, body: &str) -> Edi
     }
 }
 
-pub(crate) fn path(revs: &str) -> RevPath {
+pub fn path(revs: &str) -> RevPath {
     let (start, names) = revs.split_once(' ').unwrap();
     let digests = names.split(' ').map(|name| name.parse().unwrap()).collect();
     RevPath::new(start.parse().unwrap(), digests).unwrap()
 }
 
-pub(crate) fn whole(body: &str) -> Content {
+pub fn whole(body: &str) -> Content {
     let body = json::minify(body.as_bytes()).unwrap().into_owned();
     Content::Whole { body, attachments: Vec::new() }
 }
