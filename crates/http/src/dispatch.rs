@@ -129,7 +129,7 @@ impl App {
         reply.renewed = identity.renewed;
         let Some((found, captures)) = found else {
             gate(&identity.actor, Access::SignedIn)?;
-            return Err(ApiError::missing());
+            return Err(ApiError::no_database());
         };
         let operation = Verb::of(&parts.method).and_then(|verb| found.route.operation(verb));
         let Some(operation) = operation else {

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-/// Of the path and query of a request. Proxies stop between 8 and 64 KiB; `keys` in a query can be
-/// long. Beyond: 414 `too_long`.
-pub const URI_MAX: usize = 64 << 10;
+/// Of the path and query of a request. `keys` in a query can be long, and proxies stop between 8 and
+/// 64 KiB. Beyond: 414 `too_long`; from 65,535 on, where the parser stops, 414 without a body.
+pub const URI_MAX: usize = 60_000;
 
 /// Of all headers of a request together. Beyond: the connection is closed with 431.
 pub const HEADERS_MAX: usize = 128 << 10;

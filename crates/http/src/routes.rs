@@ -88,6 +88,11 @@ pub fn all() -> impl Iterator<Item = &'static Route> {
     server::ROUTES.iter()
 }
 
+/// Whether some route has this path.
+pub fn has(path: &str) -> bool {
+    Router::new().find(path).is_some()
+}
+
 /// Finds the route of a path.
 #[derive(Debug)]
 pub(crate) struct Router {

@@ -192,7 +192,8 @@ mod tests {
                     "5e5532fbeea293f80bc942ee9086c171",
                 ],
             ]
-        "#]].assert_debug_eq(&all);
+        "#]]
+        .assert_debug_eq(&all);
     }
 
     #[test]

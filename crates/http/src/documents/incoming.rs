@@ -46,8 +46,7 @@ fn origin(
     }
     let path = revisions.or_else(|| rev?.into_document().map(RevPath::single));
     let path = path.ok_or_else(|| {
-        let reason =
-            "When `new_edits: false`, the document needs `_rev` or `_revisions` specified";
+        let reason = "When `new_edits: false`, the document needs `_rev` or `_revisions` specified";
         ApiError::bad_request(reason)
     })?;
     Ok(Origin::Replicated { path })

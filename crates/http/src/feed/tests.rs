@@ -57,33 +57,51 @@ async fn check(query: &str, times: &[&[u64]], expected: Expect) {
 
 #[tokio::test]
 async fn a_normal_feed_sends_what_is_there_and_ends() {
-    check("", &[&[1, 2]], expect![[r#"
+    check(
+        "",
+        &[&[1, 2]],
+        expect![[r#"
         {"results":[
         {"seq":"1"},\r
         {"seq":"2"}
         ],
         "last_seq":"2-x","pending":0}
 
-    "#]]).await;
-    check("", &[&[]], expect![[r#"
+    "#]],
+    )
+    .await;
+    check(
+        "",
+        &[&[]],
+        expect![[r#"
         {"results":[
 
         ],
         "last_seq":"0-x","pending":0}
 
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_longpoll_waits_only_when_there_is_nothing() {
-    check("feed=longpoll", &[&[1], &[2]], expect![[r#"
+    check(
+        "feed=longpoll",
+        &[&[1], &[2]],
+        expect![[r#"
         {"results":[
         {"seq":"1"}
         ],
         "last_seq":"1-x","pending":0}
 
-    "#]]).await;
-    check("feed=longpoll", &[&[], &[2, 3]], expect![[r#"
+    "#]],
+    )
+    .await;
+    check(
+        "feed=longpoll",
+        &[&[], &[2, 3]],
+        expect![[r#"
         {"results":[
 
         {"seq":"2"},\r
@@ -91,35 +109,64 @@ async fn a_longpoll_waits_only_when_there_is_nothing() {
         ],
         "last_seq":"3-x","pending":0}
 
-    "#]]).await;
-    check("feed=longpoll&timeout=1", &[&[]], expect![[r#"
+    "#]],
+    )
+    .await;
+    check(
+        "feed=longpoll&timeout=1",
+        &[&[]],
+        expect![[r#"
         {"results":[
 
 
         ],
         "last_seq":"0-x","pending":0}
 
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_continuous_feed_goes_on_until_its_limit_or_timeout() {
-    check("feed=continuous&limit=3", &[&[1], &[2, 3, 4]], expect![[r#"
+    check(
+        "feed=continuous&limit=3",
+        &[&[1], &[2, 3, 4]],
+        expect![[r#"
         {"seq":"1"}
         {"seq":"2"}
         {"seq":"3"}
         {"last_seq":"3-x","pending":0}
-    "#]]).await;
-    check("feed=continuous&timeout=1", &[&[1], &[2]], expect![[r#"
+    "#]],
+    )
+    .await;
+    check(
+        "feed=continuous&timeout=1",
+        &[&[1], &[2]],
+        expect![[r#"
         {"seq":"1"}
         {"seq":"2"}
         {"last_seq":"2-x","pending":0}
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn an_event_source_names_the_place_to_come_back_to() {
-    check("feed=eventsource&timeout=1", &[&[1], &[2]], expect![[r#""#]]).await;
+    check(
+        "feed=eventsource&timeout=1",
+        &[&[1], &[2]],
+        expect![[r#"
+        data: {"seq":"1"}
+        id: "1"
+
+        data: {"seq":"2"}
+        id: "2"
+
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -206,7 +206,8 @@ mod tests {
                 "bad_request: invalid UTF-8 JSON",
                 "bad_request: `keys` member must be an array.",
             ]
-        "#]].assert_debug_eq(&all);
+        "#]]
+        .assert_debug_eq(&all);
     }
 
     #[test]

@@ -190,7 +190,8 @@ mod tests {
             /a/_design%2Fd /{db}/{id} a _design%2Fd
             /a/_design/d/x/y /{db}/_design/{name}/{attachment...} a d x/y
             //a//b//c//d/ /{db}/{id}/{attachment...} a b c//d/
-            /a/b/c%2Fd /{db}/{id}/{attachment...} a b c%2Fd"#]].assert_eq(&paths.map(found).join("\n"));
+            /a/b/c%2Fd /{db}/{id}/{attachment...} a b c%2Fd"#]]
+        .assert_eq(&paths.map(found).join("\n"));
     }
 
     proptest! {

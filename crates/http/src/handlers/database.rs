@@ -1,0 +1,135 @@
+//! A database itself: made, described, dropped, kept in order.
+//!
+//! Source: `chttpd_db:create_db_req/2`, `delete_db_req/2`, `handle_compact_req/2`, `db_req/2`.
+
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use settle_access::{Administer, AdministerServer, Read, Resource, Write};
+use settle_database::{CreateOptions, Extras, Select};
+use settle_model::id::{DatabaseName, DocumentId};
+
+use super::server::NODE;
+use crate::{
+    call::Call,
+    error::{ApiError, Code},
+    open::open,
+    reply,
+    wire::{DatabaseInfo, instance_start_time},
+};
+
+/// The range of hashes that the one shard of a database covers.
+const RANGE: &str = "00000000-ffffffff";
+
+/// `PUT /{db}`
+///
+/// Partitions are refused rather than passed over: ids would not be checked for them.
+pub(crate) async fn create(call: Call) -> Result<Response, ApiError> {
+    let grant = call.authorize::<AdministerServer>(Resource::Server)?;
+    let name: DatabaseName = call.segment(0)?.parse()?;
+    match call.query().get("partitioned").as_deref() {
+        None | Some("false") => {}
+        Some("true") => {
+            let reason = "Partitioned databases are not supported.";
+            return Err(ApiError::new(Code::NotImplemented, reason));
+        }
+        Some(_) => return Err(ApiError::bad_request("Invalid `partitioned` parameter")),
+    }
+    call.app.store.create(&grant, &name, CreateOptions::default()).await?;
+    let mut response = reply::ok(StatusCode::CREATED);
+    let location = call.absolute(&format!("/{}", call.raw_segment(0)));
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+/// `DELETE /{db}`
+pub(crate) async fn remove(call: Call) -> Result<Response, ApiError> {
+    let grant = call.authorize::<AdministerServer>(Resource::Server)?;
+    if call.query().get("rev").is_some() {
+        // The id of a document is empty in somebody's program.
+        return Err(ApiError::bad_request(
+            "You tried to DELETE a database with a ?=rev parameter. \
+             Did you mean to DELETE a document instead?",
+        ));
+    }
+    let name: DatabaseName = call.segment(0)?.parse().map_err(|_| ApiError::no_database())?;
+    call.app.store.drop(&grant, &name).await?;
+    Ok(reply::ok(StatusCode::OK))
+}
+
+/// `GET /{db}`
+pub(crate) async fn info(call: Call) -> Result<Response, ApiError> {
+    let (database, grant) = open::<Read>(&call).await?;
+    let info = database.info(&grant).await?;
+    Ok(reply::json(StatusCode::OK, &DatabaseInfo::new(&database, &info)))
+}
+
+/// `POST /{db}/_ensure_full_commit`: every write is synced before it is answered, so there is
+/// nothing to do but to say which database this is.
+pub(crate) async fn ensure_full_commit(call: Call) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Committed {
+        ok: bool,
+        instance_start_time: String,
+    }
+    call.require_json()?;
+    let (database, _) = open::<Write>(&call).await?;
+    let grant = call.authorize::<Read>(database.resource())?;
+    let info = database.info(&grant).await?;
+    let committed = Committed { ok: true, instance_start_time: instance_start_time(&info) };
+    Ok(reply::json(StatusCode::CREATED, &committed))
+}
+
+/// `POST /{db}/_compact`
+pub(crate) async fn compact(call: Call) -> Result<Response, ApiError> {
+    call.require_json()?;
+    let (database, grant) = open::<Administer>(&call).await?;
+    database.compact_later(&grant);
+    Ok(reply::ok(StatusCode::ACCEPTED))
+}
+
+/// `POST /{db}/_compact/{ddoc}`: indexes compact themselves.
+pub(crate) async fn compact_index(call: Call) -> Result<Response, ApiError> {
+    call.require_json()?;
+    let (database, _) = open::<Administer>(&call).await?;
+    let id: DocumentId = format!("_design/{}", call.segment(1)?).parse()?;
+    let grant = call.authorize::<Read>(database.resource())?;
+    database.get(&grant, &id, &Select::Winner, Extras::default()).await?;
+    Ok(reply::ok(StatusCode::ACCEPTED))
+}
+
+/// `POST /{db}/_view_cleanup` and its like: files of indexes that nobody uses are not kept.
+pub(crate) async fn clean_up(call: Call) -> Result<Response, ApiError> {
+    open::<Administer>(&call).await?;
+    Ok(reply::ok(StatusCode::ACCEPTED))
+}
+
+/// `GET /{db}/_shards`
+pub(crate) async fn shards(call: Call) -> Result<Response, ApiError> {
+    open::<Read>(&call).await?;
+    let shards = format!("{{\"shards\":{{\"{RANGE}\":[\"{NODE}\"]}}}}\n");
+    Ok(reply::json_text(StatusCode::OK, shards))
+}
+
+/// `GET /{db}/_shards/{docid}`
+pub(crate) async fn shard_of(call: Call) -> Result<Response, ApiError> {
+    open::<Read>(&call).await?;
+    let shard = format!("{{\"range\":\"{RANGE}\",\"nodes\":[\"{NODE}\"]}}\n");
+    Ok(reply::json_text(StatusCode::OK, shard))
+}
+
+/// `POST /{db}/_sync_shards`: one shard has nothing to be synced with.
+pub(crate) async fn sync_shards(call: Call) -> Result<Response, ApiError> {
+    open::<Administer>(&call).await?;
+    Ok(reply::ok(StatusCode::ACCEPTED))
+}
+
+/// A location below a database, its parts encoded.
+pub(crate) fn location_of(call: &Call, id: &str) -> HeaderValue {
+    let id = percent_encoding::utf8_percent_encode(id, IN_PATH);
+    call.absolute(&format!("/{}/{id}", call.raw_segment(0)))
+}
+
+/// What mochiweb leaves as it is, as letters and digits are.
+const IN_PATH: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'~').remove(b'_');

@@ -1,0 +1,343 @@
+//! Exchanges recorded from CouchDB 3.5.2, in the order of one run on one database: sent again, and the
+//! replies compared.
+//!
+//! Compared are the status, the headers below and the body; JSON as values. What must differ between two
+//! servers is replaced on both sides: the opaque part of sequences, ids that the server made, boundaries,
+//! times, sizes, cookies, numbers of stack traces. What differs on purpose stands in [`EXCEPTIONS`] with a
+//! reason that a client's author would accept. Exchanges that need functions, queries, users or replication
+//! belong to later parts of the server ([`later`]); where one of them writes, a plain write of the same
+//! documents takes its place ([`instead`]), so that what follows finds the same state.
+
+use axum::body::Body;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::{HeaderName, HeaderValue, Request, header};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use settle_http::routes;
+
+use crate::support::{ADMIN, TestServer};
+
+const EXCHANGES: &str = include_str!("../recorded/http-exchanges.jsonl");
+
+/// By note: why the answer is another one.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("welcome", "features, git_sha and vendor say what this server is"),
+    ("welcome, anonymous", "features, git_sha and vendor say what this server is"),
+    ("membership", "the node has a name of its own"),
+    ("session, log in", "cookies say SameSite=Lax, which browsers assume anyway"),
+    ("session, wrong password", "cookies say SameSite=Lax, which browsers assume anyway"),
+    ("session, log out", "cookies say SameSite=Lax, which browsers assume anyway"),
+];
+
+/// What belongs to a later part of the server.
+fn later(note: &str, method: &str, path: &str) -> Option<&'static str> {
+    let has = |part: &str| path.contains(part);
+    if has("/_users") {
+        return Some("users");
+    }
+    if has("/_replicate") || has("/_scheduler") {
+        return Some("replication");
+    }
+    if has("/_find") || has("/_index") || has("/_explain") || has("_selector") {
+        return Some("queries");
+    }
+    let function =
+        ["/_view", "/_show", "/_list", "/_update", "/_rewrite", "/_info", "view=", "d/odd"];
+    let refused_by_function = ["design document, bad map", "forbidden", "unauthorized by function"];
+    if function.into_iter().any(has)
+        || refused_by_function.contains(&note)
+        || note == "bulk with forbidden"
+        || note == "replicate, local"
+        || (method == "POST" && has("_view_cleanup"))
+    {
+        return Some("functions");
+    }
+    None
+}
+
+/// The plain write that leaves what a function would have written.
+fn instead(note: &str) -> Option<(&'static str, &'static str, &'static str)> {
+    match note {
+        "bulk with forbidden" => Some(("PUT", "/rec/f2", "{}")),
+        "update" => Some(("POST", "/rec", "{\"made\":true}")),
+        "update with id" => Some(("PUT", "/rec/made1", "{\"made\":true}")),
+        _ => None,
+    }
+}
+
+struct Exchange {
+    note: String,
+    method: String,
+    path: String,
+    request: Value,
+    reply: Value,
+}
+
+struct Heard {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+/// Headers that clients act on.
+const HEADERS: &[&str] = &[
+    "accept-ranges",
+    "allow",
+    "cache-control",
+    "content-encoding",
+    "content-range",
+    "content-security-policy",
+    "content-type",
+    "etag",
+    "expires",
+    "location",
+    "pragma",
+    "set-cookie",
+];
+
+#[tokio::test]
+async fn recorded_exchanges_are_answered_alike() {
+    let server = TestServer::new().await;
+    let own_prefix = server.app.state().make_uuid()[..26].to_owned();
+    let (mut same, mut unrouted, mut put_off) = (0, Vec::new(), 0);
+    let (mut differing, mut excepted) = (Vec::new(), Vec::new());
+    for exchange in exchanges() {
+        let path = exchange.path.split('?').next().unwrap();
+        if later(&exchange.note, &exchange.method, &exchange.path).is_some() {
+            put_off += 1;
+            if let Some((method, path, body)) = instead(&exchange.note)
+                && routes::has(path)
+            {
+                let request = serde_json::json!({ "auth": "admin", "body": body });
+                let reply = ask(&server, method, path, &request).await;
+                assert_eq!(reply.status, 201, "{}", exchange.note);
+            }
+            continue;
+        }
+        // Lists of databases have something to show when databases can be created.
+        let needs = if path.contains("_dbs") { "/rec" } else { path };
+        if !routes::has(needs) {
+            unrouted.push(exchange.note);
+            continue;
+        }
+        let heard = ask(&server, &exchange.method, &exchange.path, &exchange.request).await;
+        let differences = compare(&exchange, &heard, &own_prefix);
+        if differences.is_empty() {
+            same += 1;
+        } else if EXCEPTIONS.iter().any(|(note, _)| *note == exchange.note) {
+            excepted.push(exchange.note);
+        } else {
+            differing.push(format!("{}: {}", exchange.note, differences.join("; ")));
+        }
+    }
+    println!(
+        "{same} alike, {} exceptions, {put_off} for later parts, {} without a route",
+        excepted.len(),
+        unrouted.len(),
+    );
+    assert!(differing.is_empty(), "{}\n{}", differing.len(), differing.join("\n"));
+    for (note, reason) in EXCEPTIONS {
+        assert!(excepted.iter().any(|it| it == note), "no longer an exception: {note} ({reason})");
+    }
+}
+
+fn exchanges() -> impl Iterator<Item = Exchange> {
+    EXCHANGES.lines().map(|line| {
+        let exchange: Value = serde_json::from_str(line).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        Exchange {
+            note: text(&exchange["note"]),
+            method: text(&exchange["request"]["method"]),
+            path: text(&exchange["request"]["path"]),
+            request: exchange["request"].clone(),
+            reply: exchange["reply"].clone(),
+        }
+    })
+}
+
+async fn ask(server: &TestServer, method: &str, path: &str, request: &Value) -> Heard {
+    let body = bytes(&request["body"]);
+    // Characters that the recorder's client sent as they are, and this one's does not take.
+    let path = path.replace('"', "%22").replace('{', "%7B").replace('}', "%7D");
+    let mut builder = Request::builder().method(method).uri(path).header(header::HOST, "{HOST}");
+    let headers = builder.headers_mut().unwrap();
+    if request["auth"] == "admin" {
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static(ADMIN));
+    }
+    if body.is_some() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    for (name, value) in request["headers"].as_object().into_iter().flatten() {
+        let name: HeaderName = name.parse().unwrap();
+        headers.insert(name, value.as_str().unwrap().parse().unwrap());
+    }
+    let body = body.map_or_else(Body::empty, Body::from);
+    let (parts, body) = server.app.answer(builder.body(body).unwrap()).await.into_parts();
+    let headers = parts.headers.iter();
+    let headers =
+        headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+    Heard {
+        status: parts.status.as_u16(),
+        headers: headers.collect(),
+        body: body.collect().await.unwrap().to_bytes().to_vec(),
+    }
+}
+
+/// A body is text, or base64 where it is not UTF-8.
+fn bytes(body: &Value) -> Option<Vec<u8>> {
+    match body {
+        Value::String(text) => Some(text.clone().into_bytes()),
+        Value::Object(encoded) => {
+            Some(BASE64_STANDARD.decode(encoded["base64"].as_str().unwrap()).unwrap())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
+    }
+}
+
+fn compare(exchange: &Exchange, heard: &Heard, own_prefix: &str) -> Vec<String> {
+    let mut differences = Vec::new();
+    let status = exchange.reply["status"].as_u64().unwrap();
+    if u64::from(heard.status) != status {
+        differences.push(format!("status {} instead of {status}", heard.status));
+    }
+    for name in HEADERS {
+        let recorded = exchange.reply["headers"].as_object().unwrap();
+        let recorded = recorded.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
+        let recorded = recorded.map(|(_, value)| neutral_header(name, value.as_str().unwrap()));
+        let own = heard.headers.iter().find(|(it, _)| it == name);
+        let own = own.map(|(_, value)| neutral_header(name, value));
+        let added = recorded.is_none() && matches!(*name, "cache-control");
+        if recorded.as_deref().map(neutral_ids) != own.as_deref().map(|it| own_ids(it, own_prefix))
+            && !added
+        {
+            differences.push(format!("{name}: {own:?} instead of {recorded:?}"));
+        }
+    }
+    let recorded = bytes(&exchange.reply["body"]).unwrap();
+    let recorded = neutral_body(&neutral_ids(&String::from_utf8_lossy(&recorded)));
+    let own = neutral_body(&own_ids(&String::from_utf8_lossy(&heard.body), own_prefix));
+    // The recorder cut long bodies.
+    let cut = recorded.len() >= 5_900 && own.starts_with(&recorded[..4_000]);
+    if !alike(&recorded, &own) && !cut {
+        differences.push(format!("body {own} instead of {recorded}"));
+    }
+    differences
+}
+
+/// Equal as JSON, or as lines of JSON, or as text.
+fn alike(recorded: &str, own: &str) -> bool {
+    if recorded == own {
+        return true;
+    }
+    let parse = |text: &str| serde_json::from_str::<Value>(text).ok();
+    match (parse(recorded), parse(own)) {
+        (Some(recorded), Some(own)) => recorded == own,
+        (Some(_), None) | (None, Some(_)) => false,
+        (None, None) => {
+            recorded.lines().count() == own.lines().count()
+                && recorded.lines().zip(own.lines()).all(|(recorded, own)| {
+                    recorded == own || (parse(recorded).is_some() && parse(recorded) == parse(own))
+                })
+        }
+    }
+}
+
+/// ETags without a revision differ, since they are made from what differs.
+fn neutral_header(name: &str, value: &str) -> String {
+    match name {
+        "etag" if !value.contains('-') && !value.contains('=') => "an etag".to_owned(),
+        "expires" => "a time".to_owned(),
+        "set-cookie" => {
+            let parts = value.split("; ").map(|part| match part.split_once('=') {
+                Some(("AuthSession", "")) => "AuthSession=",
+                Some(("AuthSession", _)) => "AuthSession=…",
+                Some(("Expires", _)) => "Expires=…",
+                Some(_) | None => part,
+            });
+            parts.collect::<Vec<_>>().join("; ")
+        }
+        "content-type" => neutral_boundary(value),
+        _ => value.to_owned(),
+    }
+}
+
+fn neutral_boundary(value: &str) -> String {
+    match value.split_once("boundary=") {
+        Some((before, _)) => format!("{before}boundary=…"),
+        None => value.to_owned(),
+    }
+}
+
+/// Ids that CouchDB made in that run.
+fn neutral_ids(text: &str) -> String {
+    replace_ids(text, "8ff2f66802d635b3432b63b412")
+}
+
+fn own_ids(text: &str, prefix: &str) -> String {
+    replace_ids(text, prefix)
+}
+
+fn replace_ids(text: &str, prefix: &str) -> String {
+    let mut parts = text.split(prefix);
+    let mut neutral = parts.next().unwrap().to_owned();
+    for part in parts {
+        neutral.push_str("(made id)");
+        neutral.push_str(part.get(6..).unwrap_or_default());
+    }
+    neutral
+}
+
+/// Members whose values are times, sizes or numbers of stack traces, and what is opaque in sequences
+/// and boundaries.
+fn neutral_body(text: &str) -> String {
+    let mut neutral = text.to_owned();
+    for member in
+        ["\"instance_start_time\":\"", "\"ref\":", "\"file\":", "\"external\":", "\"active\":"]
+    {
+        neutral = replace_after(&neutral, member, |it| it.is_ascii_digit());
+    }
+    for member in ["seq\":\"", "id: \""] {
+        let mut rest = neutral.as_str();
+        let mut next = String::new();
+        while let Some(at) = rest.find(member) {
+            let (before, value) = rest.split_at(at + member.len());
+            next.push_str(before);
+            let digits = value.find(|it: char| !it.is_ascii_digit()).unwrap_or(value.len());
+            next.push_str(&value[..digits]);
+            let end = value.find('"').unwrap_or(value.len());
+            rest = if value[digits..].starts_with('-') { &value[end..] } else { &value[digits..] };
+        }
+        next.push_str(rest);
+        neutral = next;
+    }
+    for mark in ["--", "boundary=\""] {
+        neutral = replace_boundaries(&neutral, mark);
+    }
+    neutral
+}
+
+fn replace_after(text: &str, mark: &str, is_value: fn(char) -> bool) -> String {
+    let mut parts = text.split(mark);
+    let mut neutral = parts.next().unwrap().to_owned();
+    for part in parts {
+        neutral.push_str(mark);
+        neutral.push('0');
+        neutral.push_str(part.trim_start_matches(is_value));
+    }
+    neutral
+}
+
+fn replace_boundaries(text: &str, mark: &str) -> String {
+    let mut parts = text.split(mark);
+    let mut neutral = parts.next().unwrap().to_owned();
+    for part in parts {
+        neutral.push_str(mark);
+        let is_boundary =
+            part.len() >= 32 && part.as_bytes()[..32].iter().all(u8::is_ascii_hexdigit);
+        if is_boundary {
+            neutral.push('…');
+        }
+        neutral.push_str(if is_boundary { &part[32..] } else { part });
+    }
+    neutral
+}

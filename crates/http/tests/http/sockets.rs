@@ -1,0 +1,136 @@
+//! Servers on real sockets: several in one process, both versions of the protocol, and how they stop.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use settle_http::{Server, StopOutcome};
+use settle_model::time::{ManualClock, SeededEntropy};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::support::{ADMIN, START, state};
+
+async fn start(seed: u64) -> Server {
+    let clock = Arc::new(ManualClock::at(START));
+    let state = state(clock, Arc::new(SeededEntropy::new(seed))).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Server::start(listener, Arc::new(state)).unwrap()
+}
+
+async fn raw(server: &Server, request: &str) -> String {
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).await.unwrap();
+    String::from_utf8(reply).unwrap()
+}
+
+async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut text = String::new();
+    let mut buffer = [0; 1_024];
+    while !text.contains(end) {
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert!(count > 0, "the connection ended after {text}");
+        text.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+    }
+    text
+}
+
+#[tokio::test]
+async fn several_servers_run_side_by_side_and_start_again() {
+    for round in 0..2 {
+        let servers = [start(round * 2).await, start(round * 2 + 1).await];
+        assert_ne!(servers[0].address(), servers[1].address());
+        let mut replies = Vec::new();
+        for server in &servers {
+            replies
+                .push(raw(server, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await);
+        }
+        assert!(replies.iter().all(|reply| reply.starts_with("HTTP/1.1 200 OK\r\n")));
+        for server in servers {
+            assert_eq!(server.stop().await, StopOutcome::Complete);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_serves_one_request_after_the_other() {
+    let server = start(1).await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    for _ in 0..3 {
+        stream.write_all(b"GET /_up HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let reply = read_until(&mut stream, "\"ok\"}\n").await;
+        assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
+        assert!(reply.contains("content-length: 27\r\n"), "{reply}");
+    }
+    drop(stream);
+    assert_eq!(server.stop().await, StopOutcome::Complete);
+}
+
+#[tokio::test]
+async fn a_head_announces_the_length_that_its_get_has() {
+    let server = start(1).await;
+    let head = "HEAD /_up HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let reply = raw(&server, head).await;
+    assert!(reply.contains("content-length: 27\r\n"), "{reply}");
+    assert!(reply.ends_with("\r\n\r\n"), "{reply}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_begins_with_http_2_is_answered_in_it() {
+    let server = start(1).await;
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    let driver = async { drop(connection.await) };
+    let requests = async move {
+        for _ in 0..3 {
+            let uri = format!("http://{}/_up", "x");
+            let request = Request::builder().uri(uri).body(Empty::<bytes::Bytes>::new()).unwrap();
+            let reply = sender.send_request(request).await.unwrap();
+            assert_eq!(reply.status(), StatusCode::OK);
+            let body = reply.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, "{\"seeds\":{},\"status\":\"ok\"}\n");
+        }
+    };
+    tokio::join!(driver, requests);
+    assert_eq!(server.stop().await, StopOutcome::Complete);
+}
+
+#[tokio::test]
+async fn a_feed_ends_with_its_last_line_when_the_server_stops() {
+    let server = start(1).await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let request = format!(
+        "GET /_db_updates?feed=continuous&heartbeat=10 HTTP/1.1\r\nHost: x\r\n\
+         Authorization: {ADMIN}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    read_until(&mut stream, "\r\n\r\n1\r\n\n\r\n").await;
+    let (outcome, rest) = tokio::join!(server.stop(), async {
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+        String::from_utf8(rest).unwrap()
+    });
+    assert_eq!(outcome, StopOutcome::Complete);
+    assert!(rest.contains("{\"last_seq\":\"0-"), "{rest}");
+    assert!(rest.ends_with("0\r\n\r\n"), "{rest}");
+}
+
+#[tokio::test]
+async fn what_hangs_is_cut_after_a_while() {
+    let server = start(1).await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let request = "POST /_session HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                   Content-Length: 100\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    read_until(&mut stream, "100 Continue").await;
+    assert_eq!(server.stop_within(Duration::from_millis(50)).await, StopOutcome::Cut);
+}

@@ -1,0 +1,131 @@
+//! A server in memory, and one `check` for whole replies.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use expect_test::Expect;
+use http::{HeaderName, HeaderValue, Request, Response, header};
+use http_body_util::BodyExt as _;
+use settle_accounts::{Account, Accounts, PasswordHash, SessionSecret};
+use settle_database::{
+    Store, StoreParts, StoreSettings,
+    blobs::{BlobSettings, BlobStore, BlobStoreParts},
+};
+use settle_engine::{Engine, memory::MemoryEngine};
+use settle_http::{App, AppState, Foundations, MemoryConfig, Settings};
+use settle_model::time::{Clock, Entropy, ManualClock, SeededEntropy, Timestamp};
+
+/// 2026-11-21, 03:05:46.
+pub(crate) const START: Timestamp = Timestamp::from_seconds(1_795_230_346);
+/// `admin:pw`
+pub(crate) const ADMIN: &str = "Basic YWRtaW46cHc=";
+
+pub(crate) struct TestServer {
+    pub(crate) app: App,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+impl TestServer {
+    pub(crate) async fn new() -> Self {
+        let clock = Arc::new(ManualClock::at(START));
+        let state = state(clock.clone(), Arc::new(SeededEntropy::new(1))).await;
+        Self { app: App::new(Arc::new(state)), clock }
+    }
+
+    /// Sends `GET /path` and the like, signed in as the admin, with headers as `name: value` lines
+    /// behind it, then an empty line and the body.
+    pub(crate) async fn send(&self, request: &str) -> Response<Body> {
+        self.app.answer(parse(request, Some(ADMIN))).await
+    }
+
+    pub(crate) async fn send_anonymous(&self, request: &str) -> Response<Body> {
+        self.app.answer(parse(request, None)).await
+    }
+
+    pub(crate) async fn check(&self, request: &str, expected: Expect) {
+        expected.assert_eq(&written(self.send(request).await).await);
+    }
+
+    pub(crate) async fn check_anonymous(&self, request: &str, expected: Expect) {
+        expected.assert_eq(&written(self.send_anonymous(request).await).await);
+    }
+}
+
+pub(crate) async fn state(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> AppState {
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+    let blobs = BlobStoreParts {
+        engine: Arc::clone(&engine),
+        folder: None,
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        settings: BlobSettings::default(),
+    };
+    let parts = StoreParts {
+        engine,
+        blobs: BlobStore::open(blobs).await.unwrap(),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        settings: StoreSettings::default(),
+    };
+    let store = Store::open(parts).await.unwrap();
+    let admin = Account::admin("admin", PasswordHash::of("pw", &*entropy).unwrap());
+    let secret = SessionSecret::from_stored(b"secret".to_vec());
+    let accounts = Accounts::new(admin, secret, Arc::clone(&clock), &*entropy);
+    let settings = Settings::load(Arc::new(MemoryConfig::default()));
+    let (accounts, settings) = (Arc::new(accounts), Arc::new(settings));
+    AppState::new(Foundations { store, accounts, settings, clock, entropy })
+}
+
+fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {
+    let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+    let mut lines = head.lines().map(str::trim);
+    let (method, path) = lines.next().unwrap().split_once(' ').unwrap();
+    let mut request =
+        Request::new(if body.is_empty() { Body::empty() } else { Body::from(body.to_owned()) });
+    *request.method_mut() = method.parse().unwrap();
+    *request.uri_mut() = path.parse().unwrap();
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, HeaderValue::from_static("localhost:5984"));
+    if let Some(authorization) = authorization {
+        headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
+    }
+    for (name, value) in lines.map(|line| line.split_once(": ").unwrap()) {
+        let name: HeaderName = name.parse().unwrap();
+        headers.insert(name, value.parse().unwrap());
+    }
+    request
+}
+
+/// Status, headers by name but for those that every reply has, body.
+pub(crate) async fn written(mut response: Response<Body>) -> String {
+    let headers = response.headers_mut();
+    for name in ["server", "x-couch-request-id", "x-couchdb-body-time"] {
+        headers.remove(name);
+    }
+    if headers.get(header::CACHE_CONTROL).is_some_and(|it| it == "must-revalidate") {
+        headers.remove(header::CACHE_CONTROL);
+    }
+    whole(response).await
+}
+
+/// Status, headers by name, body.
+pub(crate) async fn whole(response: Response<Body>) -> String {
+    let (parts, body) = response.into_parts();
+    let mut lines = vec![parts.status.to_string()];
+    let mut headers: Vec<_> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+        .collect();
+    headers.sort();
+    lines.extend(headers);
+    let body = body.collect().await.unwrap().to_bytes();
+    lines.push(String::new());
+    lines.push(String::from_utf8_lossy(&body).into_owned());
+    lines.join("\n")
+}
+
+pub(crate) async fn text(response: Response<Body>) -> String {
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.to_vec()).unwrap()
+}
