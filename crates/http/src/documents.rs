@@ -2,3 +2,5 @@
 
 pub(crate) mod incoming;
 pub(crate) mod outgoing;
+pub(crate) mod parts;
+pub(crate) mod pieces;

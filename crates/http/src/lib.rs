@@ -8,6 +8,7 @@
 //!
 //! Source: `chttpd` of CouchDB 3.5; deliberate differences are named where they are.
 
+mod accept;
 mod body;
 pub mod call;
 mod date;

@@ -28,9 +28,16 @@ pub(crate) struct Pieces {
 #[derive(Debug)]
 enum Piece {
     Text(Vec<u8>),
-    Blob { digest: BlobDigest, part: Part, length: u64 },
+    Blob {
+        digest: BlobDigest,
+        part: Part,
+        length: u64,
+    },
     /// The content as clients know it, of this length, in base64.
-    Base64 { digest: BlobDigest, length: u64 },
+    Base64 {
+        digest: BlobDigest,
+        length: u64,
+    },
 }
 
 impl Pieces {
@@ -67,7 +74,9 @@ impl Pieces {
     /// A document as JSON, its attachments inside where `form` says so.
     pub(crate) fn document(&mut self, form: &Form, revision: &Revision) {
         let sent: Vec<_> = match form.attachments {
-            Attachments::Inline => revision.attachments.iter().filter(|it| form.sends(it)).collect(),
+            Attachments::Inline => {
+                revision.attachments.iter().filter(|it| form.sends(it)).collect()
+            }
             Attachments::Stubs | Attachments::Follow => Vec::new(),
         };
         if sent.is_empty() {
