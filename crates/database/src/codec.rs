@@ -19,11 +19,15 @@ pub enum RecordError {
 
 /// Unsigned LEB128: seven bits a byte, the lowest first.
 pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push((number & 0x7F) as u8 | 0x80);
+    loop {
+        let low = number.to_le_bytes()[0];
         number >>= 7;
+        if number == 0 {
+            out.push(low & 0x7F);
+            return;
+        }
+        out.push(low | 0x80);
     }
-    out.push(number as u8);
 }
 
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -40,7 +44,8 @@ pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
 pub(crate) fn put_digest(out: &mut Vec<u8>, digest: &Digest) {
     let bytes = digest.bytes();
     let mark = if digest.is_md5() { 0 } else { 0x80 };
-    out.push(bytes.len() as u8 | mark);
+    let length = u8::try_from(bytes.len()).expect("a digest has at most 64 bytes");
+    out.push(length | mark);
     out.extend_from_slice(bytes);
 }
 

@@ -13,6 +13,8 @@ pub(crate) mod purge;
 pub(crate) mod segment;
 pub(crate) mod site;
 pub(crate) mod state;
+#[cfg(test)]
+mod tests;
 
 /// The version that every record has for the present.
 pub(crate) const VERSION: u8 = 1;

@@ -136,7 +136,7 @@ pub(crate) struct Failure(Option<StorageError>);
 
 impl Failure {
     pub(crate) fn set(&mut self, error: impl Into<StorageError>) {
-        self.0.get_or_insert(error.into());
+        self.0.get_or_insert_with(|| error.into());
     }
 
     pub(crate) fn check(self) -> Result<(), StorageError> {

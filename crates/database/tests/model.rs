@@ -126,7 +126,9 @@ impl Model {
 }
 
 #[derive(Default)]
-struct Feed(Vec<(u64, String, Vec<(RevId, bool)>)>);
+struct Feed(Vec<(u64, String, Leaves)>);
+
+type Leaves = Vec<(RevId, bool)>;
 
 impl Sink<ChangeRow<'_>> for Feed {
     fn row(&mut self, row: &ChangeRow<'_>) -> More {
@@ -263,7 +265,7 @@ async fn run(ops: Vec<Op>, limit: u32) {
                 let Some(rev) = model.leaf(IDS[id], leaf) else { continue };
                 let items = vec![(IDS[id].parse().unwrap(), vec![rev.clone()])];
                 let purged = db.db.purge(&db.admin, items).await.unwrap();
-                assert_eq!(purged[0].1, [rev.clone()]);
+                assert_eq!(purged[0].1, std::slice::from_ref(&rev));
                 model.tree(IDS[id]).purge(&[rev]);
             }
             Op::Compact => db.db.compact(&db.admin).await.unwrap(),

@@ -21,6 +21,7 @@ use settle_model::{
 /// 2026-01-01, in seconds.
 pub const START: u64 = 1_767_225_600;
 
+#[derive(Debug)]
 pub struct TestStore {
     pub store: Store,
     pub clock: Arc<ManualClock>,
@@ -69,6 +70,7 @@ pub fn server() -> Grant<AdministerServer> {
     Grant::internal(Resource::Server, "a test")
 }
 
+#[derive(Debug)]
 pub struct TestDatabase {
     pub db: Database,
     pub read: Grant<Read>,

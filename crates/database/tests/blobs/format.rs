@@ -39,7 +39,8 @@ async fn records_of_a_small_blob() {
           0156b485c6
         010720232bef89a69198457744f78fd826df56ccdc01562ebe16633a2f17fc34270488780001018161
           0110c99b91
-    "#]].assert_eq(&rows(&world).await);
+    "#]]
+    .assert_eq(&rows(&world).await);
     world.release(7, "x 1-a", digest).await.unwrap();
     world.collect().await;
     expect![[r#"
