@@ -1,11 +1,11 @@
-//! ETags of replies that have no revision: 128 bits of their content, as base 36 in quotes.
+//! Entity tags of replies that have no revision: 128 bits of their content, as base 36 in quotes.
 //!
 //! Source: the form of `couch_httpd:make_etag/1`, which writes an MD5 that way.
 
 use http::HeaderValue;
 use md5::{Digest as _, Md5};
 
-pub fn of(content: &[u8]) -> HeaderValue {
+pub(crate) fn of(content: &[u8]) -> HeaderValue {
     let mut number = u128::from_be_bytes(Md5::digest(content).into());
     let mut text = [0; 27];
     let mut at = text.len() - 1;

@@ -19,8 +19,8 @@ use std::{
 use thiserror::Error;
 
 use crate::{limits, uuids::UuidAlgorithm};
-pub use known::KNOWN;
-use known::{Known, find};
+use known::find;
+pub use known::{KNOWN, Known};
 
 /// Settings by section and key, both as CouchDB writes them.
 pub type Values = BTreeMap<(String, String), String>;

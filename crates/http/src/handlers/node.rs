@@ -60,7 +60,7 @@ pub(crate) async fn stats_below(call: Call) -> Result<Response, ApiError> {
     let path = call.rest(1)?;
     let tree = stats_tree(&call.app.metrics.counts());
     let branch = path.split('/').try_fold(&tree, |branch, name| branch.get(name));
-    let branch = branch.ok_or_else(|| ApiError::missing())?;
+    let branch = branch.ok_or_else(ApiError::missing)?;
     Ok(reply::json(StatusCode::OK, branch))
 }
 

@@ -45,7 +45,7 @@ impl DocumentParameters {
     }
 
     /// Whether something is asked for that the revision alone does not decide, so that the reply has
-    /// no ETag.
+    /// no entity tag.
     pub fn has_extras(&self) -> bool {
         self.conflicts || self.deleted_conflicts || self.local_seq || self.revs_info
     }

@@ -74,10 +74,8 @@ impl ViewParameters {
     pub fn of_object(object: &serde_json::Map<String, Value>) -> Result<Self, ApiError> {
         let mut parameters = Self::default();
         for (name, value) in object {
-            match value {
-                Value::String(text) if !is_key(name) => parameters.set(name, Given::Text(text))?,
-                _ => parameters.set(name, Given::Json(value))?,
-            }
+            let text = value.as_str().filter(|_| !is_key(name));
+            parameters.set(name, text.map_or(Given::Json(value), Given::Text))?;
         }
         Ok(parameters)
     }
@@ -89,10 +87,12 @@ impl ViewParameters {
                 self.start_key = Some(key.clone());
                 self.end_key = Some(key);
             }
-            "keys" => match value.json()? {
-                Value::Array(keys) => self.keys = Some(keys),
-                _ => return Err(ApiError::bad_request("`keys` member must be an array.")),
-            },
+            "keys" => {
+                let Value::Array(keys) = value.json()? else {
+                    return Err(ApiError::bad_request("`keys` member must be an array."));
+                };
+                self.keys = Some(keys);
+            }
             "startkey" | "start_key" => self.start_key = Some(value.json()?),
             "endkey" | "end_key" => self.end_key = Some(value.json()?),
             "startkey_docid" | "start_key_doc_id" => self.start_key_doc_id = Some(value.text()),

@@ -242,7 +242,7 @@ fn alike(recorded: &str, own: &str) -> bool {
     }
 }
 
-/// ETags without a revision differ, since they are made from what differs.
+/// Entity tags without a revision differ, since they are made from what differs.
 fn neutral_header(name: &str, value: &str) -> String {
     match name {
         "etag" if !value.contains('-') && !value.contains('=') => "an etag".to_owned(),
