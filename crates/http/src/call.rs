@@ -12,7 +12,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 use percent_encoding::percent_decode;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use settle_access::{Action, Actor, Grant, Resource, authorize};
 
 use crate::{
@@ -160,7 +160,10 @@ impl Call {
 }
 
 /// `form` is the reason when the JSON is well-formed and yet not what was expected.
-pub fn from_json<T: DeserializeOwned>(bytes: &[u8], form: &'static str) -> Result<T, ApiError> {
+pub fn from_json<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    form: &'static str,
+) -> Result<T, ApiError> {
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => ApiError::bad_request(form),
         serde_json::error::Category::Syntax

@@ -86,7 +86,8 @@ pub(crate) async fn uuids(call: Call) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-/// `GET /_active_tasks`: compactions that are running.
+/// `GET /_active_tasks`: what a client can wait for. Replications and index builds will be; cleaning up
+/// after updates is never worth waiting for, and is not listed.
 pub(crate) async fn active_tasks(call: Call) -> Result<Response, ApiError> {
     call.authorize::<Inspect>(Resource::Server)?;
     Ok(reply::json_text(StatusCode::OK, "[]\n"))
