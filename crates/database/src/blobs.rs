@@ -142,6 +142,15 @@ fn joined<T>(result: Result<T, tokio::task::JoinError>) -> Result<T, Stopped> {
     })
 }
 
+/// Removes files away from a runtime's threads, since that takes a while for large ones. What a
+/// stopping runtime leaves is removed by the sweep behind the next open.
+fn tidy(work: impl FnOnce() + Send + 'static) {
+    match tokio::runtime::Handle::try_current() {
+        Ok(_) => drop(blocking(work)),
+        Err(_) => work(),
+    }
+}
+
 fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     tokio::task::spawn_blocking(work)
 }

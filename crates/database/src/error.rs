@@ -29,6 +29,9 @@ pub enum StorageError {
     /// The precondition of a write failed again and again.
     #[error("other writers kept changing the same record")]
     Contended,
+    /// What a read needed went between two of its views; it is begun again.
+    #[error("a document changed while it was read")]
+    Moved,
     #[error("a document's stored history contradicts itself: {reason}")]
     Inconsistent { reason: String },
 }

@@ -17,6 +17,7 @@ use crate::{
     Database,
     database::Inner,
     error::StorageError,
+    limits::CLASHES_MAX,
     record::{
         body::{Attachment, decode_payload, decode_record},
         head::{BodyView, HeadView},
@@ -38,6 +39,15 @@ impl Database {
         if *select == Select::Winner && extras == Extras::default() {
             return self.inner.winner(id).await;
         }
+        again(async || self.select(id, select, extras).await).await
+    }
+
+    async fn select(
+        &self,
+        id: &DocumentId,
+        select: &Select,
+        extras: Extras,
+    ) -> Result<Revision, GetError> {
         let document = self.inner.document(id).await?.ok_or(GetError::Missing)?;
         let wanted = match select {
             Select::Winner => document.winner()?,
@@ -63,6 +73,16 @@ impl Database {
         extras: Extras,
     ) -> Result<Vec<Result<Revision, RevId>>, GetError> {
         self.inner.check(grant);
+        again(async || self.select_several(id, revs, latest, extras).await).await
+    }
+
+    async fn select_several(
+        &self,
+        id: &DocumentId,
+        revs: &OpenRevs,
+        latest: bool,
+        extras: Extras,
+    ) -> Result<Vec<Result<Revision, RevId>>, GetError> {
         let document = self.inner.document(id).await?;
         let Some(document) = document else {
             return match revs {
@@ -137,6 +157,33 @@ impl Inner {
             deleted_conflicts: Vec::new(),
             revs_info: Vec::new(),
         })
+    }
+}
+
+/// Begins a read of several views again when something it needed went between two of them.
+async fn again<T, E: Begun>(read: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
+    for _ in 1..CLASHES_MAX {
+        match read().await {
+            Err(error) if error.is_moved() => {}
+            result => return result,
+        }
+    }
+    read().await
+}
+
+trait Begun {
+    fn is_moved(&self) -> bool;
+}
+
+impl Begun for StorageError {
+    fn is_moved(&self) -> bool {
+        *self == Self::Moved
+    }
+}
+
+impl Begun for GetError {
+    fn is_moved(&self) -> bool {
+        matches!(self, Self::Storage(StorageError::Moved))
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::fmt::Write as _;
+
 use expect_test::{Expect, expect};
 use settle_database::{
     Atomicity, ChangeFilter, ChangeRow, ChangeScan, Extras, GetError, More, Next, OpenRevs,
@@ -25,7 +27,7 @@ async fn check(script: &str, expected: &Expect) {
     let mut seen = String::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let outcome = step(&store, &db, &mut made, line).await;
-        seen.push_str(&format!("{line}\n    {outcome}\n"));
+        writeln!(seen, "{line}\n    {outcome}").unwrap();
     }
     db.audit().await;
     expected.assert_eq(&seen);

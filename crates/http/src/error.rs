@@ -166,7 +166,7 @@ impl From<StorageError> for ApiError {
                 let reason = "The disk is full; reading goes on.";
                 Self::new(Code::InsufficientStorage, reason).caused_by(error)
             }
-            StorageError::Contended => {
+            StorageError::Contended | StorageError::Moved => {
                 let reason = "Too many others write the same; try again in a moment.";
                 Self::new(Code::ServiceUnavailable, reason)
                     .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))

@@ -10,6 +10,7 @@
 //! | none | condemned, too recently | the check moves to the end of the wait |
 //! | none | condemned long enough | record and data go, and the check; then the file |
 //! | – | absent | the check goes |
+//! | – | unusable | nothing is deleted; the check moves by the wait |
 //!
 //! Each requires the record that was read, and a reference that was found to be there still; so what
 //! a writer did meanwhile refuses it, and the check stays for another look. The wait is for readers and backups that found the record before. A file
@@ -29,7 +30,7 @@ use super::{
     limits::{COLLECT_CHECKS_MAX, COLLECT_PAUSE_MAX},
     record::{BlobRecord, Place, UploadId, mark},
 };
-use crate::{codec::RecordError, error::StorageError};
+use crate::error::StorageError;
 
 /// Shortest pause between two looks at the queue.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -91,7 +92,7 @@ impl BlobStore {
         let has_more = checks.rows == COLLECT_CHECKS_MAX;
         let mut verdicts = Vec::with_capacity(checks.by_digest.len());
         for subject in self.examine(checks.by_digest).await? {
-            verdicts.push(subject.judge(now, self.settings.condemned_for)?);
+            verdicts.push(subject.judge(now, self.settings.condemned_for));
         }
         self.carry_out(&mut verdicts).await?;
         let mut collected = Collected { has_more, ..Collected::default() };
@@ -247,7 +248,7 @@ enum Fate {
 }
 
 impl Subject {
-    fn judge(self, now: Timestamp, wait: Duration) -> Result<Verdict, RecordError> {
+    fn judge(self, now: Timestamp, wait: Duration) -> Verdict {
         let digest = self.digest;
         let key = keys::blob(digest);
         let mut verdict = Verdict {
@@ -260,9 +261,16 @@ impl Subject {
         };
         let Some(stored) = self.record else {
             verdict.preconditions.push((key, Expected::Absent));
-            return Ok(verdict);
+            return verdict;
         };
-        let record = BlobRecord::decode(digest, &stored)?;
+        let record = match BlobRecord::decode(digest, &stored) {
+            Ok(record) => record,
+            Err(error) => {
+                tracing::error!(%digest, %error, "an attachment's record is unusable");
+                verdict.look_again(now.plus(wait));
+                return verdict;
+            }
+        };
         verdict.preconditions.push((key.clone(), Expected::Equals(stored)));
         if let Some(reference) = &self.reference {
             // Should it go, a check follows that could have the key of one that goes here.
@@ -289,7 +297,7 @@ impl Subject {
                 };
             }
         }
-        Ok(verdict)
+        verdict
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     limits::{BLOCK_BYTES, INLINE_BYTES_MAX},
     record::UploadId,
     staged::{Content, StagedBlob},
+    tidy,
     upload::{UploadError, write_failed},
 };
 
@@ -152,9 +153,12 @@ impl Drop for Incoming {
         if self.is_placed {
             return;
         }
-        if let Err(error) = self.folder.remove_incoming(self.upload) {
-            tracing::warn!(%error, cause = %error.source, "a given-up upload stays for now");
-        }
+        let (folder, upload) = (self.folder.clone(), self.upload);
+        tidy(move || {
+            if let Err(error) = folder.remove_incoming(upload) {
+                tracing::warn!(%error, cause = %error.source, "a given-up upload stays for now");
+            }
+        });
     }
 }
 

@@ -11,10 +11,10 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    blocking,
     digest::{BlobDigest, Encoding},
     folder::Folder,
     record::{BlobRecord, Place, UploadId},
+    tidy,
 };
 
 /// The end of an upload. Its file, if it has one, is removed with this value unless
@@ -115,16 +115,11 @@ impl Drop for StagedBlob {
             return;
         }
         let (folder, digest, upload) = (folder.clone(), self.digest, self.upload);
-        let remove = move || {
+        tidy(move || {
             if let Err(error) = folder.remove(digest, upload) {
                 tracing::warn!(%error, cause = %error.source, "an unused attachment stays for now");
             }
-        };
-        // Removing a large file takes a while, so it should not hold up a runtime's thread.
-        match tokio::runtime::Handle::try_current() {
-            Ok(_) => drop(blocking(remove)),
-            Err(_) => remove(),
-        }
+        });
     }
 }
 

@@ -6,7 +6,7 @@ use settle_access::{Grant, Read};
 use settle_engine::{Plan, Step, Visit, Visitor};
 use settle_model::{id::DocumentId, revision::RevId};
 
-use super::select::Document;
+use super::{again, select::Document};
 use crate::{
     Database,
     database::Inner,
@@ -27,6 +27,15 @@ impl Database {
         extras: Extras,
     ) -> Result<Vec<Vec<Result<Revision, Option<RevId>>>>, StorageError> {
         self.inner.check(grant);
+        again(async || self.read_bulk(items, latest, extras).await).await
+    }
+
+    async fn read_bulk(
+        &self,
+        items: &[BulkItem],
+        latest: bool,
+        extras: Extras,
+    ) -> Result<Vec<Vec<Result<Revision, Option<RevId>>>>, StorageError> {
         let heads = self.inner.heads(items.iter().map(|item| &item.id)).await?;
         let mut results = Vec::with_capacity(items.len());
         for item in items {
@@ -61,6 +70,13 @@ impl Database {
         items: &[(DocumentId, Vec<RevId>)],
     ) -> Result<Vec<MissingRevs>, StorageError> {
         self.inner.check(grant);
+        again(async || self.read_missing(items).await).await
+    }
+
+    async fn read_missing(
+        &self,
+        items: &[(DocumentId, Vec<RevId>)],
+    ) -> Result<Vec<MissingRevs>, StorageError> {
         let heads = self.inner.heads(items.iter().map(|(id, _)| id)).await?;
         let mut missing = Vec::new();
         for (id, revs) in items {

@@ -181,8 +181,8 @@ impl<'d> Document<'d> {
         self.inner.check_alive()?;
         match value {
             Some(value) => Ok(Bytes::copy_from_slice(decode_record(&key, &value)?)),
-            // Compacted away between two views: as if it had been so before the first.
-            None => Err(StorageError::Inconsistent { reason: format!("body {number} is gone") }),
+            // Replaced and compacted away since the head was read.
+            None => Err(StorageError::Moved),
         }
     }
 
@@ -220,7 +220,7 @@ impl<'d> Document<'d> {
             };
             match head.tree.expand(find) {
                 Ok(()) => Ok(head),
-                Err(error) => Err(StorageError::Inconsistent { reason: error.to_string() }),
+                Err(_) => Err(StorageError::Moved),
             }
         };
         self.whole.get_or_try_init(load).await

@@ -1,8 +1,6 @@
 //! What is stored, byte for byte: a change here is a change of format, and needs a new version and
 //! a store of the old one in the tests.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use std::{fmt::Write as _, time::Duration};
 
 use expect_test::expect;
