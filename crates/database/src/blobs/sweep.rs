@@ -69,11 +69,14 @@ impl BlobStore {
         let records = self.engine.read_to_end(Plan::new(steps), records).await?.0;
         let mut orphans = Vec::new();
         for (&(digest, upload), value) in names.iter().zip(records) {
-            let record = match value {
-                None => None,
-                Some(value) => Some(BlobRecord::decode(digest, &value)?),
-            };
-            let is_in_use = record.is_some_and(|it| it.place == Place::File && it.upload == upload);
+            let is_in_use = value.is_some_and(|value| match BlobRecord::decode(digest, &value) {
+                Ok(record) => record.place == Place::File && record.upload == upload,
+                Err(error) => {
+                    tracing::error!(%digest, %error, "an attachment's record is unusable");
+                    // It may be the one that names this file.
+                    true
+                }
+            });
             if !is_in_use {
                 orphans.push((digest, upload));
             }

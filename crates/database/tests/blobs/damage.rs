@@ -6,7 +6,7 @@ use expect_test::{Expect, expect};
 use settle_database::blobs::{BlobDigest, BlobStore, Part};
 use settle_engine::{Batch, Engine as _, Outcome};
 
-use crate::world::{BINARY, TEXT, World, noise};
+use crate::world::{BINARY, TEXT, WAIT, World, noise};
 
 const HEADER: usize = 76;
 const STRIDE: usize = 65_536 + 4;
@@ -154,6 +154,30 @@ async fn a_flipped_bit_in_any_record_is_found() {
         put(&world, &key, value).await;
     }
     world.read(digest, Part::Identity).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_blob_whose_record_is_damaged_is_never_deleted_and_holds_up_no_other() {
+    let mut world = World::new().await;
+    let damaged = world.store(&noise(1, 100_000), BINARY).await;
+    let other = world.store(&noise(2, 100_000), BINARY).await;
+    let key = [&[0, 0x40], &damaged.as_bytes()[..]].concat();
+    let sound = world.rows().await[&key].clone();
+    let mut flipped = sound.clone();
+    flipped[9] ^= 1;
+    put(&world, &key, flipped).await;
+    for digest in [damaged, other] {
+        world.release(7, "x 1-a", digest).await.unwrap();
+    }
+    assert_eq!(world.collect().await, "1 condemned, 0 reprieved, 0 deleted");
+    world.clock.advance(WAIT);
+    assert_eq!(world.collect().await, "0 condemned, 0 reprieved, 1 deleted");
+    world.reopen().await;
+    assert_eq!(world.store.sweep().await.unwrap().in_use, 1);
+    put(&world, &key, sound).await;
+    world.read(damaged, Part::Stored).await.unwrap();
+    world.clock.advance(WAIT);
+    assert_eq!(world.collect().await, "1 condemned, 0 reprieved, 0 deleted");
 }
 
 #[tokio::test]
