@@ -1,6 +1,10 @@
 //! `cargo xtask`: the project's own commands, so that every script is Rust, checked like the rest.
 
-#![expect(clippy::print_stdout, reason = "commands that people run talk to them")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "commands that people run talk to them"
+)]
 
 mod ci;
 mod clients;
@@ -8,6 +12,8 @@ mod countries;
 mod graph;
 mod run;
 mod step;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -30,11 +36,18 @@ enum Command {
     Run,
 }
 
-fn main() -> Result<(), anyhow::Error> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
         Command::Ci => ci::run_all(),
         Command::Clients => clients::run_all(),
         Command::Graph => graph::print(),
         Command::Run => run::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("failed: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
