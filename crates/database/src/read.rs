@@ -17,7 +17,6 @@ use crate::{
     Database,
     database::Inner,
     error::StorageError,
-    limits::CLASHES_MAX,
     record::{
         body::{Attachment, decode_payload, decode_record},
         head::{BodyView, HeadView},
@@ -39,7 +38,7 @@ impl Database {
         if *select == Select::Winner && extras == Extras::default() {
             return self.inner.winner(id).await;
         }
-        again(async || self.select(id, select, extras).await).await
+        again!(self.select(id, select, extras))
     }
 
     async fn select(
@@ -73,7 +72,7 @@ impl Database {
         extras: Extras,
     ) -> Result<Vec<Result<Revision, RevId>>, GetError> {
         self.inner.check(grant);
-        again(async || self.select_several(id, revs, latest, extras).await).await
+        again!(self.select_several(id, revs, latest, extras))
     }
 
     async fn select_several(
@@ -160,16 +159,22 @@ impl Inner {
     }
 }
 
-/// Begins a read of several views again when something it needed went between two of them.
-async fn again<T, E: Begun>(read: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
-    for _ in 1..CLASHES_MAX {
-        match read().await {
-            Err(error) if error.is_moved() => {}
-            result => return result,
+/// Begins a read of several views again when something that it needed went between two of them. A
+/// macro, since the futures of async closures are not known to be `Send`.
+macro_rules! again {
+    ($read:expr) => {{
+        let mut attempt = 1;
+        loop {
+            match $read.await {
+                Err(error) if error.is_moved() && attempt < crate::limits::CLASHES_MAX => {
+                    attempt += 1;
+                }
+                result => break result,
+            }
         }
-    }
-    read().await
+    }};
 }
+use again;
 
 trait Begun {
     fn is_moved(&self) -> bool;

@@ -6,7 +6,7 @@ use settle_access::{Grant, Read};
 use settle_engine::{Plan, Step, Visit, Visitor};
 use settle_model::{id::DocumentId, revision::RevId};
 
-use super::{again, select::Document};
+use super::{Begun as _, again, select::Document};
 use crate::{
     Database,
     database::Inner,
@@ -27,7 +27,7 @@ impl Database {
         extras: Extras,
     ) -> Result<Vec<Vec<Result<Revision, Option<RevId>>>>, StorageError> {
         self.inner.check(grant);
-        again(async || self.read_bulk(items, latest, extras).await).await
+        again!(self.read_bulk(items, latest, extras))
     }
 
     async fn read_bulk(
@@ -70,7 +70,7 @@ impl Database {
         items: &[(DocumentId, Vec<RevId>)],
     ) -> Result<Vec<MissingRevs>, StorageError> {
         self.inner.check(grant);
-        again(async || self.read_missing(items).await).await
+        again!(self.read_missing(items))
     }
 
     async fn read_missing(
