@@ -118,7 +118,13 @@ impl Server {
             Storage::Folder => Some(DataFolder::open(&config.data)?),
             Storage::Memory => None,
         };
-        let (engine, identity) = open_engine(&config, folder.as_ref()).await?;
+        // A command does not wait for a server to go away: it asks it.
+        let lock_wait = match admin {
+            Admin::Kept => OpenOptions::default().lock_wait,
+            Admin::Passing(_) => Duration::ZERO,
+        };
+        let options = OpenOptions { map_bytes: config.store_size_max.0, lock_wait };
+        let (engine, identity) = open_engine(options, folder.as_ref()).await?;
         let (accounts, first_admin) =
             open_accounts(&config, folder.as_ref(), &admin, &clock, &*entropy).await?;
         let settings: Arc<dyn ConfigStore> = match &folder {
@@ -190,12 +196,11 @@ impl Server {
 }
 
 async fn open_engine(
-    config: &Config,
+    options: OpenOptions,
     folder: Option<&DataFolder>,
 ) -> Result<(Arc<dyn Engine>, Option<[u8; 16]>), StartError> {
     let Some(folder) = folder else { return Ok((Arc::new(MemoryEngine::new()), None)) };
     let documents = folder.documents();
-    let options = OpenOptions { map_bytes: config.store_size_max.0, ..OpenOptions::default() };
     let opening = spawn_blocking(move || LmdbEngine::open(&documents, &options));
     let engine = opening.await.expect("opening the engine does not panic")?;
     let identity = engine.identity().0;

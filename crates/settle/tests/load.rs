@@ -59,7 +59,10 @@ async fn count(admin: &Client, database: &str) -> u64 {
 async fn a_stopped_server_s_folder_is_loaded_directly() {
     let place = Place::new();
     let text = "{\"_id\":\"a\"}\n{\"_id\":\"b\",\"_rev\":\"7-abc\"}\n{\"no\":\"id\"}";
-    place.check("notes FILE", text, &expect![[r#""#]]).await;
+    place.check("notes FILE", text, &expect![[r#"
+        saved 3 documents
+        exit code 0
+    "#]]).await;
     let server = place.serve().await;
     assert_eq!(count(&server.admin(), "notes").await, 3);
 }
@@ -68,7 +71,10 @@ async fn a_stopped_server_s_folder_is_loaded_directly() {
 async fn the_server_that_runs_on_the_folder_is_found() {
     let place = Place::new();
     let server = place.serve().await;
-    place.check("notes -", "[{\"_id\":\"a\"},{\"_id\":\"b\"}]", &expect![[r#""#]]).await;
+    place.check("notes -", "[{\"_id\":\"a\"},{\"_id\":\"b\"}]", &expect![[r#"
+        saved 2 documents
+        exit code 0
+    "#]]).await;
     assert_eq!(count(&server.admin(), "notes").await, 2);
 }
 
@@ -79,7 +85,11 @@ async fn documents_that_are_there_are_left_alone_unless_they_shall_be_replaced()
     let url = format!("--server http://{}", server.address());
     place.load(&format!("{url} notes FILE"), r#"[{"_id":"a","n":1},{"_id":"b","n":1}]"#).await;
     let text = r#"[{"_id":"a","n":2},{"_id":"c","n":2}]"#;
-    place.check(&format!("{url} notes FILE"), text, &expect![[r#""#]]).await;
+    place.check(&format!("{url} notes FILE"), text, &expect![[r#"
+        saved 1 document
+        left alone 1 document with ids that are taken (--replace updates them)
+        exit code 0
+    "#]]).await;
     let kept = server.admin().get("/notes/a").await.expect(200).json();
     assert_eq!(kept["n"], json!(1));
     place.check(&format!("{url} --replace notes FILE"), text, &expect![[r#""#]]).await;
@@ -96,7 +106,13 @@ async fn a_document_that_is_refused_costs_only_itself() {
     documents[7]["_wrong"] = json!(1);
     documents[13]["_id"] = json!("_reserved");
     let text = Value::from(documents).to_string();
-    place.check("notes FILE", &text, &expect![[r#""#]]).await;
+    place.check("notes FILE", &text, &expect![[r#"
+        saved 18 documents
+        refused 2 documents
+        refused d7: doc_validation: Bad special document member: _wrong
+        refused _reserved: illegal_docid: Only reserved document ids may start with underscore.
+        exit code 1
+    "#]]).await;
     assert_eq!(count(&server.admin(), "notes").await, 18);
 }
 
@@ -128,6 +144,10 @@ async fn a_wrong_password_and_a_missing_server_are_told_with_a_hint() {
 async fn a_file_that_breaks_off_says_where_and_keeps_what_came_before() {
     let place = Place::new();
     let server = place.serve().await;
-    place.check("notes FILE", "{\"_id\":\"a\"}\n{\"_id\":\"b\"", &expect![[r#""#]]).await;
+    place.check("notes FILE", "{\"_id\":\"a\"}\n{\"_id\":\"b\"", &expect![[r#"
+        saved 1 document
+        failed to load documents.json into notes: document 2, line 2: the file ends inside this document
+        exit code 1
+    "#]]).await;
     drop(server);
 }
