@@ -14,14 +14,15 @@ use settle_engine::{
 use tokio::sync::oneshot;
 
 use crate::{
-    Identity, OpenError, OpenOptions,
+    Identity, OpenError, OpenOptions, Verified, VerifyError,
     committer::{ClearReply, Committer, Job, Queue, QueueRefusal, not_applied},
-    folder::Folder,
+    folder::{DATA_FILE, Folder},
     identity,
     limits::CLEAR_SLICE_BYTES_MAX,
     offline,
     reading::Readers,
     store::Store,
+    verify::{self, PinnedMeta},
 };
 
 /// One open store. When the last handle is dropped, what waits is committed and the store is free
@@ -42,6 +43,10 @@ impl LmdbEngine {
         let folder = Folder::hold(dir, options.lock_wait)?;
         folder.prepare(Store::create)?;
         let identity = identity::of_store(&folder.dir)?;
+        verify::check_metas(&folder.dir.join(DATA_FILE)).map_err(|error| OpenError::Damaged {
+            dir: dir.to_path_buf(),
+            reason: error.to_string(),
+        })?;
         let store = Store::open_to_write(folder, options.map_bytes)?;
         let queue = Arc::new(Queue::default());
         let committer = Committer::new(store.clone(), Arc::clone(&queue));
@@ -56,6 +61,30 @@ impl LmdbEngine {
     /// Stays the same for as long as this is the same store, and differs in a copy of its folder.
     pub fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// Checks every page of the last commit, while reads and commits go on; `is_sound` checks each
+    /// row. Blocks, and pins the pages of that commit, for as long as reading the file takes.
+    pub fn verify(
+        &self,
+        is_sound: impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<Verified, VerifyError> {
+        let path = self.store.data_path();
+        loop {
+            let view = self.store.snapshot().map_err(|error| OpenError::Damaged {
+                dir: path.clone(),
+                reason: error.to_string(),
+            })?;
+            let meta = PinnedMeta::read(&path, view.commit())?;
+            // The second commit from here overwrites the meta page. While not even the first has
+            // come, what was read is whole; afterwards only the pages matter, and they are pinned.
+            if let Some(meta) = meta
+                && self.store.figures().last_commit == view.commit()
+            {
+                let _listed = self.readers.views().list(view.commit());
+                return verify::verify_pinned(&path, &meta, is_sound);
+            }
+        }
     }
 }
 

@@ -17,8 +17,10 @@ mod offline;
 mod options;
 mod reading;
 mod store;
+mod verify;
 
 pub use engine::LmdbEngine;
 pub use identity::Identity;
 pub use offline::{CompactError, Compacted, CopyError, backup, compact};
 pub use options::{OpenError, OpenOptions};
+pub use verify::{Verified, VerifyError, verify};

@@ -98,7 +98,7 @@ fn what_is_no_store_of_this_format_is_said_to_be_none() {
     );
     assert_eq!(
         says("settle-lmdb 1\npage 4096\n"),
-        "the store in DIR is damaged: MDB_INVALID: File is not an LMDB file"
+        "the store in DIR is damaged: could not read page 0 of DIR/data.mdb"
     );
     fs::remove_file(dir.join("data.mdb")).unwrap();
     assert_eq!(refusal(dir), "the data file of the store in DIR is missing");

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fs::File, io::Write as _, path::Path, sync::Arc, time::Duration};
 
 use settle_engine::{Batch, Direction, Engine, Outcome, Plan, Scan, Step, Visit, Visitor, value};
-use settle_engine_lmdb::{LmdbEngine, OpenOptions};
+use settle_engine_lmdb::{LmdbEngine, OpenOptions, verify};
 use tokio::task::JoinSet;
 
 use crate::recording::{Acknowledged, Random, acknowledgement};
@@ -116,7 +116,11 @@ pub(crate) fn check(dir: &Path, acknowledged: &Acknowledged) -> Result<(), Strin
     if rows.len() != expected {
         return Err(format!("{} rows, {expected} expected", rows.len()));
     }
-    Ok(())
+    drop(engine);
+    match verify(dir, |key, stored| value::open(key, stored).is_ok()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[derive(Default)]
