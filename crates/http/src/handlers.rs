@@ -1,8 +1,15 @@
 //! The endpoints. Each takes the same steps: read the request into values, ask for a permission, one
 //! operation, the reply.
 
+pub(crate) mod attachment;
+pub(crate) mod bulk;
 pub(crate) mod config;
+pub(crate) mod database;
 pub(crate) mod databases;
+pub(crate) mod document;
+pub(crate) mod lists;
 pub(crate) mod node;
+pub(crate) mod revisions;
+pub(crate) mod security;
 pub(crate) mod server;
 pub(crate) mod session;

@@ -16,6 +16,10 @@ pub const HEADERS_MAX: usize = 128 << 10;
 /// After decompression. CouchDB takes 4 GiB, and holds them in memory. Beyond: 413 `too_large`.
 pub const JSON_BODY_MAX: usize = 256 << 20;
 
+/// Of a JSON body that is parsed where it arrives; a longer one, a millisecond's work and more, is
+/// handed to another thread.
+pub(crate) const PARSED_INLINE_MAX: usize = 1 << 20;
+
 /// Of a small JSON body: a session, a setting, a list of names. Beyond: 413 `too_large`.
 pub const SMALL_BODY_MAX: usize = 1 << 20;
 
@@ -31,6 +35,10 @@ pub const PART_HEADERS_MAX: usize = 16 << 10;
 
 /// Of a multipart boundary. RFC 2046 allows 70. Beyond: 400 `bad_request`.
 pub const BOUNDARY_MAX: usize = 200;
+
+/// Ranges of an attachment in one request, less one: CouchDB's number. From here on the whole attachment
+/// is sent.
+pub const RANGES_MAX: usize = 10;
 
 /// Ids that `_uuids` makes in one request: CouchDB's `uuids/max_count`. Beyond: 400 `bad_request`.
 pub const UUIDS_MAX: usize = 1_000;

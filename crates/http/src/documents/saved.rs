@@ -1,0 +1,46 @@
+//! Writing one document, and telling how that went.
+
+use axum::response::Response;
+use http::StatusCode;
+use settle_access::{Administer, Grant, Write};
+use settle_database::{Atomicity, Database, Edit, Written};
+use settle_model::{document::AnyRev, id::DocumentId, json};
+
+use crate::{call::Call, error::ApiError, reply};
+
+/// Design documents are programs, so they need more than the right to write.
+pub(crate) fn may_write(call: &Call, database: &Database, id: &DocumentId) -> Result<(), ApiError> {
+    if id.is_design() {
+        call.authorize::<Administer>(database.resource())?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn write_one(
+    database: &Database,
+    grant: &Grant<Write>,
+    edit: Edit,
+) -> Result<Written, ApiError> {
+    let mut results = database.write(grant, vec![edit], Atomicity::EachAlone).await?;
+    Ok(results.pop().expect("every edit has its result")?)
+}
+
+/// `{"ok":true,"id":…,"rev":…}`
+pub(crate) fn saved(status: StatusCode, id: &str, rev: &AnyRev) -> Response {
+    let mut text = Vec::with_capacity(id.len() + 80);
+    text.extend_from_slice(b"{\"ok\":true,\"id\":");
+    json::write_string(&mut text, id);
+    text.extend_from_slice(b",\"rev\":\"");
+    rev.write_to(&mut text);
+    text.extend_from_slice(b"\"}\n");
+    reply::json_text(status, text)
+}
+
+/// `{"ok":true,"id":…}`: it will be written, and nothing is promised.
+pub(crate) fn accepted(id: &str) -> Response {
+    let mut text = Vec::with_capacity(id.len() + 24);
+    text.extend_from_slice(b"{\"ok\":true,\"id\":");
+    json::write_string(&mut text, id);
+    text.extend_from_slice(b"}\n");
+    reply::json_text(StatusCode::ACCEPTED, text)
+}

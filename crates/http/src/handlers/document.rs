@@ -1,0 +1,72 @@
+//! Documents: `/{db}/{id}`, `/{db}/_design/{name}`, `/{db}/_local/{name}`.
+//!
+//! Source: `chttpd_db:db_doc_req/3`.
+
+mod copy;
+mod form;
+mod local;
+mod read;
+mod write;
+
+use axum::response::Response;
+use settle_access::{Read, Write};
+use settle_model::id::AnyId;
+
+pub(crate) use self::local::NO_ATTACHMENTS;
+use crate::{call::Call, documents::named, error::ApiError, open::open, reply};
+
+pub(crate) async fn get(call: Call) -> Result<Response, ApiError> {
+    let (database, grant) = open::<Read>(&call).await?;
+    match named::existing_id(&call)? {
+        AnyId::Document(id) => {
+            if let Some(location) = plain_design_path(&call) {
+                return Ok(reply::moved(location));
+            }
+            read::get(&call, &database, &grant, &id).await
+        }
+        AnyId::Local(id) => local::get(&call, &database, &grant, &id).await,
+    }
+}
+
+pub(crate) async fn put(mut call: Call) -> Result<Response, ApiError> {
+    let (database, grant) = open::<Write>(&call).await?;
+    match named::id(&call)? {
+        AnyId::Document(id) => write::put(&mut call, &database, &grant, id).await,
+        AnyId::Local(id) => local::put(&mut call, &database, &grant, &id).await,
+    }
+}
+
+pub(crate) async fn delete(call: Call) -> Result<Response, ApiError> {
+    let (database, grant) = open::<Write>(&call).await?;
+    match named::existing_id(&call)? {
+        AnyId::Document(id) => write::delete(&call, &database, &grant, id).await,
+        AnyId::Local(id) => local::delete(&call, &database, &grant, &id).await,
+    }
+}
+
+pub(crate) async fn copy(call: Call) -> Result<Response, ApiError> {
+    let (database, grant) = open::<Write>(&call).await?;
+    let source = named::existing_id(&call)?;
+    copy::copy(&call, &database, &grant, &source).await
+}
+
+/// Where an HTML form sends a document, or attachments for one.
+pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
+    let (database, grant) = open::<Write>(&call).await?;
+    match named::id(&call)? {
+        AnyId::Document(id) => form::post(&mut call, &database, &grant, id).await,
+        AnyId::Local(_) => Err(ApiError::bad_request(NO_ATTACHMENTS)),
+    }
+}
+
+/// Design documents are read with a plain slash, so that the relative links of their attachments work.
+fn plain_design_path(call: &Call) -> Option<http::HeaderValue> {
+    let raw = call.raw_segment(1);
+    let escaped = raw.get(.."_design%2F".len())?;
+    if !escaped.eq_ignore_ascii_case("_design%2F") {
+        return None;
+    }
+    let name = &raw[escaped.len()..];
+    let query = call.parts.uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    Some(call.absolute(&format!("/{}/_design/{name}{query}", call.raw_segment(0))))
+}

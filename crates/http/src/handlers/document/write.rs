@@ -1,0 +1,69 @@
+//! Writing and deleting a document.
+
+use axum::response::Response;
+use http::{StatusCode, header};
+use settle_access::{Grant, Write};
+use settle_database::{Content, Database, Edit, Origin};
+use settle_model::{document::AnyRev, id::DocumentId};
+
+use crate::{
+    call::Call,
+    documents::{
+        incoming, named, received,
+        saved::{accepted, may_write, saved, write_one},
+    },
+    error::ApiError,
+    location,
+    parameters::DocumentParameters,
+};
+
+pub(super) async fn put(
+    call: &mut Call,
+    database: &Database,
+    grant: &Grant<Write>,
+    id: DocumentId,
+) -> Result<Response, ApiError> {
+    may_write(call, database, &id)?;
+    let parameters = DocumentParameters::of_query(call.query())?;
+    let (mut document, following) = received::document(call).await?;
+    document.rev = named::base(call, document.rev)?;
+    let new_edits = parameters.new_edits.unwrap_or(true);
+    let edit = incoming::edit(call.app.store.blobs(), id, document, new_edits, following).await?;
+    let location = location::of_document(call, edit.id.as_str());
+    let mut response = write(database, grant, edit, parameters.batch).await?;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+pub(super) async fn delete(
+    call: &Call,
+    database: &Database,
+    grant: &Grant<Write>,
+    id: DocumentId,
+) -> Result<Response, ApiError> {
+    may_write(call, database, &id)?;
+    let parameters = DocumentParameters::of_query(call.query())?;
+    let origin = Origin::Interactive { base: named::document_base(call)?, must_exist: true };
+    let content = Content::Whole { body: b"{}".to_vec(), attachments: Vec::new() };
+    let edit = Edit { id, origin, deleted: true, content };
+    write(database, grant, edit, parameters.batch).await
+}
+
+async fn write(
+    database: &Database,
+    grant: &Grant<Write>,
+    edit: Edit,
+    batch: bool,
+) -> Result<Response, ApiError> {
+    if batch {
+        let response = accepted(edit.id.as_str());
+        database.write_later(grant, vec![edit]);
+        return Ok(response);
+    }
+    let status = if edit.deleted { StatusCode::OK } else { StatusCode::CREATED };
+    let written = write_one(database, grant, edit).await?;
+    let rev = AnyRev::from(written.rev);
+    let mut response = saved(status, written.id.as_str(), &rev);
+    response.headers_mut().insert(header::ETAG, named::etag(&rev));
+    Ok(response)
+}
