@@ -153,6 +153,7 @@ process.on('unhandledRejection', (error) => {
 });
 
 main().then(() => process.exit(0), (error) => {
-  console.error(`not converged: ${error.stack ?? JSON.stringify(error)}`);
+  // PouchDB's errors say what happened in their fields, not in their message.
+  console.error(`not converged: ${error.status ? JSON.stringify(error) : error.stack}`);
   process.exit(1);
 });
