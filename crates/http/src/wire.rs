@@ -46,7 +46,7 @@ struct Cluster {
 impl<'a> DatabaseInfo<'a> {
     pub(crate) fn new(database: &Database, info: &'a Info) -> Self {
         Self {
-            instance_start_time: info.created.seconds().to_string(),
+            instance_start_time: instance_start_time(info),
             db_name: &info.name,
             purge_seq: database.token(info.purge_sequence).to_string(),
             update_seq: database.token(info.sequence).to_string(),
@@ -63,4 +63,9 @@ impl<'a> DatabaseInfo<'a> {
             cluster: Cluster { q: 1, n: 1, w: 1, r: 1 },
         }
     }
+}
+
+/// The same wherever a client compares it.
+pub(crate) fn instance_start_time(info: &Info) -> String {
+    info.created.seconds().to_string()
 }

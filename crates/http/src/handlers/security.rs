@@ -19,7 +19,8 @@ use crate::{
 };
 
 /// What holds while nobody has set anything: admins only.
-const DEFAULT: &str = "{\"members\":{\"roles\":[\"_admin\"]},\"admins\":{\"roles\":[\"_admin\"]}}\n";
+const DEFAULT: &str =
+    "{\"members\":{\"roles\":[\"_admin\"]},\"admins\":{\"roles\":[\"_admin\"]}}\n";
 
 /// `GET /{db}/_security`
 pub(crate) async fn show(call: Call) -> Result<Response, ApiError> {

@@ -73,11 +73,17 @@ impl ViewParameters {
     /// From the body of a POST, where values are JSON and not text.
     pub fn of_object(object: &serde_json::Map<String, Value>) -> Result<Self, ApiError> {
         let mut parameters = Self::default();
+        parameters.add_object(object)?;
+        Ok(parameters)
+    }
+
+    /// Takes what one of several queries says beside what holds for them all; the one query wins.
+    pub fn add_object(&mut self, object: &serde_json::Map<String, Value>) -> Result<(), ApiError> {
         for (name, value) in object {
             let text = value.as_str().filter(|_| !is_key(name));
-            parameters.set(name, text.map_or(Given::Json(value), Given::Text))?;
+            self.set(name, text.map_or(Given::Json(value), Given::Text))?;
         }
-        Ok(parameters)
+        Ok(())
     }
 
     fn set(&mut self, name: &str, value: Given<'_>) -> Result<(), ApiError> {
