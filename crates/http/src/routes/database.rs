@@ -4,7 +4,7 @@ use super::{
     Access::{Administer, AdministerServer, Read, Write},
     Kind, Parameter, Route, delete, get, handler, parameter, post, put,
 };
-use crate::handlers::{bulk, database, lists, revisions, security};
+use crate::handlers::{bulk, changes, database, lists, revisions, security};
 
 const JSON: &str = "application/json";
 
@@ -26,6 +26,22 @@ const LIST: &[Parameter] = &[
     parameter("att_encoding_info", Kind::Boolean, "attachments tell how they are stored"),
     parameter("update_seq", Kind::Boolean, "the list tells the database's sequence"),
     parameter("sorted", Kind::Boolean, "`false`: without the numbers of rows"),
+];
+
+const CHANGES: &[Parameter] = &[
+    parameter("feed", Kind::Text, "normal, longpoll, continuous, eventsource"),
+    parameter("since", Kind::Text, "sequence to go on from, or `now`"),
+    parameter("limit", Kind::Integer, "rows at most"),
+    parameter("style", Kind::Text, "main_only, or all_docs for every leaf"),
+    parameter("descending", Kind::Boolean, "newest first"),
+    parameter("filter", Kind::Text, "_doc_ids, _design"),
+    parameter("doc_ids", Kind::Json, "the documents of `filter=_doc_ids`"),
+    parameter("heartbeat", Kind::Integer, "milliseconds between signs of life"),
+    parameter("timeout", Kind::Integer, "milliseconds to wait for a row"),
+    parameter("include_docs", Kind::Boolean, "documents stand in their rows"),
+    parameter("conflicts", Kind::Boolean, "documents tell their conflicts"),
+    parameter("attachments", Kind::Boolean, "documents hold their attachments"),
+    parameter("att_encoding_info", Kind::Boolean, "attachments tell how they are stored"),
 ];
 
 pub(super) const ROUTES: &[Route] = &[
@@ -109,6 +125,18 @@ pub(super) const ROUTES: &[Route] = &[
             .takes(LIST)
             .body(JSON)
             .answers(&[200, 404])],
+    },
+    Route {
+        path: "/{db}/_changes",
+        operations: &[
+            get(Read, "Changes in their order", handler!(changes::changes))
+                .takes(CHANGES)
+                .answers(&[200, 304, 404, 501]),
+            post(Read, "Changes of some documents", handler!(changes::changes_of_body))
+                .takes(CHANGES)
+                .body(JSON)
+                .answers(&[200, 304, 404, 415, 501]),
+        ],
     },
     Route {
         path: "/{db}/_revs_diff",
