@@ -95,10 +95,6 @@ enum Stage {
 const PIECE: usize = 64 << 10;
 
 impl Rows {
-    pub(crate) fn new(kind: Kind) -> Self {
-        Self { kind, count: 0, text: Vec::new() }
-    }
-
     /// `sequence` as it stands in the row, its quotes included.
     pub(crate) fn push(&mut self, sequence: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
         match self.kind {

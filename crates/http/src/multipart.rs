@@ -125,7 +125,7 @@ impl Multipart {
 
     async fn event(&mut self) -> Result<Event, ApiError> {
         loop {
-            if let Some(event) = self.parser.next()? {
+            if let Some(event) = self.parser.event()? {
                 return Ok(event);
             }
             match body::next(&mut self.body).await? {

@@ -18,7 +18,7 @@ use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{App, AppState, limits};
 
@@ -29,6 +29,8 @@ pub struct Server {
     state: Arc<AppState>,
     accepting: JoinHandle<GracefulShutdown>,
     connections: TaskTracker,
+    /// Ends connections at once, whatever they do.
+    cut: CancellationToken,
 }
 
 /// How a server ended.
@@ -46,8 +48,10 @@ impl Server {
         let address = listener.local_addr()?;
         let connections = TaskTracker::new();
         let app = App::new(Arc::clone(&state));
-        let accepting = TaskTracker::new().spawn(accept(listener, app, connections.clone()));
-        Ok(Self { address, state, accepting, connections })
+        let cut = CancellationToken::new();
+        let accepting = accept(listener, app, connections.clone(), cut.clone());
+        let accepting = TaskTracker::new().spawn(accepting);
+        Ok(Self { address, state, accepting, connections, cut })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -73,14 +77,21 @@ impl Server {
         });
         match ended.await {
             Ok(()) => StopOutcome::Complete,
-            // Dropping the watcher has told the connections; what still runs ends with the runtime
-            // or its client.
-            Err(_) => StopOutcome::Cut,
+            Err(_) => {
+                self.cut.cancel();
+                self.connections.wait().await;
+                StopOutcome::Cut
+            }
         }
     }
 }
 
-async fn accept(listener: TcpListener, app: App, connections: TaskTracker) -> GracefulShutdown {
+async fn accept(
+    listener: TcpListener,
+    app: App,
+    connections: TaskTracker,
+    cut: CancellationToken,
+) -> GracefulShutdown {
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
     let protocol = Arc::new(protocol());
@@ -100,7 +111,7 @@ async fn accept(listener: TcpListener, app: App, connections: TaskTracker) -> Gr
             }
         };
         let watcher = graceful.watcher();
-        let (app, protocol) = (app.clone(), Arc::clone(&protocol));
+        let (app, protocol, cut) = (app.clone(), Arc::clone(&protocol), cut.clone());
         connections.spawn(async move {
             let _permit = permit;
             let _counted = Counted::new(&app);
@@ -112,8 +123,12 @@ async fn accept(listener: TcpListener, app: App, connections: TaskTracker) -> Gr
                 }
             });
             let connection = protocol.serve_connection(TokioIo::new(stream), service);
+            let outcome = tokio::select! {
+                outcome = watcher.watch(connection.into_owned()) => outcome,
+                () = cut.cancelled() => return,
+            };
             // A client that goes away, or talks nonsense, is no event.
-            if let Err(error) = watcher.watch(connection.into_owned()).await {
+            if let Err(error) = outcome {
                 tracing::debug!(error, "connection ended");
             }
         });

@@ -68,7 +68,7 @@ impl Parser {
     }
 
     /// The next event; `None` when more bytes are needed.
-    pub fn next(&mut self) -> Result<Option<Event>, MultipartError> {
+    pub fn event(&mut self) -> Result<Option<Event>, MultipartError> {
         loop {
             match self.state {
                 State::Preamble => match self.delimiter.find(&self.window) {

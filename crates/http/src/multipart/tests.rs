@@ -14,7 +14,7 @@ fn events(boundary: &str, pieces: &[&[u8]]) -> Result<Vec<String>, MultipartErro
     let (mut events, mut data) = (Vec::new(), Vec::new());
     for piece in pieces {
         parser.feed(Bytes::copy_from_slice(piece));
-        while let Some(event) = parser.next()? {
+        while let Some(event) = parser.event()? {
             match event {
                 Event::Part(headers) => events.push(format!("part {headers:?}")),
                 Event::Data(bytes) => data.extend_from_slice(&bytes),

@@ -69,6 +69,11 @@ fn every_default_is_a_valid_value_and_the_live_defaults_are_those() {
     for known in KNOWN {
         assert_eq!((known.check)(known.default), Ok(()), "{}/{}", known.section, known.key);
     }
+    let default = |section, key| find(section, key).unwrap().default;
+    let body = settle_database::limits::BODY_BYTES_MAX.to_string();
+    assert_eq!(default("couchdb", "max_document_size"), body);
+    let request = limits::STREAMED_BODY_MAX.to_string();
+    assert_eq!(default("chttpd", "max_http_request_size"), request);
     assert!(KNOWN.is_sorted_by_key(|known| (known.section, known.key)));
     assert_eq!(*Settings::load(Arc::new(MemoryConfig::default())).live(), Live::default());
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use settle_http::multipart::{Boundary, Event, MultipartError, Parser};
 
 /// The first byte says how the rest is cut; the first line is the header, the rest the body.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let Some((step, data)) = data.split_first() else { return };
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (header, body) = data.split_at(end);
@@ -38,7 +38,7 @@ fn events(
     let mut parts: Vec<(String, Vec<u8>)> = Vec::new();
     for piece in body.chunks(step) {
         parser.feed(Bytes::copy_from_slice(piece));
-        while let Some(event) = parser.next()? {
+        while let Some(event) = parser.event()? {
             match event {
                 Event::Part(headers) => {
                     let names = (headers.field(), headers.file(), headers.content_type());

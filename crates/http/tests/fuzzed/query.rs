@@ -6,7 +6,7 @@ use settle_http::{
 };
 
 /// The text is a path up to the first question mark, and a query behind it.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (path, query) = text.split_once('?').unwrap_or(("", &text));
     // Whether it is there or not, looking for it ends.

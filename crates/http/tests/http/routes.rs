@@ -80,12 +80,9 @@ async fn a_method_that_a_path_does_not_have_is_405_with_those_it_has() {
 }
 
 #[test]
-fn the_table_is_told_apart_by_its_summaries() {
-    let all = routes::all().flat_map(|route| route.operations).map(|it| it.summary);
-    let mut summaries: Vec<_> = all.collect();
-    let count = summaries.len();
-    summaries.sort_unstable();
-    summaries.dedup();
-    assert_eq!(summaries.len(), count);
-    assert!(summaries.iter().all(|summary| !summary.is_empty() && !summary.ends_with('.')));
+fn every_operation_says_in_a_few_words_what_it_does() {
+    for operation in routes::all().flat_map(|route| route.operations) {
+        let summary = operation.summary;
+        assert!((4..80).contains(&summary.len()) && !summary.ends_with('.'), "{summary}");
+    }
 }
