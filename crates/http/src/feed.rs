@@ -7,7 +7,7 @@
 //! |---|---|---|---|---|
 //! | normal, longpoll | JSON | `,\r\n` | `\n],\n"last_seq":…,"pending":…}\n\n` | `\n` |
 //! | continuous | JSON and `\n` | | `{"last_seq":…,"pending":…}\n` | `\n` |
-//! | eventsource | `data: ` JSON, `\nid: ` sequence, `\n\n` | | nothing | `event: heartbeat\ndata: \n\n` |
+//! | eventsource | `data: ` JSON, `\nid: ` sequence, `\n\n` | | `\n` | `event: heartbeat\ndata: \n\n` |
 //!
 //! A normal feed ends when it has sent all there is; a longpoll then waits if that was nothing; the others
 //! wait for more. Waiting ends with a row, with the timeout unless there is a heartbeat, or when the server
@@ -223,7 +223,7 @@ impl<S: Source> Feed<S> {
                 format!("\n],\n\"last_seq\":\"{last_sequence}\"{pending}}}\n\n")
             }
             Kind::Continuous => format!("{{\"last_seq\":\"{last_sequence}\"{pending}}}\n"),
-            Kind::EventSource => String::new(),
+            Kind::EventSource => "\n".to_owned(),
         };
         text.extend_from_slice(end.as_bytes());
     }

@@ -158,13 +158,14 @@ async fn an_event_source_names_the_place_to_come_back_to() {
         "feed=eventsource&timeout=1",
         &[&[1], &[2]],
         expect![[r#"
-        data: {"seq":"1"}
-        id: "1"
+            data: {"seq":"1"}
+            id: "1"
 
-        data: {"seq":"2"}
-        id: "2"
+            data: {"seq":"2"}
+            id: "2"
 
-    "#]],
+
+        "#]],
     )
     .await;
 }
