@@ -130,7 +130,7 @@ async fn recorded_exchanges_are_answered_alike() {
             {
                 let request = serde_json::json!({ "auth": "admin", "body": body });
                 let reply = ask(&server, method, path, &request).await;
-                assert_eq!(reply.status, 201, "{}", exchange.note);
+                assert!(matches!(reply.status, 200 | 201), "{}", exchange.note);
             }
             continue;
         }
