@@ -3,6 +3,7 @@
 
 pub(crate) mod attachment;
 pub(crate) mod bulk;
+pub(crate) mod bulk_get;
 pub(crate) mod changes;
 pub(crate) mod config;
 pub(crate) mod database;

@@ -62,7 +62,17 @@ impl Mixed {
     }
 
     pub(crate) fn content_type(&self) -> HeaderValue {
-        self.writer.content_type("mixed")
+        self.content_type_of("mixed")
+    }
+
+    /// For clients that call it another kind of multipart.
+    pub(crate) fn content_type_of(&self, kind: &str) -> HeaderValue {
+        self.writer.content_type(kind)
+    }
+
+    /// What has been written so far; `next` takes what follows.
+    pub(crate) fn take(&mut self, next: Pieces) -> Pieces {
+        std::mem::replace(&mut self.pieces, next)
     }
 
     /// `headers` are those that the part has besides its type, if it has attachments.

@@ -4,7 +4,7 @@ use super::{
     Access::{Administer, AdministerServer, Read, Write},
     Kind, Parameter, Route, delete, get, handler, parameter, post, put,
 };
-use crate::handlers::{bulk, changes, database, lists, revisions, security};
+use crate::handlers::{bulk, bulk_get, changes, database, lists, revisions, security};
 
 const JSON: &str = "application/json";
 
@@ -26,6 +26,13 @@ const LIST: &[Parameter] = &[
     parameter("att_encoding_info", Kind::Boolean, "attachments tell how they are stored"),
     parameter("update_seq", Kind::Boolean, "the list tells the database's sequence"),
     parameter("sorted", Kind::Boolean, "`false`: without the numbers of rows"),
+];
+
+const BULK_GET: &[Parameter] = &[
+    parameter("revs", Kind::Boolean, "documents tell their ancestry"),
+    parameter("latest", Kind::Boolean, "the newest revisions that those asked for led to"),
+    parameter("attachments", Kind::Boolean, "documents hold their attachments"),
+    parameter("att_encoding_info", Kind::Boolean, "attachments tell how they are stored"),
 ];
 
 const CHANGES: &[Parameter] = &[
@@ -125,6 +132,13 @@ pub(super) const ROUTES: &[Route] = &[
             .takes(LIST)
             .body(JSON)
             .answers(&[200, 404])],
+    },
+    Route {
+        path: "/{db}/_bulk_get",
+        operations: &[post(Read, "Read revisions of many documents", handler!(bulk_get::bulk_get))
+            .takes(BULK_GET)
+            .body(JSON)
+            .answers(&[200, 404, 415])],
     },
     Route {
         path: "/{db}/_changes",
