@@ -154,6 +154,6 @@ process.on('unhandledRejection', (error) => {
 
 main().then(() => process.exit(0), (error) => {
   // PouchDB's errors say what happened in their fields, not in their message.
-  console.error(`not converged: ${error.status ? JSON.stringify(error) : error.stack}`);
+  console.error(`not converged: ${error.status ? `${error.status} ${error.name}: ${error.reason ?? error.message}` : error.stack}`);
   process.exit(1);
 });
