@@ -19,12 +19,11 @@ use settle_model::{
     revision::RevId,
 };
 
-use super::database::location_of;
 use crate::{
     call::Call,
     documents::incoming::edit,
     error::{ApiError, Code},
-    limits,
+    limits, location,
     open::{open, require_design_rights},
     reply,
 };
@@ -35,7 +34,7 @@ pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
     let (database, grant) = open::<Write>(&call).await?;
     let incoming = parse(&call.bytes(limits::JSON_BODY_MAX).await?)?;
     let id = id_of(&call, &incoming)?;
-    let location = location_of(&call, id.as_str());
+    let location = location::of_document(&call, id.as_str());
     let (text, edit) = match id {
         AnyId::Local(id) => {
             let rev = write_local(&database, &grant, &id, incoming).await?;

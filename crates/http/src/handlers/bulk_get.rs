@@ -142,7 +142,11 @@ impl Question {
         // What is sent as parts always tells how it is stored.
         let encoding_info = self.parameters.att_encoding_info || sent == Attachments::Follow;
         Form {
-            attachments: if asked || sent == Attachments::Follow { sent } else { Attachments::Stubs },
+            attachments: if asked || sent == Attachments::Follow {
+                sent
+            } else {
+                Attachments::Stubs
+            },
             known_up_to: known_up_to(revision.path.as_ref(), &item.atts_since),
             encoding_info,
             local_seq: self.parameters.local_seq,

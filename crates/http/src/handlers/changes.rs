@@ -69,9 +69,9 @@ async fn send(
         }
         etag = Some(tag);
     }
-    let since = parameters.since.map_or(Sequence::ZERO, |since| {
-        since.resolve(database.timeline(), Sequence(end))
-    });
+    let since = parameters
+        .since
+        .map_or(Sequence::ZERO, |since| since.resolve(database.timeline(), Sequence(end)));
     let direction =
         if parameters.descending { Direction::Descending } else { Direction::Ascending };
     let source = Followed {

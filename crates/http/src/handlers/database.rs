@@ -3,7 +3,7 @@
 //! Source: `chttpd_db:create_db_req/2`, `delete_db_req/2`, `handle_compact_req/2`, `db_req/2`.
 
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use serde::Serialize;
 use settle_access::{Administer, AdministerServer, Read, Resource, Write};
 use settle_database::{CreateOptions, Extras, Select};
@@ -123,13 +123,3 @@ pub(crate) async fn sync_shards(call: Call) -> Result<Response, ApiError> {
     open::<Administer>(&call).await?;
     Ok(reply::ok(StatusCode::ACCEPTED))
 }
-
-/// A location below a database, its parts encoded.
-pub(crate) fn location_of(call: &Call, id: &str) -> HeaderValue {
-    let id = percent_encoding::utf8_percent_encode(id, IN_PATH);
-    call.absolute(&format!("/{}/{id}", call.raw_segment(0)))
-}
-
-/// What mochiweb leaves as it is, as letters and digits are.
-const IN_PATH: &percent_encoding::AsciiSet =
-    &percent_encoding::NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'~').remove(b'_');

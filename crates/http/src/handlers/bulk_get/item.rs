@@ -97,14 +97,14 @@ fn item(raw: &RawValue) -> Item {
         rev: Option<Cow<'a, str>>,
         atts_since: Option<Vec<String>>,
     }
-    let parsed = if raw.get().starts_with('{') { serde_json::from_str(raw.get()).ok() } else { None };
+    let parsed =
+        if raw.get().starts_with('{') { serde_json::from_str(raw.get()).ok() } else { None };
     let Some(Plain { id, rev, atts_since }) = parsed else { return odd_item(raw) };
     let mut text = Vec::with_capacity(id.len() + 2);
     write_string(&mut text, &id);
     let parse = |rev: &str| {
-        rev.parse::<RevId>().map_err(|_| {
-            ItemError::bad_request(&text, &Value::from(rev), "Invalid rev format")
-        })
+        rev.parse::<RevId>()
+            .map_err(|_| ItemError::bad_request(&text, &Value::from(rev), "Invalid rev format"))
     };
     let rev = rev.as_deref().map(parse).transpose();
     let atts_since = atts_since.unwrap_or_default();
@@ -136,9 +136,8 @@ fn document(
 /// An item of another form than they should have.
 fn odd_item(raw: &RawValue) -> Item {
     const NULL: &[u8] = b"null";
-    let wrong = |id: &[u8], rev, reason| {
-        Item::wrong(id.to_vec(), ItemError::bad_request(id, rev, reason))
-    };
+    let wrong =
+        |id: &[u8], rev, reason| Item::wrong(id.to_vec(), ItemError::bad_request(id, rev, reason));
     let Ok(Value::Object(item)) = serde_json::from_str(raw.get()) else {
         return wrong(NULL, &Value::Null, "document must be a JSON object");
     };
