@@ -31,7 +31,10 @@ pub(super) async fn put(
     let edit = incoming::edit(call.app.store.blobs(), id, document, new_edits, following).await?;
     let location = location::of_document(call, edit.id.as_str());
     let mut response = write(database, grant, edit, parameters.batch).await?;
-    response.headers_mut().insert(header::LOCATION, location);
+    // What is only promised is nowhere yet.
+    if !parameters.batch {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
     Ok(response)
 }
 
