@@ -36,7 +36,8 @@ impl Place {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
-        input.write_all(text.as_bytes()).await.unwrap();
+        // A load that reads a file, or fails early, does not take it.
+        drop(input.write_all(text.as_bytes()).await);
         drop(input);
         let ran = child.wait_with_output().await.unwrap();
         let mut said = String::from_utf8(ran.stdout).unwrap();
@@ -59,10 +60,16 @@ async fn count(admin: &Client, database: &str) -> u64 {
 async fn a_stopped_server_s_folder_is_loaded_directly() {
     let place = Place::new();
     let text = "{\"_id\":\"a\"}\n{\"_id\":\"b\",\"_rev\":\"7-abc\"}\n{\"no\":\"id\"}";
-    place.check("notes FILE", text, &expect![[r#"
+    place
+        .check(
+            "notes FILE",
+            text,
+            &expect![[r#"
         saved 3 documents
         exit code 0
-    "#]]).await;
+    "#]],
+        )
+        .await;
     let server = place.serve().await;
     assert_eq!(count(&server.admin(), "notes").await, 3);
 }
@@ -71,10 +78,16 @@ async fn a_stopped_server_s_folder_is_loaded_directly() {
 async fn the_server_that_runs_on_the_folder_is_found() {
     let place = Place::new();
     let server = place.serve().await;
-    place.check("notes -", "[{\"_id\":\"a\"},{\"_id\":\"b\"}]", &expect![[r#"
+    place
+        .check(
+            "notes -",
+            "[{\"_id\":\"a\"},{\"_id\":\"b\"}]",
+            &expect![[r#"
         saved 2 documents
         exit code 0
-    "#]]).await;
+    "#]],
+        )
+        .await;
     assert_eq!(count(&server.admin(), "notes").await, 2);
 }
 
@@ -85,14 +98,29 @@ async fn documents_that_are_there_are_left_alone_unless_they_shall_be_replaced()
     let url = format!("--server http://{}", server.address());
     place.load(&format!("{url} notes FILE"), r#"[{"_id":"a","n":1},{"_id":"b","n":1}]"#).await;
     let text = r#"[{"_id":"a","n":2},{"_id":"c","n":2}]"#;
-    place.check(&format!("{url} notes FILE"), text, &expect![[r#"
+    place
+        .check(
+            &format!("{url} notes FILE"),
+            text,
+            &expect![[r#"
         saved 1 document
         left alone 1 document with ids that are taken (--replace updates them)
         exit code 0
-    "#]]).await;
+    "#]],
+        )
+        .await;
     let kept = server.admin().get("/notes/a").await.expect(200).json();
     assert_eq!(kept["n"], json!(1));
-    place.check(&format!("{url} --replace notes FILE"), text, &expect![[r#""#]]).await;
+    place
+        .check(
+            &format!("{url} --replace notes FILE"),
+            text,
+            &expect![[r#"
+        saved 2 documents
+        exit code 0
+    "#]],
+        )
+        .await;
     let replaced = server.admin().get("/notes/a").await.expect(200).json();
     assert_eq!(replaced["n"], json!(2));
     assert!(replaced["_rev"].as_str().unwrap().starts_with("2-"));
@@ -106,13 +134,19 @@ async fn a_document_that_is_refused_costs_only_itself() {
     documents[7]["_wrong"] = json!(1);
     documents[13]["_id"] = json!("_reserved");
     let text = Value::from(documents).to_string();
-    place.check("notes FILE", &text, &expect![[r#"
+    place
+        .check(
+            "notes FILE",
+            &text,
+            &expect![[r#"
         saved 18 documents
         refused 2 documents
         refused d7: doc_validation: Bad special document member: _wrong
         refused _reserved: illegal_docid: Only reserved document ids may start with underscore.
         exit code 1
-    "#]]).await;
+    "#]],
+        )
+        .await;
     assert_eq!(count(&server.admin(), "notes").await, 18);
 }
 
