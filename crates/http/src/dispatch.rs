@@ -28,7 +28,7 @@ use crate::{
     error::{ApiError, Code},
     handlers::session,
     limits, request_id,
-    routes::{Access, Found, Router, Verb},
+    routes::{self, Access, Found, Verb},
     state::AppState,
 };
 
@@ -59,13 +59,7 @@ const MINIMAL: [HeaderName; 13] = [
 /// Answers requests. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct App {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
     state: Arc<AppState>,
-    router: Router,
 }
 
 /// Who sent a request, and how that is known.
@@ -78,16 +72,16 @@ struct Identity {
 
 impl App {
     pub fn new(state: Arc<AppState>) -> Self {
-        Self { shared: Arc::new(Shared { state, router: Router::new() }) }
+        Self { state }
     }
 
     pub fn state(&self) -> &Arc<AppState> {
-        &self.shared.state
+        &self.state
     }
 
     /// Answers one request; failures are answers too.
     pub async fn answer(&self, request: Request<Body>) -> Response {
-        let state = &self.shared.state;
+        let state = &self.state;
         let start = state.clock.monotonic();
         let in_flight = state.metrics.begin();
         let (parts, body) = request.into_parts();
@@ -124,8 +118,8 @@ impl App {
     ) -> Result<Response, ApiError> {
         check_uri(&parts.uri)?;
         override_method(&mut parts);
-        let found = self.shared.router.find(parts.uri.path());
-        let identity = identify(&self.shared.state, &parts.headers).await?;
+        let found = routes::router().find(parts.uri.path());
+        let identity = identify(&self.state, &parts.headers).await?;
         reply.renewed = identity.renewed;
         let Some((found, captures)) = found else {
             gate(&identity.actor, Access::SignedIn)?;
@@ -142,7 +136,7 @@ impl App {
         let body_micros = has_body.then(|| Arc::new(AtomicU64::new(0)));
         reply.body_micros.clone_from(&body_micros);
         let call = Call {
-            app: Arc::clone(&self.shared.state),
+            app: Arc::clone(&self.state),
             actor: identity.actor,
             signed_in_by: identity.signed_in_by,
             parts,

@@ -9,7 +9,7 @@ mod document;
 mod pattern;
 mod server;
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::LazyLock};
 
 use axum::response::Response;
 use http::{HeaderValue, Method};
@@ -92,7 +92,13 @@ pub fn all() -> impl Iterator<Item = &'static Route> {
 
 /// Whether some route has this path.
 pub fn has(path: &str) -> bool {
-    Router::new().find(path).is_some()
+    router().find(path).is_some()
+}
+
+/// The router, made of the table when it is first asked.
+pub(crate) fn router() -> &'static Router {
+    static ROUTER: LazyLock<Router> = LazyLock::new(Router::new);
+    &ROUTER
 }
 
 /// Finds the route of a path.
@@ -110,7 +116,7 @@ pub(crate) struct Found {
 }
 
 impl Router {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         let routes = all().map(|route| Found { route, allow: allow(route) });
         let routes: Vec<_> = routes.collect();
         let mut tree = Tree::default();

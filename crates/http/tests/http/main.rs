@@ -2,8 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod asked;
+mod attachments;
+mod bulk;
+mod checklist_documents;
+mod database;
+mod databases;
+mod documents;
+mod lists;
 mod recorded;
 mod replies;
 mod routes;
 mod sockets;
+mod story;
 mod support;
