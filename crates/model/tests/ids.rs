@@ -214,7 +214,7 @@ fn revisions_are_a_generation_and_a_digest() {
             "" is refused: Invalid rev format
             "x" is refused: Invalid rev format
             "1" is refused: Invalid rev format
-            "1-" is refused: Invalid rev format
+            "1-" is taken
             "-x" is refused: Invalid rev format
             "0-x" is refused: Invalid rev format
             "+1-x" is refused: Invalid rev format

@@ -182,7 +182,8 @@ fn parse_special(
     Ok(())
 }
 
-/// `{"start": 2, "ids": [newest, …]}`; `None` for the path of no revision, `{"start": 0, "ids": []}`.
+/// `{"start": 2, "ids": [newest, …]}`; `None` for generation 0, which is that of no revision but of
+/// local documents, whose history nobody keeps.
 fn parse_revisions(scanner: &mut Scanner<'_>) -> Result<Option<RevPath>, DocumentError> {
     let mut start = Err(DocumentError::RevisionsStart);
     let mut ids = Err(DocumentError::RevisionsIds);
@@ -198,7 +199,7 @@ fn parse_revisions(scanner: &mut Scanner<'_>) -> Result<Option<RevPath>, Documen
         Ok::<_, DocumentError>(())
     })?;
     let (start, ids) = (start?, ids?);
-    if start == 0 && ids.is_empty() {
+    if start == 0 {
         return Ok(None);
     }
     let start = u32::try_from(start).map_err(|_| DocumentError::RevisionsStart)?;

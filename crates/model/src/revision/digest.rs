@@ -5,7 +5,8 @@ use std::{cmp::Ordering, fmt, str::FromStr, sync::Arc};
 use super::RevisionError;
 use crate::limits::DIGEST_TEXT_BYTES_MAX;
 
-/// An md5 sum, or 1 to 64 visible ASCII characters other than `"` and `\`.
+/// An md5 sum, or up to 64 visible ASCII characters other than `"` and `\`; CouchDB's clients also
+/// send none at all (`1-`).
 ///
 /// So it can stand in an `ETag` and in a JSON string as it is. Ordered by its bytes, those of an md5
 /// sum being its 16 raw bytes.
@@ -73,7 +74,7 @@ impl FromStr for Digest {
 /// 32 characters are taken for an md5 sum, so they are never a text.
 fn is_text(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-    (1..=DIGEST_TEXT_BYTES_MAX).contains(&text.len())
+    text.len() <= DIGEST_TEXT_BYTES_MAX
         && text.len() != 32
         && text.bytes().all(allowed)
 }
