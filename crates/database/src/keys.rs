@@ -101,11 +101,11 @@ fn prefix(number: u64, family: u8) -> Vec<u8> {
     key
 }
 
-/// What follows the prefix, if `key` has that prefix.
-fn rest(key: &[u8], family: u8) -> Option<&[u8]> {
-    let (_, rest) = take_number(key)?;
+/// What follows the prefix of a family of the site, if `key` has that prefix.
+fn site_rest(key: &[u8], family: u8) -> Option<&[u8]> {
+    let (number, rest) = take_number(key)?;
     let (&found, rest) = rest.split_first()?;
-    (found == family).then_some(rest)
+    (number == SITE_NUMBER && found == family).then_some(rest)
 }
 
 pub(crate) fn site_record() -> Vec<u8> {
@@ -123,7 +123,7 @@ pub(crate) fn name(name: &str) -> Vec<u8> {
 }
 
 pub(crate) fn name_of(key: &[u8]) -> Option<&str> {
-    std::str::from_utf8(rest(key, site::NAME)?).ok()
+    std::str::from_utf8(site_rest(key, site::NAME)?).ok()
 }
 
 pub(crate) fn events() -> Vec<u8> {
@@ -137,7 +137,7 @@ pub(crate) fn event(sequence: u64) -> Vec<u8> {
 }
 
 pub(crate) fn event_sequence_of(key: &[u8]) -> Option<u64> {
-    Some(take_number(rest(key, site::EVENT)?)?.0)
+    Some(take_number(site_rest(key, site::EVENT)?)?.0)
 }
 
 pub(crate) fn events_of() -> Vec<u8> {
@@ -151,7 +151,7 @@ pub(crate) fn event_of(database: u64) -> Vec<u8> {
 }
 
 pub(crate) fn event_of_database(key: &[u8]) -> Option<u64> {
-    Some(take_number(rest(key, site::EVENT_OF)?)?.0)
+    Some(take_number(site_rest(key, site::EVENT_OF)?)?.0)
 }
 
 pub(crate) fn reclaims() -> Vec<u8> {
@@ -165,7 +165,7 @@ pub(crate) fn reclaim(database: u64) -> Vec<u8> {
 }
 
 pub(crate) fn reclaim_database(key: &[u8]) -> Option<u64> {
-    Some(take_number(rest(key, site::RECLAIM)?)?.0)
+    Some(take_number(site_rest(key, site::RECLAIM)?)?.0)
 }
 
 pub(crate) fn sweeps() -> Vec<u8> {
@@ -180,7 +180,7 @@ pub(crate) fn sweep(due: Timestamp, database: u64) -> Vec<u8> {
 }
 
 pub(crate) fn sweep_of(key: &[u8]) -> Option<(Timestamp, u64)> {
-    let (due, rest) = take_number(rest(key, site::SWEEP)?)?;
+    let (due, rest) = take_number(site_rest(key, site::SWEEP)?)?;
     Some((Timestamp::from_micros(due), take_number(rest)?.0))
 }
 
@@ -293,6 +293,11 @@ pub(crate) fn number_of(key: &[u8]) -> Option<u64> {
 
 /// The document and the sequence in a history record's key.
 pub(crate) fn history_of(key: &[u8]) -> Option<(String, u64)> {
-    let (id, rest) = take_bytes(rest(key, family::HISTORY)?)?;
+    let (_, rest) = take_number(key)?;
+    let (&found, rest) = rest.split_first()?;
+    if found != family::HISTORY {
+        return None;
+    }
+    let (id, rest) = take_bytes(rest)?;
     Some((String::from_utf8(id).ok()?, take_number(rest)?.0))
 }

@@ -11,7 +11,11 @@ use settle_database::{
     Atomicity, CreateError, CreateOptions, DropError, EventKind, EventScan, Extras, GetError,
     NameScan, Select, StorageError,
 };
-use settle_engine::{Direction, Engine, Plan, Scan, Step, Visit, Visitor, memory::MemoryEngine};
+use settle_engine::{
+    Direction, Engine, Plan, Scan, Step, Visit, Visitor,
+    faulty::{Fault, FaultyEngine, Kind},
+    memory::MemoryEngine,
+};
 
 use crate::support::{TestDatabase, TestStore, put, server};
 
@@ -133,7 +137,7 @@ async fn events_tell_of_each_database_once_a_kind() {
 
 #[tokio::test(start_paused = true)]
 async fn events_that_a_crash_kept_back_are_told_after_the_next_start() {
-    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+    let engine = Arc::new(FaultyEngine::new(Arc::new(MemoryEngine::new())));
     let store = TestStore::on(engine.clone()).await;
     let db = store.create("notes").await;
     store.create("gone").await;
@@ -141,7 +145,10 @@ async fn events_that_a_crash_kept_back_are_told_after_the_next_start() {
     db.put("a", None, "{}").await.unwrap();
     store.create("new").await;
     store.store.drop(&server(), &"gone".parse().unwrap()).await.unwrap();
-    // No close: what was noted in memory is lost.
+    // What was noted in memory is lost.
+    engine.fail_next(Kind::Any, Fault::Crash { applied: false });
+    store.store.close().await;
+    engine.reopen();
     let again = TestStore::on(engine).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let scan = EventScan { since: 2, direction: Direction::Ascending, limit: 100 };
