@@ -206,6 +206,7 @@ impl Source for Followed {
         }
         if self.is_live {
             if self.database.is_dropped() {
+                self.pending = Some(0);
                 return Ok((rows, Progress::Ended));
             }
             if self.scan.direction == Direction::Ascending {
