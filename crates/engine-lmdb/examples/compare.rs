@@ -42,7 +42,7 @@ fn main() -> Result<(), Failure> {
     let engine: Arc<dyn Engine> = LmdbEngine::open(engine_dir.path(), &OpenOptions::default())?;
     fill(&bare, &engine, &runtime)?;
 
-    println!("| a second | bare LMDB | engine | ratio |\n|---|---|---|---|");
+    println!("| a second | bare LMDB | engine | ratio | batches a group |\n|---|---|---|---|---|");
     type Side<'a> = Box<dyn FnMut() -> Result<f64, Failure> + 'a>;
     let (bare, engine, runtime) = (&bare, &engine, &runtime);
     let cases: Vec<(&str, Side<'_>, Side<'_>)> = vec![
@@ -100,12 +100,20 @@ fn main() -> Result<(), Failure> {
     ];
     for (name, mut left, mut right) in cases {
         let (mut lefts, mut rights) = (Vec::new(), Vec::new());
+        let before = engine.stats();
         for _ in 0..ROUNDS {
             lefts.push(left()?);
             rights.push(right()?);
         }
         let (left, right) = (median(lefts), median(rights));
-        println!("| {name} | {left:.0} | {right:.0} | {:.2} |", right / left);
+        let after = engine.stats();
+        let (batches, commits) = (after.batches - before.batches, after.commits - before.commits);
+        let group = if commits == 0 {
+            String::new()
+        } else {
+            format!("{:.1}", batches as f64 / commits as f64)
+        };
+        println!("| {name} | {left:.0} | {right:.0} | {:.2} | {group} |", right / left);
     }
     Ok(())
 }

@@ -31,6 +31,9 @@ pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// See [`GROUP_BYTES_MAX`].
 pub const GROUP_TIME_MAX: Duration = Duration::from_millis(5);
 
+/// How long a group at most waits for writers that are on their way back; usually far less.
+pub const GATHER_TIME_MAX: Duration = Duration::from_micros(500);
+
 /// What one transaction clears at most: some thousand deletions, about 2 ms.
 pub const CLEAR_SLICE_BYTES_MAX: usize = 1024 * 1024;
 

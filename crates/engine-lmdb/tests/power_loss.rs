@@ -24,6 +24,7 @@ use tempfile::TempDir;
 const TASK: &str = "SETTLE_TEST_TASK";
 const DIR: &str = "SETTLE_TEST_DIR";
 const LOG: &str = "SETTLE_RECORDING";
+const FAIL: &str = "SETTLE_FAIL";
 const FORGET: &str = "SETTLE_FORGET_SYNC";
 const ACKNOWLEDGED: &str = "SETTLE_TEST_ACKNOWLEDGED";
 
@@ -66,6 +67,22 @@ fn without_its_syncs_the_engine_fails_this_test() {
     }
 }
 
+#[test]
+fn a_failed_sync_stops_writing_until_the_store_is_reopened_and_a_full_disk_does_not() {
+    for failing in ["data", "meta", "full"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = folder.path().join("store");
+        drop(settle_engine_lmdb::LmdbEngine::open(&store, &workload::options()).expect("opens"));
+        let output = task_command("fail", &store)
+            .env("LD_PRELOAD", recorder(&folder))
+            .env(FAIL, failing)
+            .output()
+            .expect("the task starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{failing}: {said}");
+    }
+}
+
 /// Not a test: what the processes that the tests start do.
 #[test]
 #[ignore = "run by the other tests, in processes of their own"]
@@ -75,6 +92,7 @@ fn task() {
         "write" => {
             workload::write(&dir, Path::new(&env::var_os(LOG).expect("a log is named")));
         }
+        "fail" => workload::meet_a_failure(&dir, &env::var(FAIL).expect("a call is named")),
         "check" => {
             let text = env::var(ACKNOWLEDGED).expect("steps are named");
             let steps: Acknowledged = text

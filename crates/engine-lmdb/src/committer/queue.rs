@@ -6,6 +6,7 @@ use std::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use settle_engine::Urgency;
@@ -26,8 +27,9 @@ struct State {
     foreground: VecDeque<Job>,
     background: VecDeque<Job>,
     waiting_bytes: usize,
-    /// The committer sleeps; waking it costs a system call, so it is done only then.
-    is_idle: bool,
+    /// The committer sleeps until so many jobs wait; waking it costs a system call, so it is done
+    /// only then. Zero while it is awake.
+    wake_at: usize,
     /// Whether the present group has its background job.
     background_is_served: bool,
     is_closed: bool,
@@ -70,7 +72,8 @@ impl Queue {
             Urgency::Foreground => state.foreground.push_back(job),
             Urgency::Background => state.background.push_back(job),
         }
-        if std::mem::take(&mut state.is_idle) {
+        if state.wake_at != 0 && state.waiting() >= state.wake_at {
+            state.wake_at = 0;
             drop(state);
             self.arrived.notify_one();
         }
@@ -88,7 +91,7 @@ impl Queue {
             if state.is_closed {
                 return None;
             }
-            state.is_idle = true;
+            state.wake_at = 1;
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -97,6 +100,19 @@ impl Queue {
     /// work is due.
     pub(super) fn take(&self, is_closed: bool) -> Option<Job> {
         self.state().pop(is_closed)
+    }
+
+    /// Waits until so many jobs are there, or the time is up.
+    pub(super) fn expect(&self, count: usize, time: Duration) {
+        let mut state = self.state();
+        if state.waiting() < count && !state.is_closed {
+            state.wake_at = count;
+            let (mut state, _) = self
+                .arrived
+                .wait_timeout_while(state, time, |state| state.wake_at != 0 && !state.is_closed)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.wake_at = 0;
+        }
     }
 
     /// From now on, nothing is taken in.
@@ -112,14 +128,12 @@ impl Queue {
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.is_closed = true;
-        state.is_idle = false;
         drop(state);
         self.arrived.notify_one();
     }
 
     pub(crate) fn waiting(&self) -> u64 {
-        let state = self.state();
-        (state.foreground.len() + state.background.len()) as u64
+        self.state().waiting() as u64
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -133,6 +147,10 @@ impl Queue {
 }
 
 impl State {
+    fn waiting(&self) -> usize {
+        self.foreground.len() + self.background.len()
+    }
+
     fn pop(&mut self, group_is_closed: bool) -> Option<Job> {
         let foreground = if group_is_closed { None } else { self.foreground.pop_front() };
         let job = match foreground {

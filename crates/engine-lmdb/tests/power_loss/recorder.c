@@ -3,8 +3,12 @@
  * in order, before or after the call as its guarantee demands. SETTLE_RECORDING names the log;
  * records are laid out in recording.rs. SETTLE_FORGET_SYNC takes a kind of sync out of the log, which
  * is what a build without it would leave behind: "data" (fdatasync), "meta" (O_DSYNC) or "all".
+ *
+ * SETTLE_FAIL lets one call fail instead, the third of its kind: "data" (fdatasync, EIO), "meta" (write
+ * of a meta page, EIO) or "full" (write of a data page, ENOSPC, twice).
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -22,11 +26,14 @@ enum { NOT_DATA = 0, PLAIN = 1, SYNCED = 2 };
 static char kind_of_fd[FD_MAX];
 static int log_fd = -1;
 static int forget_data, forget_meta;
+static const char *failing = "";
 
 __attribute__((constructor)) static void start(void)
 {
 	const char *path = getenv("SETTLE_RECORDING");
 	const char *forget = getenv("SETTLE_FORGET_SYNC");
+	if (getenv("SETTLE_FAIL"))
+		failing = getenv("SETTLE_FAIL");
 	if (path)
 		log_fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT, 0600);
 	if (forget) {
@@ -96,6 +103,18 @@ int close(int fd)
 	return (int)syscall(SYS_close, fd);
 }
 
+static int fails(const char *what, int error)
+{
+	static int count;
+	if (strcmp(failing, what))
+		return 0;
+	/* What did not fit is tried once more, alone. */
+	if (++count != 3 && !(count == 4 && error == ENOSPC))
+		return 0;
+	errno = error;
+	return 1;
+}
+
 static void before_write(int fd, off_t offset, const struct iovec *parts, int count)
 {
 	if (kind(fd) != NOT_DATA)
@@ -111,6 +130,8 @@ static void after_write(int fd)
 static ssize_t position_write(int fd, const void *bytes, size_t length, off_t offset)
 {
 	struct iovec part = { (void *)bytes, length };
+	if ((kind(fd) == SYNCED && fails("meta", EIO)) || (kind(fd) == PLAIN && fails("full", ENOSPC)))
+		return -1;
 	before_write(fd, offset, &part, 1);
 	ssize_t written = syscall(SYS_pwrite64, fd, bytes, length, offset);
 	after_write(fd);
@@ -174,6 +195,8 @@ int ftruncate64(int fd, off_t length)
 
 int fdatasync(int fd)
 {
+	if (kind(fd) != NOT_DATA && fails("data", EIO))
+		return -1;
 	int result = (int)syscall(SYS_fdatasync, fd);
 	if (kind(fd) != NOT_DATA && result == 0 && !forget_data)
 		note(SYNC, 0, NULL, 0);

@@ -44,6 +44,39 @@ pub(crate) fn write(dir: &Path, log: &Path) {
     });
 }
 
+/// Commits until the recorder lets a call fail, and checks what the engine makes of it.
+pub(crate) fn meet_a_failure(dir: &Path, failing: &str) {
+    let engine: Arc<dyn Engine> = LmdbEngine::open(dir, &options()).expect("the store opens");
+    let (step, outcome) = runtime().block_on(async {
+        for step in 1..50 {
+            let outcome = engine.commit(batch(0, step)).await;
+            if outcome != Outcome::Committed {
+                return (step, outcome);
+            }
+        }
+        panic!("no commit failed");
+    });
+    let next = runtime().block_on(engine.commit(batch(1, 1)));
+    let read = runtime().block_on(engine.get(counter_key("a", 0)));
+    if failing == "full" {
+        assert!(matches!(outcome, Outcome::NotApplied { storage_full: true, .. }), "{outcome:?}");
+        assert_eq!(next, Outcome::Committed, "a full disk may be emptied");
+    } else {
+        assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+        let Outcome::NotApplied { reason, storage_full: false } = next else {
+            panic!("{next:?} after {outcome:?}");
+        };
+        assert!(reason.ends_with("the store has to be reopened"), "{reason}");
+    }
+    // LMDB itself begins no transaction after a meta page could not be written, not even to read.
+    assert_eq!(read.is_ok(), failing != "meta", "{read:?}");
+    drop(engine);
+    let acknowledged = [(0, step - 1)].into();
+    check(dir, &acknowledged).expect("what was acknowledged is there");
+    let engine = LmdbEngine::open(dir, &options()).expect("the store opens again");
+    assert_eq!(runtime().block_on(engine.commit(batch(0, step))), Outcome::Committed);
+}
+
 fn batch(writer: usize, step: u64) -> Batch {
     let mut batch = Batch::default();
     let mut put = |key: Vec<u8>, text: &[u8]| {
