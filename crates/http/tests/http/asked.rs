@@ -8,9 +8,8 @@ use http_body_util::BodyExt as _;
 use crate::{story::begin, support::TestServer};
 
 /// Sends the requests to a fresh database `d`, one after the other.
-#[track_caller]
-pub(crate) fn check(requests: &[&str], expected: Expect) -> impl Future<Output = ()> {
-    async move { check_on(&begin().await, requests, expected).await }
+pub(crate) async fn check(requests: &[&str], expected: Expect) {
+    check_on(&begin().await, requests, expected).await;
 }
 
 pub(crate) async fn check_on(server: &TestServer, requests: &[&str], expected: Expect) {

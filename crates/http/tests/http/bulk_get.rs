@@ -135,7 +135,9 @@ async fn a_client_that_takes_no_json_gets_parts() {
     let server = filled().await;
     let docs = r#"{"docs": [{"id": "a", "rev": "2-c", "atts_since": ["1-a"]}, {"id": "a", "rev": "2-b"}, {"id": "none"}, {"id": "a"}]}"#;
     let request = |accept| {
-        format!("POST /d/_bulk_get?revs=true\naccept: {accept}\ncontent-type: application/json\n\n{docs}")
+        format!(
+            "POST /d/_bulk_get?revs=true\naccept: {accept}\ncontent-type: application/json\n\n{docs}"
+        )
     };
     let mixed = server.send(&request("multipart/mixed")).await;
     expect![[r#"
@@ -209,7 +211,8 @@ content-type: application/json
 {"docs":[]}"#;
     expect![[r#"
         multipart/mixed; boundary="ac06f33e6310841f9fb9aad1c5057349"
-        --ac06f33e6310841f9fb9aad1c5057349--"#]].assert_eq(&told_in_parts(server.send(none).await).await);
+        --ac06f33e6310841f9fb9aad1c5057349--"#]]
+    .assert_eq(&told_in_parts(server.send(none).await).await);
 }
 
 async fn told_in_parts(response: axum::response::Response) -> String {

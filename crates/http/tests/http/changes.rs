@@ -411,9 +411,8 @@ async fn next(feed: &mut Response<Body>) -> Option<String> {
 async fn a_feed_is_woken_by_the_change_it_waits_for() {
     let server = filled().await;
     let mut feed = server.send("GET /d/_changes?feed=continuous&since=now&heartbeat=60000").await;
-    let mut filtered = server
-        .send("GET /d/_changes?feed=longpoll&since=now&heartbeat=60000&filter=_design")
-        .await;
+    let mut filtered =
+        server.send("GET /d/_changes?feed=longpoll&since=now&heartbeat=60000&filter=_design").await;
     let story = async {
         let mut heard = String::new();
         for request in ["PUT /d/b {}", "PUT /d/_design/y {}", "PUT /d/c {}"] {
@@ -434,7 +433,8 @@ async fn a_feed_is_woken_by_the_change_it_waits_for() {
         {"seq":"6-t","id":"b","changes":[{"rev":"1-967a00dff5e02add41819138abb3284d"}]}
         {"seq":"7-t","id":"_design/y","changes":[{"rev":"1-967a00dff5e02add41819138abb3284d"}]}
         {"seq":"8-t","id":"c","changes":[{"rev":"1-967a00dff5e02add41819138abb3284d"}]}
-    "#]].assert_eq(&story);
+    "#]]
+    .assert_eq(&story);
     expect![[r#"
         {"results":[
 
@@ -442,7 +442,8 @@ async fn a_feed_is_woken_by_the_change_it_waits_for() {
         ],
         "last_seq":"7-t","pending":0}
 
-    "#]].assert_eq(&polled);
+    "#]]
+    .assert_eq(&polled);
 }
 
 #[tokio::test]
@@ -457,7 +458,8 @@ async fn a_feed_ends_with_its_last_line_when_its_database_is_dropped() {
     expect![[r#"
         {"seq":"5-t","id":"a","changes":[{"rev":"1-b"}]}
         {"last_seq":"5-t","pending":0}
-    "#]].assert_eq(&heard);
+    "#]]
+    .assert_eq(&heard);
 }
 
 #[tokio::test]
@@ -501,10 +503,12 @@ async fn pages_join_up_and_say_what_is_pending() {
     expect![[r#"
         "gone" then 2
         "_design/x" then 1
-        "a" then 0"#]].assert_eq(&pages.join("\n"));
+        "a" then 0"#]]
+    .assert_eq(&pages.join("\n"));
     expect![[r#"
         200 OK
         etag: "5-t"
 
-    "#]].assert_eq(&told(ask(&server, "HEAD /d/_changes").await).await);
+    "#]]
+    .assert_eq(&told(ask(&server, "HEAD /d/_changes").await).await);
 }

@@ -5,6 +5,9 @@
 mod asked;
 mod attachments;
 mod bulk;
+mod bulk_get;
+mod changes;
+mod checklist_collections;
 mod checklist_documents;
 mod database;
 mod databases;
