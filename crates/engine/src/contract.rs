@@ -58,7 +58,7 @@ impl dyn Engine {
         Ok((*visitor, progress))
     }
 
-    /// [`read`](Self::read) until the plan is done, over as many views as that takes.
+    /// As `read`, until the plan is done, over as many views as that takes.
     pub async fn read_to_end<V: Visitor>(
         &self,
         plan: Plan,

@@ -3,7 +3,7 @@
 //! The contract is coarse because a remote engine pays a round trip for each operation. It has
 //! three promises: a read sees one consistent view, a commit is atomic and synced before it is
 //! answered, and preconditions are checked inside the write itself, so that two writers can never
-//! both act on the same state. Every engine passes [`conformance`].
+//! both act on the same state. Every engine passes the suite in `conformance`.
 //!
 //! What this crate does not know: documents, databases, who asks.
 
