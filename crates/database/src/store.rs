@@ -168,6 +168,7 @@ impl Store {
     pub async fn close(&self) {
         self.shared.tasks.stop().await;
         self.shared.events.flush(&self.shared).await;
+        self.shared.handles.clear();
     }
 
     /// The site's uuid: the same for as long as the store lives.

@@ -47,6 +47,11 @@ impl Handles {
         None
     }
 
+    /// Lets go of all databases, which hold the store that holds them.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<DatabaseName, Database>> {
         // Every change to the map is one call, so a panic elsewhere leaves it whole.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
