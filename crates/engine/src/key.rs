@@ -1,7 +1,7 @@
 //! Pieces that keys are made of, encoded so that the order of the bytes is the order of the values.
 
-/// Bytes. Four kibibyte pages leave room for this much in the embedded engine; a document id of
-/// 1,000 bytes, escaped in the worst case, does not fit twice, but once with all that goes round it.
+/// Bytes. Four kibibyte pages leave room for this much in the embedded engine; the longest
+/// document id, escaped, fits with all that stands round it.
 pub const LENGTH_MAX: usize = 1_900;
 
 /// A number in as few bytes as it needs: one byte that says how many follow, then big-endian.

@@ -8,8 +8,9 @@ pub const DATABASE_NAME_BYTES_MAX: usize = 238;
 /// Bytes, of document ids and of `_local/` ids with their prefix.
 ///
 /// An id is part of several storage keys, and the embedded engine's keys end at 1,900 bytes. U+0000
-/// counts as two bytes, because it is escaped there. A client sees 400 `illegal_docid`, in a bulk request in that document's row.
-pub const DOCUMENT_ID_BYTES_MAX: usize = 1_000;
+/// counts as two bytes, because it is escaped there. A client sees 400 `illegal_docid`, in a bulk
+/// request in that document's row.
+pub const DOCUMENT_ID_BYTES_MAX: usize = 1_500;
 
 /// Bytes. Names stand in the stored list of a document's attachments, which is read with every
 /// revision. A client sees 400 `bad_request`.

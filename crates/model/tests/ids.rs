@@ -164,9 +164,9 @@ fn each_name_has_a_longest_length() {
 
     let long = just(DOCUMENT_ID_BYTES_MAX + 1);
     let error = long.parse::<DocumentId>().unwrap_err().to_string();
-    expect!["Document id is too long: 1001 bytes, the limit is 1000"].assert_eq(&error);
+    expect!["Document id is too long: 1501 bytes, the limit is 1500"].assert_eq(&error);
     let error = long.parse::<AttachmentName>().unwrap_err().to_string();
-    expect!["Attachment name is too long: 1001 bytes, the limit is 1000"].assert_eq(&error);
+    expect!["Attachment name is too long: 1501 bytes, the limit is 1000"].assert_eq(&error);
     let error = "db".repeat(120).parse::<DatabaseName>().unwrap_err().to_string();
     assert!(error.starts_with("At least one path segment of `dbdb"));
     assert!(error.ends_with("` is too long."));

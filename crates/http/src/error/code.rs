@@ -54,7 +54,7 @@ codes! {
         "Choose a shorter name.";
     IllegalDocid 400 "illegal_docid":
         "The document's id cannot be an id.",
-        "Use text of at most 1,000 bytes that does not begin with an underscore.";
+        "Use text of at most 1,500 bytes that does not begin with an underscore.";
     DocValidation 400 "doc_validation":
         "The document has a member with a leading underscore that has no meaning.",
         "Rename the member; names with a leading underscore belong to the server.";

@@ -253,9 +253,6 @@ pub(crate) async fn write_local(
     id: &LocalId,
     document: Incoming,
 ) -> Result<u64, ApiError> {
-    if !document.attachments.is_empty() {
-        return Err(ApiError::bad_request("_local documents do not accept attachments."));
-    }
     let base = match document.rev {
         None => None,
         Some(AnyRev::Local(base)) => Some(base),

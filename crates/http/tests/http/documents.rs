@@ -461,10 +461,12 @@ async fn local_documents_count_their_revisions() {
             {"error":"not_found","reason":"missing"}
 
             > PUT /d/_local/c
-            400 Bad Request
+            201 Created
             content-type: application/json
+            etag: "2CQ1QS1O47WI12LM0I1UNJTAL"
+            location: http://localhost:5984/d/_local%2Fc
 
-            {"error":"bad_request","reason":"_local documents do not accept attachments."}
+            {"ok":true,"id":"_local/c","rev":"0-1"}
 
         "#]],
     )

@@ -1,7 +1,8 @@
 //! Local documents: checkpoints, and other notes that are not replicated.
 //!
 //! Source: `fabric:open_doc/3` and `couch_db_updater:update_local_doc_revs/1`. Different here: a revision
-//! that is not the stored one is a conflict, as clients expect.
+//! that is not the stored one is a conflict, as clients expect. The same as there: attachments that are
+//! sent inside the document are passed over; only those sent by themselves are refused.
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
@@ -50,9 +51,6 @@ pub(super) async fn put(
 ) -> Result<Response, ApiError> {
     let text = call.bytes(limits::JSON_BODY_MAX).await?;
     let document = document::parse(&text)?;
-    if !document.attachments.is_empty() {
-        return Err(ApiError::bad_request(NO_ATTACHMENTS));
-    }
     let base = counter(named::base(call, document.rev)?)?;
     if document.deleted {
         return remove(database, grant, id, base).await;
