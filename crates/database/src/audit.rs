@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use settle_access::{Administer, Grant};
 use settle_engine::{Direction, Plan, Scan, Step, Visit, Visitor, key::take_number};
-use settle_model::revision::RevId;
+use settle_model::{revision::RevId, tree::Segment};
 
 use crate::{
     Database,
@@ -16,6 +16,7 @@ use crate::{
         head::{BodyPlace, Head},
         history::{History, PastBody},
         later::{BUCKET_BITS, decode_count},
+        segment,
         state::{Sizes, State},
     },
     scan::Failure,
@@ -44,6 +45,7 @@ struct Everything {
 struct Found {
     state: State,
     heads: HashMap<String, Head>,
+    segments: HashMap<(String, RevId), Segment>,
     /// By sequence: the document, and whether the row is shown.
     changes: BTreeMap<u64, (String, bool)>,
     superseded: BTreeSet<u64>,
@@ -64,7 +66,14 @@ impl Found {
                 self.sizes.active += bytes;
                 self.heads.insert(id, Head::decode(key, value)?);
             }
-            family::SEGMENT => self.sizes.active += bytes,
+            family::SEGMENT => {
+                self.sizes.active += bytes;
+                let segment = segment::decode(key, value)?;
+                let id = keys::segment_of(key).unwrap_or_default();
+                if let Some(newest) = segment.newest() {
+                    self.segments.insert((id, newest), segment);
+                }
+            }
             family::BODY => {
                 self.bodies.insert(keys::number_of(key).unwrap_or_default(), bytes);
             }
@@ -119,6 +128,7 @@ impl Found {
             *if active { &mut self.sizes.active } else { &mut self.sizes.history } += bytes;
         }
         wrong.extend(needed.iter().map(|number| format!("body {number} is missing")));
+        self.check_segments(&heads, &mut wrong);
         self.check_histories(&heads, &mut wrong);
         self.check_counts(&mut wrong);
         let shown = self.changes.values().filter(|(_, shown)| *shown).count();
@@ -134,6 +144,26 @@ impl Found {
         compare("history bytes", self.state.sizes.history, self.sizes.history);
         compare("external bytes", self.state.sizes.external, self.sizes.external);
         wrong
+    }
+
+    /// Every cut of a head leads to segments that hold what it says, and to every segment leads one.
+    fn check_segments(&mut self, heads: &HashMap<String, Head>, wrong: &mut Vec<String>) {
+        for (id, head) in heads {
+            for cut in head.tree.cuts() {
+                let mut missing = cut.count as usize;
+                let mut next = Some(cut.newest.clone());
+                while let Some(rev) = next.take() {
+                    let Some(segment) = self.segments.remove(&(id.clone(), rev)) else { break };
+                    missing = missing.saturating_sub(segment.digests.len());
+                    next = segment.older.map(|cut| cut.newest);
+                }
+                if missing > 0 {
+                    wrong.push(format!("{missing} revisions of {id:?} are missing"));
+                }
+            }
+        }
+        let orphans = self.segments.keys();
+        wrong.extend(orphans.map(|(id, rev)| format!("segment {rev} of {id:?} is left over")));
     }
 
     /// Every body record is somebody's, and every history record's can be read.

@@ -101,11 +101,17 @@ fn prefix(number: u64, family: u8) -> Vec<u8> {
     key
 }
 
-/// What follows the prefix of a family of the site, if `key` has that prefix.
-fn site_rest(key: &[u8], family: u8) -> Option<&[u8]> {
-    let (number, rest) = take_number(key)?;
+/// What follows the prefix, if `key` has that family, whosever it is.
+fn rest(key: &[u8], family: u8) -> Option<&[u8]> {
+    let (_, rest) = take_number(key)?;
     let (&found, rest) = rest.split_first()?;
-    (number == SITE_NUMBER && found == family).then_some(rest)
+    (found == family).then_some(rest)
+}
+
+/// The same for a key of the site: databases have families of the same bytes.
+fn site_rest(key: &[u8], family: u8) -> Option<&[u8]> {
+    let (number, _) = take_number(key)?;
+    if number == SITE_NUMBER { rest(key, family) } else { None }
 }
 
 pub(crate) fn site_record() -> Vec<u8> {
@@ -293,11 +299,11 @@ pub(crate) fn number_of(key: &[u8]) -> Option<u64> {
 
 /// The document and the sequence in a history record's key.
 pub(crate) fn history_of(key: &[u8]) -> Option<(String, u64)> {
-    let (_, rest) = take_number(key)?;
-    let (&found, rest) = rest.split_first()?;
-    if found != family::HISTORY {
-        return None;
-    }
-    let (id, rest) = take_bytes(rest)?;
+    let (id, rest) = take_bytes(rest(key, family::HISTORY)?)?;
     Some((String::from_utf8(id).ok()?, take_number(rest)?.0))
+}
+
+/// The document in a segment's key.
+pub(crate) fn segment_of(key: &[u8]) -> Option<String> {
+    String::from_utf8(take_bytes(rest(key, family::SEGMENT)?)?.0).ok()
 }

@@ -38,6 +38,9 @@ pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Segment, RecordError> {
     let mut from = Reader::open("segment", key, value)?;
     let start = from.small()?;
     let count = from.count()?;
+    if start == 0 || count == 0 {
+        return Err(from.malformed("no revision"));
+    }
     let mut digests = Vec::with_capacity(count.min(1_024));
     for _ in 0..count {
         digests.push(from.digest()?);

@@ -9,7 +9,7 @@ use settle_model::{
     tree::{Segment, TreeError},
 };
 
-use super::group::Group;
+use super::group::{Group, subtract};
 use crate::{
     error::StorageError,
     keys::Keys,
@@ -35,47 +35,55 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Takes all segments of a document back into its tree; [`repack`](Self::repack) puts them out
-    /// again.
+    /// Takes all segments of a document back into its tree. In storage they stay until
+    /// [`repack`](Self::repack) knows which of them are still as they should be.
     pub(super) async fn expand(&mut self, id: &DocumentId) -> Result<(), StorageError> {
-        let newest: Vec<RevId> =
-            self.head_mut(id).tree.cuts().map(|it| it.newest.clone()).collect();
-        let mut segments = HashMap::new();
-        for cut in newest {
-            self.load_segments(id, cut, &mut segments).await?;
+        self.expand_with(id, Vec::new()).await
+    }
+
+    /// `fresh` are segments that have just been cut off, and are not stored.
+    async fn expand_with(
+        &mut self,
+        id: &DocumentId,
+        fresh: Vec<Segment>,
+    ) -> Result<(), StorageError> {
+        let mut segments: HashMap<RevId, Segment> =
+            fresh.into_iter().map(|segment| (newest(&segment), segment)).collect();
+        let cuts: Vec<RevId> =
+            self.head_mut(id).tree.cuts().map(|cut| cut.newest.clone()).collect();
+        for cut in cuts {
+            self.take_in(id, cut, &mut segments).await?;
         }
-        for (newest, segment) in &segments {
-            let key = self.inner.keys.segment(id, newest);
-            let bytes = key.len() + segment::encode(segment, &key).len();
-            self.state.sizes.active -= bytes as u64;
-            self.delete(key);
-        }
-        let lost = || StorageError::Inconsistent { reason: format!("a segment of {id} is gone") };
         let load = |rev: &RevId| -> Result<Segment, Expansion> {
             segments.get(rev).cloned().ok_or(Expansion::Lost)
         };
         self.head_mut(id).tree.expand(load).map_err(|error| match error {
-            Expansion::Lost => lost(),
+            Expansion::Lost => {
+                StorageError::Inconsistent { reason: format!("a segment of {id} is gone") }
+            }
             Expansion::Tree(error) => StorageError::Inconsistent { reason: error.to_string() },
         })
     }
 
-    async fn load_segments(
-        &self,
+    /// Fetches the segments behind a cut, but for those that are in `segments`.
+    async fn take_in(
+        &mut self,
         id: &DocumentId,
-        newest: RevId,
-        into: &mut HashMap<RevId, Segment>,
+        cut: RevId,
+        segments: &mut HashMap<RevId, Segment>,
     ) -> Result<(), StorageError> {
-        let mut next = Some(newest);
+        let mut next = Some(cut);
         while let Some(rev) = next {
-            if into.contains_key(&rev) {
-                return Ok(());
+            if let Some(segment) = segments.get(&rev) {
+                next = segment.older.as_ref().map(|cut| cut.newest.clone());
+                continue;
             }
             let key = self.inner.keys.segment(id, &rev);
             let Some(value) = self.get(&key).await? else { return Ok(()) };
             let segment = segment::decode(&key, &value)?;
             next = segment.older.as_ref().map(|cut| cut.newest.clone());
-            into.insert(rev, segment);
+            self.slot(id).taken_in.push(segment.clone());
+            segments.insert(rev, segment);
         }
         Ok(())
     }
@@ -84,31 +92,47 @@ impl Group<'_> {
     pub(super) async fn repack(&mut self, id: &DocumentId) -> Result<(), StorageError> {
         let limit = self.live.revs_limit;
         let tree = &mut self.head_mut(id).tree;
-        let had_cuts = tree.cuts().next().is_some();
+        let mut cuts: Vec<RevId> = tree.cuts().map(|cut| cut.newest.clone()).collect();
         tree.stem(limit);
+        let had_cuts = !cuts.is_empty();
+        cuts.retain(|cut| tree.cuts().all(|left| left.newest != *cut));
         let mut segments = tree.split_older(HEAD_ANCESTORS, SEGMENT_REVISIONS);
+        for cut in cuts {
+            // The limit leaves nothing of what is behind this one.
+            self.take_in(id, cut, &mut HashMap::new()).await?;
+        }
         if had_cuts && !segments.is_empty() {
             // Once in so many edits all of the ancestry is laid out anew, so that segments beyond
             // the limit go.
-            for segment in segments {
-                self.put_segment(id, &segment);
-            }
-            self.expand(id).await?;
+            self.expand_with(id, segments).await?;
             let tree = &mut self.head_mut(id).tree;
             tree.stem(limit);
             segments = tree.split_older(HEAD_ANCESTORS, SEGMENT_REVISIONS);
         }
-        for segment in segments {
-            self.put_segment(id, &segment);
-        }
+        self.settle_segments(id, &segments);
         Ok(())
     }
 
-    fn put_segment(&mut self, id: &DocumentId, segment: &Segment) {
-        let newest = segment.newest().expect("split_older makes no empty segments");
-        let key = self.inner.keys.segment(id, &newest);
-        let value = segment::encode(segment, &key);
-        self.state.sizes.active += self.put(key, value);
+    /// Stores a document's segments in place of those that its tree has taken in. Most are the same.
+    pub(super) fn settle_segments(&mut self, id: &DocumentId, segments: &[Segment]) {
+        let taken_in = std::mem::take(&mut self.slot(id).taken_in);
+        for segment in &taken_in {
+            if segments.contains(segment) {
+                continue;
+            }
+            let key = self.inner.keys.segment(id, &newest(segment));
+            let bytes = key.len() + segment::encode(segment, &key).len();
+            subtract(&mut self.state.sizes.active, bytes as u64);
+            self.delete(key);
+        }
+        for segment in segments {
+            if taken_in.contains(segment) {
+                continue;
+            }
+            let key = self.inner.keys.segment(id, &newest(segment));
+            let value = segment::encode(segment, &key);
+            self.state.sizes.active += self.put(key, value);
+        }
     }
 
     /// The payload of the newest revision of `path` that can still be read.
@@ -155,6 +179,11 @@ impl Group<'_> {
         }
         Ok(self.inner.shared.engine.get(key.to_vec()).await?)
     }
+}
+
+/// The revision by which a segment is found.
+fn newest(segment: &Segment) -> RevId {
+    segment.newest().expect("no segment is empty: split_older makes none, and none is read")
 }
 
 enum Expansion {

@@ -9,7 +9,10 @@ use std::ops::Bound;
 use settle_engine::{Direction, Operation, Plan, Scan, Step, Visit, Visitor};
 use settle_model::{id::DocumentId, revision::RevId};
 
-use super::{Collected, Until, group::Group};
+use super::{
+    Collected, Until,
+    group::{Group, subtract},
+};
 use crate::{
     error::StorageError,
     keys::{self, Keys},
@@ -113,11 +116,11 @@ impl Group<'_> {
                 self.release(&due.id, leaf).await?;
             }
         }
-        self.state.sizes.history -= due.bytes;
+        subtract(&mut self.state.sizes.history, due.bytes);
         self.delete(due.key.clone());
         let row = self.inner.keys.change(due.history.sequence);
         if let Some(value) = self.inner.shared.engine.get(row.clone()).await? {
-            self.state.sizes.history -= (row.len() + value.len()) as u64;
+            subtract(&mut self.state.sizes.history, (row.len() + value.len()) as u64);
             self.delete(row);
         }
         Ok(())
@@ -133,7 +136,8 @@ impl Group<'_> {
             PastBody::Inline(payload) => payload.clone(),
             PastBody::Record { number, length } => {
                 let payload = self.body_record(*number).await?;
-                self.state.sizes.history -= self.body_bytes(*number, *length);
+                let bytes = self.body_bytes(*number, *length);
+                subtract(&mut self.state.sizes.history, bytes);
                 self.delete(self.inner.keys.body(*number));
                 payload
             }

@@ -9,7 +9,10 @@ use settle_model::{
     tree::{Grafted, Leaf, RevTree},
 };
 
-use super::{EditResult, PreparedEdit, group::Group};
+use super::{
+    EditResult, PreparedEdit,
+    group::{Group, subtract},
+};
 use crate::{
     blobs::StagedBlob,
     edit::{AttachmentSource, Content, Edit, EditError, Origin, Written},
@@ -130,6 +133,11 @@ impl Group<'_> {
         digests.extend(parent.map(RevId::into_digest));
         let path = RevPath::new(rev.generation(), digests)
             .expect("a revision and its parent are two generations");
+        self.expand_for(&edit.id, &path).await?;
+        if self.knows(&edit.id, &path.newest()) {
+            // A replica has sent it, but not that it descends from this parent.
+            return self.join(&edit.id, &path).await.map(Ok);
+        }
         self.add(&edit.id, path, edit.deleted, resolved).await.map(Ok)
     }
 
@@ -166,8 +174,7 @@ impl Group<'_> {
     /// Takes in what a path says of a revision that is known already: older history, mostly nothing.
     async fn join(&mut self, id: &DocumentId, path: &RevPath) -> Result<Written, StorageError> {
         let written = Written { id: id.clone(), rev: path.newest() };
-        let slot = self.heads.get_mut(id).expect("a known revision is in a head");
-        let head = slot.head.as_mut().expect("a known revision is in a head");
+        let head = self.head_mut(id);
         let before = Before::all(&head.tree);
         let nothing = LeafBody { size: 0, attached: false, place: BodyPlace::Inline(Vec::new()) };
         let graft = head.tree.graft(path, false, nothing);
@@ -184,7 +191,7 @@ impl Group<'_> {
         Ok(written)
     }
 
-    /// Puts a revision that is not known yet into its document.
+    /// Puts a revision that is not known yet into its document, whose tree has what that takes.
     async fn add(
         &mut self,
         id: &DocumentId,
@@ -192,7 +199,6 @@ impl Group<'_> {
         deleted: bool,
         resolved: Resolved<'_>,
     ) -> Result<Written, StorageError> {
-        self.expand_for(id, &path).await?;
         let rev = path.newest();
         let attached: u64 = resolved.attachments.iter().map(|it| it.length).sum();
         let size = resolved.body.len() as u64 + attached;
@@ -204,7 +210,6 @@ impl Group<'_> {
             self.blobs.reference(attachment.digest, id, &rev, staged);
         }
         self.state.sizes.external += size;
-        self.design_changed |= id.is_design();
 
         let now = self.now;
         let slot = self.heads.entry(id.clone()).or_default();
@@ -215,9 +220,8 @@ impl Group<'_> {
         } else {
             let mut tree = RevTree::new();
             tree.graft(&path, deleted, body);
-            self.state.sequence += 1;
-            let sequence = self.state.sequence;
-            slot.head = Some(Head { sequence, created: now, updated: now, tree });
+            let sequence = self.next_sequence(id);
+            self.slot(id).head = Some(Head { sequence, created: now, updated: now, tree });
             *self.winners(deleted) += 1;
             self.repack(id).await?;
             self.settle_bodies(id);
@@ -235,8 +239,7 @@ impl Group<'_> {
         before: Vec<Before>,
         mut replaced: Vec<Leaf<LeafBody>>,
     ) -> Result<(), StorageError> {
-        self.state.sequence += 1;
-        let sequence = self.state.sequence;
+        let sequence = self.next_sequence(id);
         let now = self.now;
         let head = self.head_mut(id);
         let (old_sequence, old_updated) = (head.sequence, head.updated);
@@ -244,7 +247,7 @@ impl Group<'_> {
         head.updated = now;
         let is_deleted = head.tree.winner().is_none_or(|leaf| leaf.deleted);
         let was_deleted = before.first().is_none_or(|leaf| leaf.deleted);
-        *self.winners(was_deleted) -= 1;
+        subtract(self.winners(was_deleted), 1);
         *self.winners(is_deleted) += 1;
 
         self.mark_superseded(id, old_sequence, sequence, &before);
@@ -252,12 +255,12 @@ impl Group<'_> {
             let gone = replaced.iter().position(|it| it.rev == leaf.rev);
             let body = match (gone.map(|at| replaced.swap_remove(at)), leaf.record) {
                 (Some(Leaf { payload, .. }), _) => {
-                    self.state.sizes.external -= payload.size;
+                    subtract(&mut self.state.sizes.external, payload.size);
                     match payload.place {
                         BodyPlace::Inline(payload) => PastBody::Inline(payload),
                         BodyPlace::Record { number, length } => {
                             let bytes = self.body_bytes(number, length);
-                            self.state.sizes.active -= bytes;
+                            subtract(&mut self.state.sizes.active, bytes);
                             self.state.sizes.history += bytes;
                             PastBody::Record { number, length }
                         }
@@ -300,7 +303,7 @@ impl Group<'_> {
         let row = ChangeRow { superseded_by: None, purge: false, id: id.as_str() };
         let bytes = key.len() + row.encode(&key, leaves()).len();
         let marked = ChangeRow { superseded_by: Some(by), ..row }.encode(&key, leaves());
-        self.state.sizes.active -= bytes as u64;
+        subtract(&mut self.state.sizes.active, bytes as u64);
         self.state.sizes.history += self.put(key, marked);
         self.count(old, -1);
     }
@@ -360,9 +363,9 @@ impl Group<'_> {
         let key = self.inner.keys.head(id);
         let value = self.head_mut(id).encode(&key);
         let bytes = self.put(key, value);
-        let slot = self.heads.get_mut(id).expect("head_mut found it");
-        let before = std::mem::replace(&mut slot.bytes, bytes);
-        self.state.sizes.active = self.state.sizes.active + bytes - before;
+        let before = std::mem::replace(&mut self.slot(id).bytes, bytes);
+        self.state.sizes.active += bytes;
+        subtract(&mut self.state.sizes.active, before);
     }
 
     pub(super) fn head(&self, id: &DocumentId) -> Option<&Head> {
@@ -370,8 +373,7 @@ impl Group<'_> {
     }
 
     pub(super) fn head_mut(&mut self, id: &DocumentId) -> &mut Head {
-        let slot = self.heads.get_mut(id).expect("the caller has put the document there");
-        slot.head.as_mut().expect("the caller has put the document there")
+        self.slot(id).head.as_mut().expect("the caller has put the document there")
     }
 
     fn knows(&self, id: &DocumentId, rev: &RevId) -> bool {

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use settle_engine::{Batch, Expected, Operation, Plan, Step, Visit, Visitor};
-use settle_model::{id::DocumentId, time::Timestamp};
+use settle_model::{id::DocumentId, time::Timestamp, tree::Segment};
 
 use super::{Answer, EditResult, Job, PreparedEdit};
 use crate::{
@@ -46,6 +46,8 @@ pub(super) struct Slot {
     pub(super) head: Option<Head>,
     /// Of the head's record, key and value; 0 when there is none.
     pub(super) bytes: u64,
+    /// Stored segments of its ancestry that the tree has been given back.
+    pub(super) taken_in: Vec<Segment>,
 }
 
 /// A group that is ready.
@@ -182,6 +184,18 @@ impl<'w> Group<'w> {
         self.operations.push(Operation::Delete { key });
     }
 
+    /// The place of a document that the caller has put into the group.
+    pub(super) fn slot(&mut self, id: &DocumentId) -> &mut Slot {
+        self.heads.get_mut(id).expect("the caller has put the document there")
+    }
+
+    /// The sequence of the next change, which is one of this document.
+    pub(super) fn next_sequence(&mut self, id: &DocumentId) -> u64 {
+        self.design_changed |= id.is_design();
+        self.state.sequence += 1;
+        self.state.sequence
+    }
+
     /// Whether a body record of this number is part of the group, and not stored yet.
     pub(super) fn is_planned_body(&self, number: u64) -> bool {
         number > self.before.body_number
@@ -275,6 +289,13 @@ impl<'w> Group<'w> {
     }
 }
 
+/// Takes a record's bytes or a document off a count that has it.
+pub(super) fn subtract(count: &mut u64, what: u64) {
+    debug_assert!(*count >= what, "{what} was never added to {count}");
+    // A count that is wrong is found by the audit; nobody shall be unable to write because of it.
+    *count = count.saturating_sub(what);
+}
+
 /// What an atomic write goes back to.
 struct Saved {
     state: State,
@@ -301,7 +322,10 @@ impl Visitor for Stored {
             0 => State::decode(key, value).map(|state| self.state = Some(state)),
             _ => Head::decode(key, value).map(|head| {
                 let bytes = (key.len() + value.len()) as u64;
-                self.heads.insert(self.ids[step - 1].clone(), Slot { head: Some(head), bytes });
+                self.heads.insert(
+                    self.ids[step - 1].clone(),
+                    Slot { head: Some(head), bytes, taken_in: Vec::new() },
+                );
             }),
         };
         match read {

@@ -9,7 +9,11 @@ use std::collections::HashSet;
 use settle_engine::{Direction, Plan, Scan, Step, Visit, Visitor};
 use settle_model::{id::DocumentId, revision::RevId, tree::Leaf};
 
-use super::{Purged, edit::Before, group::Group};
+use super::{
+    Purged,
+    edit::Before,
+    group::{Group, subtract},
+};
 use crate::{
     error::StorageError,
     record::{
@@ -60,21 +64,19 @@ impl Group<'_> {
         let is_deleted = head.tree.winner().is_none_or(|leaf| leaf.deleted);
 
         let was_deleted = before.first().is_none_or(|leaf| leaf.deleted);
-        *self.winners(was_deleted) -= 1;
+        subtract(self.winners(was_deleted), 1);
         for leaf in &gone {
             self.purge_leaf(id, leaf).await?;
         }
         let leaves_gone = gone.iter().map(|leaf| leaf.rev.clone()).collect();
         self.erase_history(id, &erased, leaves_gone, is_gone).await?;
-        self.state.sequence += 1;
-        let sequence = self.state.sequence;
-        self.design_changed |= id.is_design();
+        let sequence = self.next_sequence(id);
         if is_gone {
             self.remove_change(id, old_sequence, &before);
             self.delete(self.inner.keys.head(id));
-            let slot = self.heads.get_mut(id).expect("the head was there");
-            slot.head = None;
-            self.state.sizes.active -= std::mem::take(&mut slot.bytes);
+            self.settle_segments(id, &[]);
+            let slot = std::mem::take(self.slot(id));
+            subtract(&mut self.state.sizes.active, slot.bytes);
         } else {
             *self.winners(is_deleted) += 1;
             self.mark_superseded(id, old_sequence, sequence, &before);
@@ -103,7 +105,7 @@ impl Group<'_> {
         id: &DocumentId,
         leaf: &Leaf<LeafBody>,
     ) -> Result<(), StorageError> {
-        self.state.sizes.external -= leaf.payload.size;
+        subtract(&mut self.state.sizes.external, leaf.payload.size);
         if leaf.payload.attached {
             let payload = self.payload(&leaf.payload).await?;
             for attachment in decode_payload(&payload)?.0 {
@@ -111,7 +113,8 @@ impl Group<'_> {
             }
         }
         if let BodyPlace::Record { number, length } = leaf.payload.place {
-            self.state.sizes.active -= self.body_bytes(number, length);
+            let bytes = self.body_bytes(number, length);
+            subtract(&mut self.state.sizes.active, bytes);
             self.delete(self.inner.keys.body(number));
         }
         Ok(())
@@ -146,13 +149,14 @@ impl Group<'_> {
                 leaf.body = PastBody::Erased;
             }
             if is_gone {
-                self.state.sizes.history -= bytes;
+                subtract(&mut self.state.sizes.history, bytes);
                 self.forget_superseded(history.sequence).await?;
                 self.delete(key);
             } else if changed {
                 let value = history.encode(&key);
                 let after = self.put(key, value);
-                self.state.sizes.history = self.state.sizes.history + after - bytes;
+                self.state.sizes.history += after;
+                subtract(&mut self.state.sizes.history, bytes);
             }
         }
         Ok(())
@@ -161,7 +165,7 @@ impl Group<'_> {
     async fn forget_superseded(&mut self, sequence: u64) -> Result<(), StorageError> {
         let row = self.inner.keys.change(sequence);
         if let Some(value) = self.inner.shared.engine.get(row.clone()).await? {
-            self.state.sizes.history -= (row.len() + value.len()) as u64;
+            subtract(&mut self.state.sizes.history, (row.len() + value.len()) as u64);
             self.delete(row);
         }
         Ok(())
@@ -172,7 +176,7 @@ impl Group<'_> {
         let row = ChangeRow { superseded_by: None, purge: false, id: id.as_str() };
         let leaves = before.iter().map(|leaf| (&leaf.rev, leaf.deleted));
         let bytes = key.len() + row.encode(&key, leaves).len();
-        self.state.sizes.active -= bytes as u64;
+        subtract(&mut self.state.sizes.active, bytes as u64);
         self.delete(key);
         self.count(sequence, -1);
     }
