@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use axum::body::Body;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use expect_test::expect;
 use http::{Request, header};
 use http_body_util::BodyExt as _;
@@ -702,6 +703,42 @@ async fn parts_that_one_server_sends_another_takes() {
     let moved = told(&target, &requests).await;
     assert!(moved.contains(&rev), "{moved}");
     assert_eq!(moved, told(&source, &requests).await);
+}
+
+#[tokio::test]
+async fn replies_with_attachments_are_as_long_as_they_say() {
+    let server = begin().await;
+    let sizes = [0, 1, 2, 3, 65_536, 70_000, 300_001];
+    let content = |size: usize| (0..size).map(|at| b'a' + (at * at % 23) as u8).collect::<Vec<_>>();
+    let inline = sizes.iter().flat_map(|&size| {
+        let data = STANDARD.encode(content(size));
+        ["image/x", "text/plain"].map(|kind| {
+            format!("\"{size}-{kind}\":{{\"content_type\":\"{kind}\",\"data\":\"{data}\"}}")
+        })
+    });
+    let inline = inline.collect::<Vec<_>>().join(",");
+    told(&server, &[&format!("PUT /d/a\n\n{{\"data\":\"\",\"_attachments\":{{{inline}}}}}")]).await;
+    for request in [
+        "GET /d/a?attachments=true\nAccept: application/json",
+        "GET /d/a?attachments=true\nAccept: multipart/related",
+        "GET /d/a?open_revs=all\nAccept: multipart/mixed",
+        "GET /d/a/300001-image/x",
+        "GET /d/a/300001-image/x\nRange: bytes=1-,65535-65536,-70000",
+        "GET /d/a/300001-text/plain",
+        "GET /d/a/300001-text/plain\nAccept-Encoding: gzip",
+    ] {
+        let reply = send(&server, request).await;
+        let announced = reply.headers()[header::CONTENT_LENGTH].to_str().unwrap().to_owned();
+        let body = reply.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(announced, body.len().to_string(), "{request}");
+        if request.ends_with("application/json") {
+            let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            for size in sizes {
+                let data = &document["_attachments"][format!("{size}-text/plain")]["data"];
+                assert_eq!(STANDARD.decode(data.as_str().unwrap()).unwrap(), content(size));
+            }
+        }
+    }
 }
 
 /// The revision that the last reply tells.
