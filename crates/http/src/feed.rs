@@ -79,6 +79,8 @@ pub(crate) struct Feed<S> {
     timeout: Duration,
     shutdown: Shutdown,
     stage: Stage,
+    /// Whether the source has said since the last piece that there may be more.
+    woken: bool,
     /// Of rows, over the whole feed.
     count: u64,
 }
@@ -138,7 +140,8 @@ impl<S: Source> Feed<S> {
         });
         let timeout = parameters.timeout.map_or(WAIT_MAX, |timeout| timeout.min(WAIT_MAX));
         let kind = parameters.feed;
-        Self { source, kind, heartbeat, timeout, shutdown, stage: Stage::Begin, count: 0 }
+        let (stage, woken, count) = (Stage::Begin, false, 0);
+        Self { source, kind, heartbeat, timeout, shutdown, stage, woken, count }
     }
 
     pub(crate) fn into_body(self) -> Body {
@@ -193,8 +196,12 @@ impl<S: Source> Feed<S> {
             self.stage = Stage::Wait;
             if !grown && self.kind == Kind::LongPoll {
                 text.push(b'\n');
+            } else if !grown && self.woken && self.heartbeat.is_some() {
+                // What a filter leaves out wakes the feed too; its client hears of that much.
+                self.beat(text);
             }
         }
+        self.woken = false;
         Ok(())
     }
 
@@ -203,14 +210,21 @@ impl<S: Source> Feed<S> {
         tokio::select! {
             biased;
             () = self.shutdown.begun() => self.finish(text),
-            () = self.source.wait() => self.stage = Stage::Read,
-            () = sleep(pause) => match (self.heartbeat, self.kind) {
-                (None, _) => self.finish(text),
-                (Some(_), Kind::EventSource) => {
-                    text.extend_from_slice(b"event: heartbeat\ndata: \n\n");
-                }
-                (Some(_), Kind::Normal | Kind::LongPoll | Kind::Continuous) => text.push(b'\n'),
+            () = self.source.wait() => {
+                self.stage = Stage::Read;
+                self.woken = true;
+            }
+            () = sleep(pause) => match self.heartbeat {
+                None => self.finish(text),
+                Some(_) => self.beat(text),
             },
+        }
+    }
+
+    fn beat(&self, text: &mut Vec<u8>) {
+        match self.kind {
+            Kind::EventSource => text.extend_from_slice(b"event: heartbeat\ndata: \n\n"),
+            Kind::Normal | Kind::LongPoll | Kind::Continuous => text.push(b'\n'),
         }
     }
 

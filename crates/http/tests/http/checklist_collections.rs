@@ -297,6 +297,28 @@ async fn item_22_heartbeats_are_sent_each_by_itself() {
 }
 
 #[tokio::test]
+async fn item_22_a_feed_is_not_silent_while_its_filter_passes_over_changes() {
+    let server = begin().await;
+    let request = "GET /d/_changes?feed=continuous&heartbeat=60000&filter=_design&since=now";
+    let mut feed = server.send(request).await;
+    for id in ["a", "b"] {
+        let heard = async {
+            loop {
+                let frame = feed.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
+                if !frame.is_empty() {
+                    return frame;
+                }
+            }
+        };
+        let request = format!("PUT /d/{id} {{}}");
+        let (heard, written) =
+            tokio::join!(timeout(Duration::from_secs(5), heard), ask(&server, &request));
+        assert_eq!(written.status(), 201);
+        assert_eq!(&*heard.unwrap(), b"\n");
+    }
+}
+
+#[tokio::test]
 async fn item_23_a_continuous_feed_is_one_object_a_line_and_ends_with_the_sequence() {
     let server = begin().await;
     let request = r#"POST /d/_bulk_docs {"docs": [{"_id": "a"}, {"_id": "b"}]}"#;
