@@ -45,7 +45,7 @@ pub(crate) struct Inner {
     pub(crate) writer: Writer,
     live: RwLock<Arc<Live>>,
     timeline: Timeline,
-    committed: watch::Sender<Committed>,
+    pub(crate) committed: watch::Sender<Committed>,
     /// Marks of the set of open databases.
     touched: AtomicBool,
 }
@@ -53,7 +53,7 @@ pub(crate) struct Inner {
 /// How far the database has come, for feeds that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Committed {
-    sequence: u64,
+    pub(crate) sequence: u64,
     dropped: bool,
 }
 

@@ -49,7 +49,7 @@ pub enum Content {
 pub struct AttachmentEdit {
     pub name: AttachmentName,
     pub source: AttachmentSource,
-    /// Replicated edits keep the generation that the sender gives.
+    /// Replicated edits keep the generation that the sender gives, a stub the one that is stored.
     pub revpos: Option<u32>,
 }
 
@@ -59,7 +59,7 @@ pub enum AttachmentSource {
     Keep,
     /// Uploaded with this request.
     New { content_type: String, blob: Arc<StagedBlob> },
-    /// What another revision of this database has.
+    /// What another revision of this database has, or had a moment ago.
     Stored(Attachment),
 }
 
@@ -79,7 +79,8 @@ pub enum EditError {
     Missing,
     #[error("the document is deleted")]
     Deleted,
-    /// A stub names an attachment that the parent revision does not have.
+    /// A stub names an attachment that the parent revision does not have, or what it refers to has
+    /// gone meanwhile.
     #[error("the parent revision has no attachment {name}")]
     MissingStub { name: AttachmentName },
     #[error("the document has no attachment {name}")]

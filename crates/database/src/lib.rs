@@ -12,6 +12,7 @@ mod edit;
 mod error;
 mod keys;
 pub mod limits;
+mod past;
 mod read;
 mod record;
 mod revision;

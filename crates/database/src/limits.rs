@@ -55,8 +55,11 @@ pub(crate) const NUMBER_BLOCK: u64 = 1_000;
 /// How long `updated` events gather before they are written to the site's log.
 pub(crate) const EVENT_DELAY: Duration = Duration::from_millis(250);
 
-/// Changes between two looks at what a collector of history may do in one commit.
+/// History records that one commit of a collector forgets, their bytes, and the rows of the feed that
+/// it looks at for them: a writer does nothing else meanwhile.
 pub(crate) const COLLECT_ROWS_MAX: usize = 500;
+pub(crate) const COLLECT_BYTES_MAX: u64 = 4 << 20;
+pub(crate) const COLLECT_LOOKS_MAX: usize = 5_000;
 
 /// Time records are written no more often than this.
 pub(crate) const TIME_MARK_EVERY: Duration = Duration::from_secs(10);

@@ -1,7 +1,6 @@
 //! Reading documents: one, several of its revisions, many at once.
 
 mod bulk;
-mod past;
 mod select;
 
 use bytes::Bytes;

@@ -9,12 +9,13 @@
 
 mod ancestry;
 mod collect;
+mod content;
 mod edit;
 mod group;
 mod purge;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -27,6 +28,7 @@ use tokio::sync::oneshot;
 
 use self::group::Group;
 use crate::{
+    blobs::PlanError,
     database::Inner,
     edit::{Atomicity, Edit, EditError, Written},
     error::StorageError,
@@ -80,8 +82,9 @@ struct PreparedEdit {
 /// Up to where the past may go.
 #[derive(Debug, Clone, Copy)]
 enum Until {
-    /// What was replaced up to this moment: compaction.
-    Now,
+    /// What was replaced up to this sequence, the newest when a compaction began: one that followed
+    /// the writers would not end before they do.
+    Sequence(u64),
     /// What has outlived the grace; the sweep queue has a row for this time.
     Grace { due: Timestamp },
 }
@@ -177,7 +180,8 @@ impl Inner {
     /// Lets go of everything that only the past needs.
     pub(crate) async fn compact(self: Arc<Self>) -> Result<(), StorageError> {
         self.writer.compacting.fetch_add(1, Ordering::Relaxed);
-        let result = self.clone().collect(Until::Now).await;
+        let until = Until::Sequence(self.committed.borrow().sequence);
+        let result = self.clone().collect(until).await;
         self.writer.compacting.fetch_sub(1, Ordering::Relaxed);
         result
     }
@@ -244,8 +248,10 @@ async fn commit(inner: &Arc<Inner>, mut jobs: Vec<Job>) {
 
 /// Plans and commits until the outcome is known.
 async fn commit_together(inner: &Arc<Inner>, jobs: &[Job]) -> Result<Vec<Answer>, StorageError> {
-    for _ in 0..CLASHES_MAX {
-        let mut group = Group::begin(inner, jobs).await?;
+    let mut missing_blobs = BTreeSet::new();
+    let mut clashes = 0;
+    while clashes < CLASHES_MAX {
+        let mut group = Group::begin(inner, jobs, &missing_blobs).await?;
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs {
             answers.push(group.plan(job).await?);
@@ -253,7 +259,17 @@ async fn commit_together(inner: &Arc<Inner>, jobs: &[Job]) -> Result<Vec<Answer>
         if group.is_empty() {
             return Ok(answers);
         }
-        let planned = group.finish().await?;
+        let planned = match group.finish().await {
+            Ok(planned) => planned,
+            Err(PlanError::Storage(error)) => return Err(error),
+            // Edits that need it are refused when all is planned again.
+            Err(PlanError::Missing { digest }) if missing_blobs.insert(digest) => continue,
+            Err(PlanError::Missing { digest }) => {
+                let reason = format!("attachment data {digest} is gone");
+                return Err(StorageError::Inconsistent { reason });
+            }
+        };
+        clashes += 1;
         let state = planned.state;
         match inner.shared.engine.commit(planned.batch).await {
             Outcome::Committed => planned.blobs.keep(),

@@ -1,7 +1,6 @@
 //! A document's tree in hand: choosing revisions of it, and telling of each what was asked for.
 
 use bytes::Bytes;
-use settle_engine::{Direction, Plan, Scan, Step};
 use settle_model::{
     id::DocumentId,
     revision::{RevId, RevPath},
@@ -9,14 +8,15 @@ use settle_model::{
 };
 use tokio::sync::OnceCell;
 
-use super::{content, past::Pasts};
+use super::content;
 use crate::{
     database::Inner,
     error::StorageError,
+    past,
     record::{
         body::decode_record,
         head::{BodyPlace, Head, LeafBody},
-        history::PastBody,
+        history::{PastBody, PastLeaf},
         segment,
     },
     revision::{Extras, GetError, RevStatus, Revision},
@@ -30,7 +30,6 @@ pub(super) struct Document<'d> {
     head: Head,
     /// With all older ancestry; fetched when first needed.
     whole: OnceCell<Head>,
-    pasts: OnceCell<Pasts>,
 }
 
 /// A revision that can be read.
@@ -64,7 +63,7 @@ impl Inner {
 
 impl<'d> Document<'d> {
     pub(super) fn new(inner: &'d Inner, id: &'d DocumentId, head: Head) -> Self {
-        Self { inner, id, head, whole: OnceCell::new(), pasts: OnceCell::new() }
+        Self { inner, id, head, whole: OnceCell::new() }
     }
 
     pub(super) fn winner(&self) -> Result<Wanted, GetError> {
@@ -99,18 +98,16 @@ impl<'d> Document<'d> {
         if let Some(leaf) = self.head.tree.leaf(rev) {
             return Ok(Some(Wanted::leaf(leaf)));
         }
-        Ok(self.pasts().await?.find(rev).map(|leaf| Wanted {
-            rev: rev.clone(),
-            deleted: leaf.deleted,
-            body: match &leaf.body {
-                PastBody::Inline(payload) => BodyPlace::Inline(payload.clone()),
-                PastBody::Record { number, length } => {
-                    BodyPlace::Record { number: *number, length: *length }
-                }
-                PastBody::Later | PastBody::Erased => {
-                    unreachable!("Pasts keeps leaves with bodies only")
-                }
-            },
+        let inner = self.inner;
+        let past =
+            past::find(&*inner.shared.engine, inner.keys, self.id, vec![rev.clone()]).await?;
+        Ok(past.and_then(|PastLeaf { rev, deleted, body, .. }| {
+            let body = match body {
+                PastBody::Inline(payload) => BodyPlace::Inline(payload),
+                PastBody::Record { number, length } => BodyPlace::Record { number, length },
+                PastBody::Later | PastBody::Erased => return None,
+            };
+            Some(Wanted { rev, deleted, body })
         }))
     }
 
@@ -161,14 +158,15 @@ impl<'d> Document<'d> {
         path: &RevPath,
     ) -> Result<Vec<(RevId, RevStatus)>, StorageError> {
         let status = |deleted| if deleted { RevStatus::Deleted } else { RevStatus::Available };
-        let pasts = self.pasts().await?;
+        let inner = self.inner;
+        let past = past::readable(&*inner.shared.engine, inner.keys, self.id).await?;
         let revs = path.revs().map(|rev| {
             let found = if rev == wanted.rev {
                 status(wanted.deleted)
             } else if let Some(leaf) = self.head.tree.leaf(&rev) {
                 status(leaf.deleted)
             } else {
-                pasts.find(&rev).map_or(RevStatus::Missing, |leaf| status(leaf.deleted))
+                past.get(&rev).map_or(RevStatus::Missing, |deleted| status(*deleted))
             };
             (rev, found)
         });
@@ -184,16 +182,6 @@ impl<'d> Document<'d> {
             // Replaced and compacted away since the head was read.
             None => Err(StorageError::Moved),
         }
-    }
-
-    async fn pasts(&self) -> Result<&Pasts, StorageError> {
-        let load = || async {
-            let scan = Scan::prefix(&self.inner.keys.histories(self.id), Direction::Descending);
-            let plan = Plan::new(vec![Step::Scan(scan)]);
-            let pasts = self.inner.shared.engine.read_to_end(plan, Pasts::default()).await?;
-            pasts.check()
-        };
-        self.pasts.get_or_try_init(load).await
     }
 
     /// The head with its segments put back.

@@ -57,6 +57,16 @@ pub(crate) enum BodyPlace {
     Record { number: u64, length: u64 },
 }
 
+impl BodyPlace {
+    /// The number of the body record, where there is one.
+    pub(crate) fn record(&self) -> Option<u64> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Record { number, .. } => Some(*number),
+        }
+    }
+}
+
 const RECORD: u8 = 1;
 const ATTACHED: u8 = 4;
 

@@ -44,6 +44,24 @@ pub(crate) enum PastBody {
     Erased,
 }
 
+impl PastBody {
+    /// Whether the record says what the body is.
+    pub(crate) fn is_here(&self) -> bool {
+        match self {
+            Self::Inline(_) | Self::Record { .. } => true,
+            Self::Later | Self::Erased => false,
+        }
+    }
+
+    /// The number of the body record, where there is one.
+    pub(crate) fn record(&self) -> Option<u64> {
+        match self {
+            Self::Record { number, .. } => Some(*number),
+            Self::Inline(_) | Self::Later | Self::Erased => None,
+        }
+    }
+}
+
 impl History {
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
         sealed(key, |out| {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use settle_engine::{Direction, Operation, Plan, Scan, Step, Visit, Visitor};
+use settle_engine::Operation;
 use settle_model::{
     id::DocumentId,
     revision::{RevId, RevPath},
@@ -12,14 +12,13 @@ use settle_model::{
 use super::group::{Group, subtract};
 use crate::{
     error::StorageError,
-    keys::Keys,
     limits::{HEAD_ANCESTORS, SEGMENT_REVISIONS},
+    past,
     record::{
         body::decode_record,
-        history::{History, PastBody},
+        history::{History, PastBody, PastLeaf},
         segment,
     },
-    scan::Failure,
 };
 
 impl Group<'_> {
@@ -147,11 +146,32 @@ impl Group<'_> {
                 return Ok(Some(self.payload(&leaf.payload).await?));
             }
         }
-        let revs: Vec<RevId> = path.revs().collect();
-        match find_past(self.inner.keys, &*self.inner.shared.engine, id, revs).await? {
+        match self.find_past(id, path.revs().collect()).await?.map(|leaf| leaf.body) {
             Some(PastBody::Inline(payload)) => Ok(Some(payload)),
             Some(PastBody::Record { number, .. }) => Ok(Some(self.body_record(number).await?)),
             Some(PastBody::Later | PastBody::Erased) | None => Ok(None),
+        }
+    }
+
+    /// The first of `revs` that history holds after what has been planned so far.
+    async fn find_past(
+        &self,
+        id: &DocumentId,
+        revs: Vec<RevId>,
+    ) -> Result<Option<PastLeaf>, StorageError> {
+        let prefix = self.inner.keys.histories(id);
+        let mut planned = past::Search::new(revs.clone());
+        for operation in &self.operations {
+            if let Operation::Put { key, value } = operation
+                && key.starts_with(&prefix)
+            {
+                planned.look(History::decode(key, value)?);
+            }
+        }
+        let engine = &*self.inner.shared.engine;
+        match planned.found {
+            Some((_, leaf)) => Ok(Some(leaf)),
+            None => past::find(engine, self.inner.keys, id, revs).await,
         }
     }
 
@@ -194,56 +214,5 @@ enum Expansion {
 impl From<TreeError> for Expansion {
     fn from(error: TreeError) -> Self {
         Self::Tree(error)
-    }
-}
-
-/// The body of the first of `revs` that history still holds.
-pub(crate) async fn find_past(
-    keys: Keys,
-    engine: &dyn settle_engine::Engine,
-    id: &DocumentId,
-    revs: Vec<RevId>,
-) -> Result<Option<PastBody>, StorageError> {
-    let scan = Scan::prefix(&keys.histories(id), Direction::Descending);
-    let past = Past { revs, found: None, failure: Failure::default() };
-    let past = engine.read_to_end(Plan::new(vec![Step::Scan(scan)]), past).await?;
-    past.failure.check()?;
-    Ok(past.found.map(|(_, body)| body))
-}
-
-struct Past {
-    /// In the order in which they are wanted.
-    revs: Vec<RevId>,
-    found: Option<(usize, PastBody)>,
-    failure: Failure,
-}
-
-impl Visitor for Past {
-    fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        let history = match History::decode(key, value.unwrap_or_default()) {
-            Ok(history) => history,
-            Err(error) => {
-                self.failure.set(error);
-                return Visit::Stop;
-            }
-        };
-        for leaf in history.leaves {
-            let Some(rank) = self.revs.iter().position(|rev| *rev == leaf.rev) else { continue };
-            let better = self.found.as_ref().is_none_or(|(found, _)| rank < *found);
-            match leaf.body {
-                PastBody::Inline(_) | PastBody::Record { .. } if better => {
-                    self.found = Some((rank, leaf.body));
-                }
-                PastBody::Inline(_)
-                | PastBody::Record { .. }
-                | PastBody::Later
-                | PastBody::Erased => {}
-            }
-        }
-        if self.found.as_ref().is_some_and(|(rank, _)| *rank == 0) {
-            Visit::Stop
-        } else {
-            Visit::Next
-        }
     }
 }

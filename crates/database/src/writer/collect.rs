@@ -4,10 +4,10 @@
 //! row whose update replaced something has a history record under its sequence, which names the
 //! row that it superseded. So both go together, oldest first, and no index of what may go is needed.
 
-use std::ops::Bound;
+use std::{borrow::Cow, ops::Bound};
 
 use settle_engine::{Direction, Operation, Plan, Scan, Step, Visit, Visitor};
-use settle_model::{id::DocumentId, revision::RevId};
+use settle_model::{id::DocumentId, revision::RevId, time::Timestamp};
 
 use super::{
     Collected, Until,
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::StorageError,
     keys::{self, Keys},
-    limits::{COLLECT_ROWS_MAX, TIME_MARK_EVERY},
+    limits::{COLLECT_BYTES_MAX, COLLECT_LOOKS_MAX, COLLECT_ROWS_MAX, TIME_MARK_EVERY},
     record::{
         body::decode_payload,
         change::ChangeView,
@@ -39,7 +39,7 @@ impl Group<'_> {
     /// Plans one slice.
     pub(super) async fn plan_collect(&mut self, until: Until) -> Result<Collected, StorageError> {
         let limit = match until {
-            Until::Now => self.state.sequence,
+            Until::Sequence(sequence) => sequence.min(self.state.sequence),
             Until::Grace { .. } => self.outlived().await?.max(self.state.history_floor),
         };
         let (due, last) = self.due(limit).await?;
@@ -54,7 +54,7 @@ impl Group<'_> {
         if let (Until::Grace { due }, false) = (until, more) {
             self.delete(keys::sweep(due, self.inner.keys.number));
             if due == self.state.sweep_due {
-                self.state.sweep_due = settle_model::time::Timestamp::from_micros(0);
+                self.state.sweep_due = Timestamp::from_micros(0);
                 // Whatever is left is younger than the grace: `finish` queues another visit.
                 self.history_added = self.state.sizes.history > 0;
             }
@@ -93,6 +93,7 @@ impl Group<'_> {
         let rows = Rows {
             keys,
             rows: 0,
+            bytes: 0,
             at: None,
             full: false,
             due: Vec::new(),
@@ -110,15 +111,20 @@ impl Group<'_> {
 
     /// Deletes a history record with what only it needs.
     async fn forget(&mut self, due: &Due) -> Result<(), StorageError> {
-        let kept = self.leaves_after(due).await?;
-        for leaf in &due.history.leaves {
-            if !kept.contains(&leaf.rev) {
-                self.release(&due.id, leaf).await?;
-            }
+        let after = self.leaves_after(due).await?;
+        for leaf in due.history.leaves.iter().filter(|leaf| !after.next.contains(&leaf.rev)) {
+            // A revision that was stemmed may have been sent again.
+            let is_back = after.present.contains(&leaf.rev);
+            self.release(&due.id, leaf, !is_back).await?;
         }
         subtract(&mut self.state.sizes.history, due.bytes);
         self.delete(due.key.clone());
-        let row = self.inner.keys.change(due.history.sequence);
+        self.forget_superseded(due.history.sequence).await
+    }
+
+    /// Deletes a row of the feed that has been superseded.
+    pub(super) async fn forget_superseded(&mut self, sequence: u64) -> Result<(), StorageError> {
+        let row = self.inner.keys.change(sequence);
         if let Some(value) = self.inner.shared.engine.get(row.clone()).await? {
             subtract(&mut self.state.sizes.history, (row.len() + value.len()) as u64);
             self.delete(row);
@@ -126,39 +132,45 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Gives back a past leaf's body record and its references to attachments.
+    /// Gives back a past leaf's body record, and its references to attachments where nothing else
+    /// has them.
     pub(super) async fn release(
         &mut self,
         id: &DocumentId,
         leaf: &PastLeaf,
+        with_references: bool,
     ) -> Result<(), StorageError> {
         let payload = match &leaf.body {
-            PastBody::Inline(payload) => payload.clone(),
+            PastBody::Inline(payload) => Cow::Borrowed(payload),
             PastBody::Record { number, length } => {
                 let payload = self.body_record(*number).await?;
                 let bytes = self.body_bytes(*number, *length);
                 subtract(&mut self.state.sizes.history, bytes);
                 self.delete(self.inner.keys.body(*number));
-                payload
+                Cow::Owned(payload)
             }
             PastBody::Later | PastBody::Erased => return Ok(()),
         };
-        for attachment in decode_payload(&payload)?.0 {
-            self.blobs.release(attachment.digest, id, &leaf.rev);
+        if with_references {
+            for attachment in decode_payload(&payload)?.0 {
+                self.blobs.release(attachment.digest, id, &leaf.rev);
+            }
         }
         Ok(())
     }
 
-    /// The leaves of the next newer state of the document.
-    async fn leaves_after(&self, due: &Due) -> Result<Vec<RevId>, StorageError> {
+    async fn leaves_after(&self, due: &Due) -> Result<LeavesAfter, StorageError> {
         let keys = self.inner.keys;
         let all = Scan::prefix(&keys.histories(&due.id), Direction::Ascending);
         let later = Scan { start: Bound::Excluded(due.key.clone()), ..all };
         let steps = vec![Step::Scan(later), Step::Get(keys.head(&due.id))];
-        let leaves = Leaves { leaves: Vec::new(), failure: Failure::default() };
-        let leaves = self.inner.shared.engine.read(Plan::new(steps), leaves).await?.0;
-        leaves.failure.check()?;
-        Ok(leaves.leaves)
+        let after = LeavesAfter::default();
+        let mut after = self.inner.shared.engine.read_to_end(Plan::new(steps), after).await?;
+        std::mem::take(&mut after.failure).check()?;
+        if !after.is_replaced {
+            after.next.clone_from(&after.present);
+        }
+        Ok(after)
     }
 
     /// Deletes time records that nothing can be read by any more.
@@ -181,6 +193,8 @@ impl Group<'_> {
 struct Rows {
     keys: Keys,
     rows: usize,
+    /// Of what is due.
+    bytes: u64,
     at: Option<(DocumentId, u64)>,
     full: bool,
     due: Vec<Due>,
@@ -195,10 +209,13 @@ impl Rows {
                 let bytes = (key.len() + value.len()) as u64;
                 let id = document_id(&id)?;
                 debug_assert!(self.at.as_ref().is_some_and(|(_, at)| *at == sequence));
+                self.bytes += bytes;
                 self.due.push(Due { id, key: key.to_vec(), bytes, history });
             }
             self.rows += 1;
-            self.full = self.rows >= COLLECT_ROWS_MAX;
+            self.full = self.rows >= COLLECT_LOOKS_MAX
+                || self.due.len() >= COLLECT_ROWS_MAX
+                || self.bytes >= COLLECT_BYTES_MAX;
             return Ok(if self.full { Visit::Stop } else { Visit::Next });
         }
         let change = ChangeView::decode(key, value.unwrap_or_default())?;
@@ -223,32 +240,39 @@ impl Visitor for Rows {
     }
 }
 
-/// Takes the first record of the document's later history, or its head.
-struct Leaves {
-    leaves: Vec<RevId>,
+/// A document's leaves in the next newer state, and in the present one.
+#[derive(Default)]
+struct LeavesAfter {
+    next: Vec<RevId>,
+    present: Vec<RevId>,
+    /// Whether the next newer state is history, too.
+    is_replaced: bool,
     failure: Failure,
 }
 
-impl Leaves {
+impl LeavesAfter {
     fn look(&mut self, step: usize, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
         if step == 0 {
             let history = History::decode(key, value)?;
-            self.leaves = history.leaves.into_iter().map(|leaf| leaf.rev).collect();
+            self.next = history.leaves.into_iter().map(|leaf| leaf.rev).collect();
+            self.is_replaced = true;
         } else {
             for leaf in HeadView::decode(key, value)?.leaves() {
-                self.leaves.push(leaf?.rev);
+                self.present.push(leaf?.rev);
             }
         }
         Ok(())
     }
 }
 
-impl Visitor for Leaves {
+/// The first step scans the document's later history, the second gets its head.
+impl Visitor for LeavesAfter {
     fn visit(&mut self, step: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
         if let Some(Err(error)) = value.map(|value| self.look(step, key, value)) {
             self.failure.set(error);
+            return Visit::Stop;
         }
-        Visit::Stop
+        Visit::NextStep
     }
 }
 

@@ -1,38 +1,26 @@
 //! Planning one edit: where it goes in the tree, what it holds, what it replaces.
 
-use std::{borrow::Cow, sync::Arc};
-
 use settle_model::{
     id::DocumentId,
     revision::{RevId, RevPath},
-    revision_hash::{self, AttachmentEdit as HashedAttachment},
     tree::{Grafted, Leaf, RevTree},
 };
 
 use super::{
     EditResult, PreparedEdit,
+    content::Resolved,
     group::{Group, subtract},
 };
 use crate::{
-    blobs::StagedBlob,
-    edit::{AttachmentSource, Content, Edit, EditError, Origin, Written},
+    edit::{Edit, EditError, Origin, Written},
     error::StorageError,
-    limits::{ATTACHMENTS_MAX, BODY_BYTES_MAX},
     record::{
-        body::{Attachment, decode_payload, encode_payload},
+        body::encode_payload,
         change::ChangeRow,
         head::{BodyPlace, Head, LeafBody},
         history::{History, PastBody, PastLeaf},
     },
 };
-
-/// An edit's content with every attachment resolved.
-pub(super) struct Resolved<'e> {
-    pub(super) body: Cow<'e, [u8]>,
-    pub(super) attachments: Vec<Attachment>,
-    /// What was uploaded for it, in no particular order.
-    pub(super) staged: Vec<Arc<StagedBlob>>,
-}
 
 /// A leaf as it was before an edit, for history.
 pub(super) struct Before {
@@ -50,34 +38,6 @@ impl PreparedEdit {
     }
 }
 
-impl Edit {
-    /// Bytes that the edit brings along in memory.
-    pub(super) fn bytes(&self) -> usize {
-        match &self.content {
-            Content::Whole { body, .. } => body.len(),
-            Content::Attachment { .. } => 0,
-        }
-    }
-
-    /// The revision that an edit makes when its base is what it says, computed where that needs
-    /// nothing from storage.
-    fn expected(&self) -> Option<RevId> {
-        let Origin::Interactive { base, .. } = &self.origin else { return None };
-        let Content::Whole { body, attachments } = &self.content else { return None };
-        let mut hashed = Vec::with_capacity(attachments.len());
-        for attachment in attachments {
-            let (content_type, md5) = match &attachment.source {
-                AttachmentSource::Keep => return None,
-                AttachmentSource::New { content_type, blob } => (content_type, blob.md5()),
-                AttachmentSource::Stored(stored) => (&stored.content_type, stored.md5),
-            };
-            let name = attachment.name.as_str();
-            hashed.push(HashedAttachment { name, content_type, md5 });
-        }
-        revision_hash::next(self.deleted, base.as_ref(), body, &hashed)
-    }
-}
-
 impl Group<'_> {
     pub(super) async fn plan_edit(
         &mut self,
@@ -85,7 +45,7 @@ impl Group<'_> {
     ) -> Result<EditResult, StorageError> {
         let edit = &prepared.edit;
         let id = &edit.id;
-        if let Err(refused) = check_size(edit) {
+        if let Err(refused) = edit.content.check_size() {
             return Ok(Err(refused));
         }
         match &edit.origin {
@@ -107,7 +67,9 @@ impl Group<'_> {
                 };
                 // What was computed ahead took the base for the parent.
                 let expected = if *base == parent { prepared.expected.as_ref() } else { None };
-                self.plan_interactive(edit, expected, parent).await
+                // Nor does an edit that takes up a deleted document keep anything of it.
+                let source = base.clone().map(RevPath::single);
+                self.plan_interactive(edit, expected, source, parent).await
             }
         }
     }
@@ -116,17 +78,17 @@ impl Group<'_> {
         &mut self,
         edit: &Edit,
         expected: Option<&RevId>,
+        source: Option<RevPath>,
         parent: Option<RevId>,
     ) -> Result<EditResult, StorageError> {
         let generation = parent.as_ref().map_or(0, RevId::generation).saturating_add(1);
-        let source = parent.clone().map(RevPath::single);
         let resolved = match self.resolve(edit, source.as_ref(), generation).await? {
             Ok(resolved) => resolved,
             Err(refused) => return Ok(Err(refused)),
         };
         let rev = match expected {
             Some(rev) => Some(rev.clone()),
-            None => hash(edit.deleted, parent.as_ref(), &resolved),
+            None => resolved.hash(edit.deleted, parent.as_ref()),
         };
         let Some(rev) = rev else { return Ok(Err(EditError::GenerationsExhausted)) };
         let mut digests = vec![rev.digest().clone()];
@@ -206,7 +168,7 @@ impl Group<'_> {
         let is_attached = !resolved.attachments.is_empty();
         let body = LeafBody { size, attached: is_attached, place: BodyPlace::Inline(payload) };
         for attachment in &resolved.attachments {
-            let staged = resolved.staged.iter().find(|it| it.digest() == attachment.digest);
+            let staged = resolved.staged.get(&attachment.digest);
             self.blobs.reference(attachment.digest, id, &rev, staged);
         }
         self.state.sizes.external += size;
@@ -392,116 +354,6 @@ impl Group<'_> {
             BodyPlace::Record { number, .. } => self.body_record(*number).await,
         }
     }
-
-    /// Resolves an edit's content. `path` is what stubs refer to: of an interactive edit its
-    /// parent, of a replicated one itself and its ancestors.
-    async fn resolve<'e>(
-        &self,
-        edit: &'e Edit,
-        path: Option<&RevPath>,
-        generation: u32,
-    ) -> Result<Result<Resolved<'e>, EditError>, StorageError> {
-        let needs_base = match &edit.content {
-            Content::Whole { attachments, .. } => {
-                attachments.iter().any(|it| matches!(it.source, AttachmentSource::Keep))
-            }
-            Content::Attachment { .. } => true,
-        };
-        let base = match path {
-            Some(path) if needs_base => self.nearest_payload(&edit.id, path).await?,
-            Some(_) | None => None,
-        };
-        let (kept, base_body) = match &base {
-            Some(payload) => decode_payload(payload)?,
-            None => (Vec::new(), b"{}".as_slice()),
-        };
-        match &edit.content {
-            Content::Whole { body, attachments } => {
-                let resolved = attach_all(attachments, &kept, generation);
-                Ok(resolved.map(|(attachments, staged)| Resolved {
-                    body: Cow::Borrowed(body),
-                    attachments,
-                    staged,
-                }))
-            }
-            Content::Attachment { name, new } => {
-                let mut attachments = kept;
-                let before = attachments.len();
-                attachments.retain(|it| it.name != *name);
-                let mut staged = Vec::new();
-                match new {
-                    Some(source) => {
-                        let Some(new) = source.attachment(name, generation, &mut staged) else {
-                            let name = name.clone();
-                            return Ok(Err(EditError::MissingStub { name }));
-                        };
-                        attachments.insert(0, new);
-                    }
-                    None if attachments.len() == before => {
-                        return Ok(Err(EditError::MissingAttachment { name: name.clone() }));
-                    }
-                    None => {}
-                }
-                let body = Cow::Owned(base_body.to_vec());
-                Ok(Ok(Resolved { body, attachments, staged }))
-            }
-        }
-    }
-}
-
-type Attached = (Vec<Attachment>, Vec<Arc<StagedBlob>>);
-
-fn attach_all(
-    edits: &[crate::edit::AttachmentEdit],
-    kept: &[Attachment],
-    generation: u32,
-) -> Result<Attached, EditError> {
-    let mut attachments = Vec::with_capacity(edits.len());
-    let mut staged = Vec::new();
-    for edit in edits {
-        let mut attachment = match edit.source.attachment(&edit.name, generation, &mut staged) {
-            Some(new) => new,
-            None => match kept.iter().find(|it| it.name == edit.name) {
-                Some(kept) => kept.clone(),
-                None => return Err(EditError::MissingStub { name: edit.name.clone() }),
-            },
-        };
-        if let Some(revpos) = edit.revpos {
-            attachment.revpos = revpos;
-        }
-        attachments.push(attachment);
-    }
-    Ok((attachments, staged))
-}
-
-impl AttachmentSource {
-    /// `None` for a stub.
-    fn attachment(
-        &self,
-        name: &settle_model::id::AttachmentName,
-        generation: u32,
-        staged: &mut Vec<Arc<StagedBlob>>,
-    ) -> Option<Attachment> {
-        match self {
-            Self::Keep => None,
-            Self::New { content_type, blob } => {
-                staged.push(blob.clone());
-                Some(Attachment {
-                    name: name.clone(),
-                    content_type: content_type.clone(),
-                    revpos: generation,
-                    md5: blob.md5(),
-                    digest: blob.digest(),
-                    length: blob.length(),
-                    stored_length: blob.stored_length(),
-                    encoding: blob.encoding(),
-                })
-            }
-            Self::Stored(stored) => {
-                Some(Attachment { name: name.clone(), revpos: generation, ..stored.clone() })
-            }
-        }
-    }
 }
 
 impl Before {
@@ -517,29 +369,4 @@ impl Before {
         });
         leaves.collect()
     }
-}
-
-fn check_size(edit: &Edit) -> Result<(), EditError> {
-    let Content::Whole { body, attachments } = &edit.content else { return Ok(()) };
-    if body.len() > BODY_BYTES_MAX {
-        return Err(EditError::TooLarge { bytes: body.len(), max: BODY_BYTES_MAX });
-    }
-    if attachments.len() > ATTACHMENTS_MAX {
-        let (count, max) = (attachments.len(), ATTACHMENTS_MAX);
-        return Err(EditError::TooManyAttachments { count, max });
-    }
-    Ok(())
-}
-
-fn hash(deleted: bool, parent: Option<&RevId>, resolved: &Resolved<'_>) -> Option<RevId> {
-    let attachments: Vec<_> = resolved
-        .attachments
-        .iter()
-        .map(|it| HashedAttachment {
-            name: it.name.as_str(),
-            content_type: &it.content_type,
-            md5: it.md5,
-        })
-        .collect();
-    revision_hash::next(deleted, parent, &resolved.body, &attachments)
 }

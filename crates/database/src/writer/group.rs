@@ -1,13 +1,17 @@
 //! What one commit is planned from, and what it becomes.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use settle_engine::{Batch, Expected, Operation, Plan, Step, Visit, Visitor};
 use settle_model::{id::DocumentId, time::Timestamp, tree::Segment};
 
 use super::{Answer, EditResult, Job, PreparedEdit};
 use crate::{
-    blobs::{BlobPlan, BlobWrites, PlanError},
+    blobs::{BlobDigest, BlobPlan, BlobWrites, PlanError},
     database::Inner,
     edit::{Atomicity, EditError},
     error::StorageError,
@@ -36,6 +40,8 @@ pub(super) struct Group<'w> {
     /// By how much the count of changes in each bucket of sequences goes up or down.
     pub(super) counts: HashMap<u64, i64>,
     pub(super) blobs: BlobPlan,
+    /// Blobs that edits of these jobs wanted to refer to, and that are not there.
+    pub(super) missing_blobs: &'w BTreeSet<BlobDigest>,
     pub(super) design_changed: bool,
     pub(super) history_added: bool,
 }
@@ -70,6 +76,7 @@ impl<'w> Group<'w> {
     pub(super) async fn begin(
         inner: &'w Arc<Inner>,
         jobs: &[Job],
+        missing_blobs: &'w BTreeSet<BlobDigest>,
     ) -> Result<Group<'w>, StorageError> {
         let mut ids: Vec<DocumentId> = Vec::new();
         for job in jobs {
@@ -100,6 +107,7 @@ impl<'w> Group<'w> {
             operations: Vec::new(),
             counts: HashMap::new(),
             blobs: BlobPlan::new(inner.keys.number),
+            missing_blobs,
             design_changed: false,
             history_added: false,
             inner,
@@ -206,18 +214,13 @@ impl<'w> Group<'w> {
     }
 
     /// Adds what belongs to the commit as a whole.
-    pub(super) async fn finish(mut self) -> Result<Planned, StorageError> {
+    pub(super) async fn finish(mut self) -> Result<Planned, PlanError> {
         let keys = self.inner.keys;
         self.finish_counts().await?;
         let empty = BlobPlan::new(keys.number);
         let plan = std::mem::replace(&mut self.blobs, empty);
         let engine = &*self.inner.shared.engine;
-        let blobs = plan.resolve(engine, self.now).await.map_err(|error| match error {
-            PlanError::Missing { digest } => {
-                StorageError::Inconsistent { reason: format!("attachment data {digest} is gone") }
-            }
-            PlanError::Storage(error) => error,
-        })?;
+        let blobs = plan.resolve(engine, self.now).await?;
         let mut wakes_sweeper = false;
         if self.history_added {
             if self.state.time_marked.plus(TIME_MARK_EVERY) <= self.now {

@@ -4,7 +4,10 @@
 //! purge takes a sequence, and its row in the feed tells followers; `_changes` shows it only when
 //! the document has leaves left.
 
-use std::collections::HashSet;
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Bound,
+};
 
 use settle_engine::{Direction, Plan, Scan, Step, Visit, Visitor};
 use settle_model::{id::DocumentId, revision::RevId, tree::Leaf};
@@ -16,6 +19,8 @@ use super::{
 };
 use crate::{
     error::StorageError,
+    keys::family,
+    limits::COLLECT_ROWS_MAX,
     record::{
         body::decode_payload,
         change::ChangeRow,
@@ -32,16 +37,21 @@ impl Group<'_> {
         &mut self,
         items: &[(DocumentId, Vec<RevId>)],
     ) -> Result<Purged, StorageError> {
-        let mut purged = Vec::with_capacity(items.len());
+        let mut asked: BTreeMap<&DocumentId, Vec<RevId>> = BTreeMap::new();
         for (id, revs) in items {
-            let gone = if self.head(id).is_some() {
-                self.purge_document(id, revs).await?
-            } else {
-                Vec::new()
-            };
-            purged.push((id.clone(), gone));
+            asked.entry(id).or_default().extend_from_slice(revs);
         }
-        Ok(purged)
+        let mut gone = BTreeMap::new();
+        for (id, revs) in asked {
+            if self.head(id).is_some() {
+                gone.insert(id, self.purge_document(id, &revs).await?);
+            }
+        }
+        let purged = items.iter().map(|(id, revs)| {
+            let gone = gone.get(id).into_iter().flatten();
+            (id.clone(), gone.filter(|rev| revs.contains(rev)).cloned().collect())
+        });
+        Ok(purged.collect())
     }
 
     async fn purge_document(
@@ -68,8 +78,8 @@ impl Group<'_> {
         for leaf in &gone {
             self.purge_leaf(id, leaf).await?;
         }
-        let leaves_gone = gone.iter().map(|leaf| leaf.rev.clone()).collect();
-        self.erase_history(id, &erased, leaves_gone, is_gone).await?;
+        let records = gone.iter().filter_map(|leaf| leaf.payload.place.record()).collect();
+        self.erase_history(id, &erased, records, is_gone).await?;
         let sequence = self.next_sequence(id);
         if is_gone {
             self.remove_change(id, old_sequence, &before);
@@ -96,7 +106,7 @@ impl Group<'_> {
         }
         self.put_purge_row(id, sequence);
         let gone: Vec<RevId> = gone.into_iter().map(|leaf| leaf.rev).collect();
-        self.log_purge(id, &gone);
+        self.log_purge(id, &gone).await?;
         Ok(gone)
     }
 
@@ -120,13 +130,13 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Takes revisions out of a document's history; all of it when the document is gone. What
-    /// `released` names has given back its body and its attachments.
+    /// Takes revisions out of a document's history; all of it when the document is gone. The body
+    /// records in `released` have been given back.
     async fn erase_history(
         &mut self,
         id: &DocumentId,
         erased: &HashSet<RevId>,
-        mut released: HashSet<RevId>,
+        mut released: HashSet<u64>,
         is_gone: bool,
     ) -> Result<(), StorageError> {
         let scan = Scan::prefix(&self.inner.keys.histories(id), Direction::Ascending);
@@ -141,9 +151,8 @@ impl Group<'_> {
                     continue;
                 }
                 // A leaf that stayed over several updates is named by each of their records.
-                let is_here = !matches!(leaf.body, PastBody::Later | PastBody::Erased);
-                if is_here && released.insert(leaf.rev.clone()) {
-                    self.release(id, leaf).await?;
+                if leaf.body.record().is_none_or(|number| released.insert(number)) {
+                    self.release(id, leaf, true).await?;
                 }
                 changed |= leaf.body != PastBody::Erased;
                 leaf.body = PastBody::Erased;
@@ -158,15 +167,6 @@ impl Group<'_> {
                 self.state.sizes.history += after;
                 subtract(&mut self.state.sizes.history, bytes);
             }
-        }
-        Ok(())
-    }
-
-    async fn forget_superseded(&mut self, sequence: u64) -> Result<(), StorageError> {
-        let row = self.inner.keys.change(sequence);
-        if let Some(value) = self.inner.shared.engine.get(row.clone()).await? {
-            subtract(&mut self.state.sizes.history, (row.len() + value.len()) as u64);
-            self.delete(row);
         }
         Ok(())
     }
@@ -194,16 +194,27 @@ impl Group<'_> {
         }
     }
 
-    fn log_purge(&mut self, id: &DocumentId, revs: &[RevId]) {
+    async fn log_purge(&mut self, id: &DocumentId, revs: &[RevId]) -> Result<(), StorageError> {
         self.state.purge_sequence += 1;
         let sequence = self.state.purge_sequence;
-        let key = self.inner.keys.purge(sequence);
+        let keys = self.inner.keys;
+        let key = keys.purge(sequence);
         let value = Purge { id: id.as_str().to_owned(), revs: revs.to_vec() }.encode(&key);
         self.put(key, value);
-        let limit = u64::from(self.live.purged_infos_limit);
-        if let Some(oldest) = sequence.checked_sub(limit).filter(|oldest| *oldest > 0) {
-            self.delete(self.inner.keys.purge(oldest));
+        let Some(oldest) = sequence.checked_sub(self.live.purged_infos_limit.into()) else {
+            return Ok(());
+        };
+        // One, unless the limit has become smaller.
+        let all = Scan::prefix(&keys.family(family::PURGE), Direction::Ascending);
+        let scan = Scan { end: Bound::Included(keys.purge(oldest)), ..all };
+        let plan = Plan::new(vec![Step::Scan(scan)]);
+        let old = self.inner.shared.engine.read_to_end(plan, Old::default()).await?;
+        for key in old.0 {
+            self.delete(key);
         }
+        // What this very commit has put is not found there.
+        self.delete(keys.purge(oldest));
+        Ok(())
     }
 }
 
@@ -216,6 +227,17 @@ impl Before {
             None => PastBody::Later,
         };
         PastLeaf { rev: self.rev, deleted: self.deleted, size: self.size, body }
+    }
+}
+
+/// Keys of purges that need not be remembered.
+#[derive(Default)]
+struct Old(Vec<Vec<u8>>);
+
+impl Visitor for Old {
+    fn visit(&mut self, _: usize, key: &[u8], _: Option<&[u8]>) -> Visit {
+        self.0.push(key.to_vec());
+        if self.0.len() < COLLECT_ROWS_MAX { Visit::Next } else { Visit::Stop }
     }
 }
 
