@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod asked;
+mod attachment_sockets;
 mod attachments;
 mod bulk;
 mod bulk_get;

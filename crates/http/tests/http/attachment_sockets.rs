@@ -1,0 +1,82 @@
+//! Attachments on one real connection, where every reply must end where it says.
+
+use std::sync::Arc;
+
+use settle_http::Server;
+use settle_model::time::{ManualClock, SeededEntropy};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::support::{ADMIN, START, state};
+
+struct Connection(BufStream<TcpStream>);
+
+impl Connection {
+    /// Status and body. `headers` are whole lines.
+    async fn ask(&mut self, line: &str, headers: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let head = format!("{line} HTTP/1.1\r\nHost: x\r\nAuthorization: {ADMIN}\r\n{headers}\r\n");
+        self.0.write_all(head.as_bytes()).await.unwrap();
+        self.0.write_all(body).await.unwrap();
+        self.0.flush().await.unwrap();
+        let status = self.line().await;
+        let status = status.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("{line}: {status}"));
+        let status = status[..3].parse().unwrap();
+        let mut length = 0;
+        loop {
+            let header = self.line().await;
+            if header.is_empty() {
+                break;
+            }
+            if let Some(value) = header.strip_prefix("content-length: ") {
+                length = value.parse().unwrap();
+            }
+        }
+        let has_body = !line.starts_with("HEAD") && status != 304;
+        let mut body = vec![0; if has_body { length } else { 0 }];
+        self.0.read_exact(&mut body).await.unwrap();
+        (status, body)
+    }
+
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).await.unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn one_connection_carries_attachments_both_ways() {
+    let state = state(Arc::new(ManualClock::at(START)), Arc::new(SeededEntropy::new(1))).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server::start(listener, Arc::new(state)).unwrap();
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    let mut connection = Connection(BufStream::new(stream));
+    let content = b"0123456789".repeat(100_000);
+    let mut chunked = Vec::new();
+    for piece in content.chunks(70_000) {
+        chunked.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+        chunked.extend_from_slice(piece);
+        chunked.extend_from_slice(b"\r\n");
+    }
+    chunked.extend_from_slice(b"0\r\n\r\n");
+
+    assert_eq!(connection.ask("PUT /d", "Content-Length: 0\r\n", b"").await.0, 201);
+    let put = "Transfer-Encoding: chunked\r\nContent-Type: image/x\r\n";
+    assert_eq!(connection.ask("PUT /d/a/n", put, &chunked).await.0, 201);
+    for _ in 0..2 {
+        assert_eq!(connection.ask("HEAD /d/a/n", "", b"").await, (200, Vec::new()));
+        assert_eq!(connection.ask("GET /d/a/n", "", b"").await, (200, content.clone()));
+        let range = connection.ask("GET /d/a/n", "Range: bytes=65535-65536\r\n", b"").await;
+        assert_eq!(range, (206, b"56".to_vec()));
+        assert_eq!(connection.ask("HEAD /d/a?attachments=true", "", b"").await.0, 200);
+        let (status, parts) = connection.ask("GET /d/a?attachments=true", "", b"").await;
+        assert_eq!(status, 200);
+        assert!(parts.len() > content.len() && parts.ends_with(b"--"));
+    }
+    let (status, document) = connection.ask("GET /d/a", "", b"").await;
+    assert!(status == 200 && document.ends_with(b"}\n"));
+    drop(connection);
+    server.stop().await;
+}
