@@ -6,6 +6,7 @@
     reason = "commands that people run talk to them"
 )]
 
+mod bench;
 mod ci;
 mod clients;
 mod countries;
@@ -26,6 +27,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measures the server beside its limits: `documents`, `scale`, `attachment`
+    #[command(disable_help_flag = true)]
+    Bench(bench::Bench),
     /// Checks everything that can be checked without other programs: what CI runs first
     Ci,
     /// Runs real clients against a real server
@@ -38,6 +42,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Bench(bench) => bench::run(&bench),
         Command::Ci => ci::run_all(),
         Command::Clients => clients::run_all(),
         Command::Graph => graph::print(),

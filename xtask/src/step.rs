@@ -51,7 +51,12 @@ pub(crate) fn install_packages(folder: &str) -> Result<(), anyhow::Error> {
 
 /// Builds the server, and says where it is.
 pub(crate) fn build_server(profile: Profile) -> Result<PathBuf, anyhow::Error> {
-    let mut build = cargo(&["build", "--locked", "--package", "settle"]);
+    build("settle", profile)
+}
+
+/// Builds the package's program, which is named as the package, and says where it is.
+pub(crate) fn build(package: &str, profile: Profile) -> Result<PathBuf, anyhow::Error> {
+    let mut build = cargo(&["build", "--locked", "--package", package]);
     let folder = match profile {
         Profile::Debug => "debug",
         Profile::Release => {
@@ -61,7 +66,7 @@ pub(crate) fn build_server(profile: Profile) -> Result<PathBuf, anyhow::Error> {
     };
     run(&mut build)?;
     let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    Ok(root().join(target).join(folder).join("settle"))
+    Ok(root().join(target).join(folder).join(package))
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,86 @@
+//! The benches behind `cargo xtask bench`: what the server costs, beside what it could cost at least.
+//!
+//! Each measure plays *ours* and its *limits* in alternating rounds of one run, so that a machine that
+//! is busy is busy for all of them, and compares medians. The server and the bare handler are processes of
+//! their own: what the load generator here uses is not counted as theirs. CPU time is the kernel's count of
+//! a process's user and system time; memory is `RssAnon`, what a process has for itself without mapped files.
+//!
+//! What this crate does not know: how the server does anything. It starts its binary and speaks HTTP; only
+//! the raw engine side runs in this process, on records that the document layer made of the same documents.
+
+#![expect(clippy::disallowed_methods, reason = "a bench reads the real clock")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its figures")]
+
+mod attachment;
+mod bare;
+mod client;
+mod documents;
+mod limits;
+mod notes;
+mod process;
+mod raw;
+mod report;
+mod round;
+mod scale;
+mod usage;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask bench",
+    bin_name = "cargo xtask bench",
+    about = "The server's benches"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Requests on documents, beside the raw engine, a bare handler, and a peer
+    Documents(documents::Documents),
+    /// Many databases on one server: creation, memory, start, first reads
+    Scale(scale::Scale),
+    /// How much memory a large attachment takes, sent and fetched in every way
+    Attachment(attachment::Attachment),
+    /// Answers every request with the bytes of a file: the limit of what a handler can be
+    #[command(hide = true)]
+    Bare(bare::Bare),
+}
+
+/// What every bench is told.
+#[derive(Debug, Args)]
+struct Common {
+    /// The server's binary; `cargo xtask bench` builds and names it
+    #[arg(long)]
+    server: PathBuf,
+    /// Where data folders are made, and removed again; on the disk that is to be measured
+    #[arg(long, default_value = "target/bench")]
+    folder: PathBuf,
+    /// Little of everything, to see that it works; the figures mean nothing
+    #[arg(long)]
+    quick: bool,
+    /// Only the measures whose names contain this
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Documents(documents) => documents.run(),
+        Command::Scale(scale) => scale.run(),
+        Command::Attachment(attachment) => attachment.run(),
+        Command::Bare(bare) => bare.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
