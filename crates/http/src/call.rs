@@ -17,6 +17,7 @@ use settle_access::{Action, Actor, Grant, Resource, authorize};
 
 use crate::{
     body,
+    dispatch::BODY_UNREAD,
     error::{ApiError, Code},
     limits,
     parameters::Query,
@@ -116,10 +117,11 @@ impl Call {
         let body = self.take_body();
         let Some(time) = self.body_micros.clone() else { return Ok(Bytes::new()) };
         let start = self.app.clock.monotonic();
-        let bytes = body::read(&self.parts.headers, body, limit).await;
+        let bytes = body::read(&self.parts.headers, body, limit).await?;
         let duration = self.app.clock.monotonic().saturating_sub(start);
-        time.store(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        bytes
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(BODY_UNREAD);
+        time.store(micros.min(BODY_UNREAD - 1), Ordering::Relaxed);
+        Ok(bytes)
     }
 
     /// A small JSON object of a known form. `form` says what was expected.

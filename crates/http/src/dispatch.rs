@@ -18,7 +18,8 @@ use std::{
 use axum::{body::Body, response::Response};
 use futures_util::FutureExt as _;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header, request::Parts,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header,
+    request::Parts,
 };
 use http_body::Body as _;
 use settle_access::Actor;
@@ -39,10 +40,14 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 const MUST_REVALIDATE: HeaderValue = HeaderValue::from_static("must-revalidate");
 const SERVER: HeaderValue = HeaderValue::from_static(concat!("Settle/", env!("CARGO_PKG_VERSION")));
 
+/// In the place of the time that reading a body took: it has not been read to its end.
+pub(crate) const BODY_UNREAD: u64 = u64::MAX;
+
 /// What `Prefer: return=minimal` leaves: CouchDB's list, and headers that carry an outcome.
-const MINIMAL: [HeaderName; 13] = [
+const MINIMAL: [HeaderName; 14] = [
     header::ALLOW,
     header::CACHE_CONTROL,
+    header::CONNECTION,
     header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
     header::CONTENT_RANGE,
@@ -86,6 +91,7 @@ impl App {
         let in_flight = state.metrics.begin();
         let (parts, body) = request.into_parts();
         let mut reply = Reply::to(&parts, state);
+        reply.body_micros = (!body.is_end_stream()).then(|| Arc::new(AtomicU64::new(BODY_UNREAD)));
         let method = parts.method.clone();
         let uri = tracing::enabled!(tracing::Level::DEBUG).then(|| parts.uri.clone());
 
@@ -132,9 +138,6 @@ impl App {
         };
         gate(&identity.actor, operation.access)?;
 
-        let has_body = !body.is_end_stream();
-        let body_micros = has_body.then(|| Arc::new(AtomicU64::new(0)));
-        reply.body_micros.clone_from(&body_micros);
         let call = Call {
             app: Arc::clone(&self.state),
             actor: identity.actor,
@@ -142,7 +145,7 @@ impl App {
             parts,
             captures,
             body: Mutex::new(body),
-            body_micros,
+            body_micros: reply.body_micros.clone(),
         };
         (operation.handler)(call).await
     }
@@ -229,7 +232,9 @@ struct Reply {
     minimal: bool,
     challenge: Option<HeaderValue>,
     renewed: Option<HeaderValue>,
+    /// How long reading the request's body took, or [`BODY_UNREAD`]; `None` when it has none.
     body_micros: Option<Arc<AtomicU64>>,
+    is_http_1: bool,
 }
 
 impl Reply {
@@ -242,6 +247,7 @@ impl Reply {
             challenge: parts.headers.get(WWW_AUTHENTICATE).cloned(),
             renewed: None,
             body_micros: None,
+            is_http_1: parts.version < Version::HTTP_2,
         }
     }
 
@@ -288,6 +294,13 @@ impl Reply {
         {
             headers.insert(header::SET_COOKIE, cookie);
         }
+        let micros = self.body_micros.as_ref().map_or(0, |micros| micros.load(Ordering::Relaxed));
+        let is_failure = status.is_client_error() || status.is_server_error();
+        if micros == BODY_UNREAD && is_failure && self.is_http_1 {
+            // The rest of the body stands between this request and the next. The connection will
+            // not be used again, and a client that is not told would send its next request into it.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if self.minimal {
             let dropped: Vec<_> =
                 headers.keys().filter(|name| !MINIMAL.contains(name)).cloned().collect();
@@ -297,8 +310,7 @@ impl Reply {
             return response;
         }
         headers.insert(request_id::NAME, self.id.clone());
-        let micros = self.body_micros.as_ref().map_or(0, |micros| micros.load(Ordering::Relaxed));
-        let time = if micros < 1_000 {
+        let time = if micros < 1_000 || micros == BODY_UNREAD {
             HeaderValue::from_static("0")
         } else {
             HeaderValue::from(micros / 1_000)

@@ -134,3 +134,30 @@ async fn what_hangs_is_cut_after_a_while() {
     read_until(&mut stream, "100 Continue").await;
     assert_eq!(server.stop_within(Duration::from_millis(50)).await, StopOutcome::Cut);
 }
+
+/// The client sends its body only after the reply to its head, as large ones may.
+#[tokio::test]
+async fn a_client_is_told_that_a_connection_ends_because_its_body_was_not_read() {
+    let server = start(1).await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let head = |path: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {ADMIN}\r\n\
+             Content-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+        )
+    };
+    // Read to its end, a body leaves the connection as it was.
+    let refused = format!("{}[]", head("/_session"));
+    for _ in 0..2 {
+        stream.write_all(refused.as_bytes()).await.unwrap();
+        let reply = read_until(&mut stream, "}\n").await;
+        assert!(reply.starts_with("HTTP/1.1 400"), "{reply}");
+        assert!(!reply.contains("connection: close"), "{reply}");
+    }
+    stream.write_all(head("/none/_bulk_docs").as_bytes()).await.unwrap();
+    let reply = read_until(&mut stream, "}\n").await;
+    assert!(reply.starts_with("HTTP/1.1 404"), "{reply}");
+    assert!(reply.contains("connection: close"), "{reply}");
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    server.stop().await;
+}

@@ -99,7 +99,7 @@ fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {
 /// Status, headers by name but for those that every reply has, body.
 pub(crate) async fn written(mut response: Response<Body>) -> String {
     let headers = response.headers_mut();
-    for name in ["server", "x-couch-request-id", "x-couchdb-body-time"] {
+    for name in ["connection", "server", "x-couch-request-id", "x-couchdb-body-time"] {
         headers.remove(name);
     }
     if headers.get(header::CACHE_CONTROL).is_some_and(|it| it == "must-revalidate") {
