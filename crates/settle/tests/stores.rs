@@ -4,7 +4,6 @@
 //! own: `SETTLE_KEEP_STORE=<folder>` makes the test write one there, beside its checks.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-#![expect(clippy::disallowed_methods, reason = "a child is told where to write by its environment")]
 
 use std::{fmt::Write as _, fs, path::Path};
 
