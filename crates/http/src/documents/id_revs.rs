@@ -142,3 +142,52 @@ impl<'de> Deserialize<'de> for Text<'de> {
         deserializer.deserialize_str(Read).map_err(D::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn reason(text: &str) -> String {
+        parse(text.as_bytes()).unwrap_err().reason().to_owned()
+    }
+
+    #[test]
+    fn what_is_not_a_list_of_revisions_is_refused_in_words() {
+        assert_eq!(reason(""), "invalid UTF-8 JSON");
+        assert_eq!(reason("{"), "invalid UTF-8 JSON");
+        assert_eq!(reason("[]"), "Request body must be a JSON object");
+        assert_eq!(reason(r#"{"a":["x"]}"#), "Invalid rev format");
+        let form = "each document's revisions must be an array of strings";
+        assert_eq!(reason(r#"{"a":["1-x",1]}"#), form);
+        assert_eq!(reason(r#"{"a":null}"#), form);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back_in_its_order(
+            sent in proptest::collection::vec(
+                (any::<String>(), proptest::collection::vec("[1-9][0-9]{0,3}-[a-z0-9]{1,20}", 0..4)),
+                0..5,
+            ),
+        ) {
+            let mut out = Vec::new();
+            let mut members = Members::open(&mut out);
+            for (id, revs) in &sent {
+                let revs: Vec<RevId> = revs.iter().map(|rev| rev.parse().unwrap()).collect();
+                write_revs(members.add(id), &revs);
+            }
+            members.close();
+            let read = parse(&out).unwrap().into_iter().map(|IdRevs { id, revs }| {
+                (id, revs.iter().map(RevId::to_string).collect::<Vec<_>>())
+            });
+            prop_assert_eq!(read.collect::<Vec<_>>(), sent);
+        }
+
+        #[test]
+        fn any_text_is_taken_or_refused(text in "[\\[\\]{}\",:0-9a-z\\\\ -]{0,40}") {
+            drop(parse(text.as_bytes()));
+        }
+    }
+}

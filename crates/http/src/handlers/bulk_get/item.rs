@@ -162,3 +162,43 @@ impl Item {
         Self { id, wanted: Err(error), atts_since: Vec::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever the items are, each has an entry, and what is written of it is JSON.
+        #[test]
+        fn every_item_is_wanted_or_has_its_error(
+            items in proptest::collection::vec(
+                (
+                    prop_oneof![Just("null".to_owned()), "\"[a-z_/]{0,9}\"", "[0-9]", "[{}]{2}"],
+                    prop_oneof![Just("null".to_owned()), "\"[0-3]-[a-f]{1,3}\"", "[0-9]"],
+                    prop_oneof![Just("[]".to_owned()), "\\[\"[0-3]-[a-f]{1,3}\"\\]", "[0-9]"],
+                ),
+                0..5,
+            ),
+        ) {
+            let texts = items.iter().map(|(id, rev, since)| {
+                format!("{{\"id\":{id},\"rev\":{rev},\"atts_since\":{since}}}")
+            });
+            let docs = texts.collect::<Vec<_>>().join(",");
+            let valid = serde_json::from_str::<Value>(&format!("[{docs}]")).is_ok();
+            let parsed = parse(format!("{{\"docs\":[{docs}]}}").as_bytes());
+            prop_assert_eq!(parsed.is_ok(), valid);
+            let Ok(parsed) = parsed else { return Ok(()) };
+            prop_assert_eq!(parsed.len(), items.len());
+            for item in parsed {
+                serde_json::from_slice::<Value>(&item.id).unwrap();
+                if let Err(error) = item.wanted {
+                    let mut out = Vec::new();
+                    error.write(&mut out);
+                    serde_json::from_slice::<Value>(&out).unwrap();
+                }
+            }
+        }
+    }
+}
