@@ -1,7 +1,7 @@
 //! A document as the body of a request: JSON alone, or as `multipart/related` with attachments behind it,
 //! which are stored as they arrive.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use http::header;
 use settle_database::blobs::{BlobStore, BlobWriter, Received, StagedBlob, UploadOptions};
@@ -114,10 +114,15 @@ pub(crate) async fn upload_part(
 /// A whole body as an attachment.
 pub(crate) async fn upload_body(
     mut writer: BlobWriter,
-    mut body: axum::body::Body,
+    call: &mut Call,
 ) -> Result<StagedBlob, ApiError> {
+    let mut body = call.take_body();
     while let Some(bytes) = body::next(&mut body).await? {
         writer.write(&bytes).await?;
+    }
+    // All was read, so the connection can be used again whatever comes now.
+    if let Some(time) = &call.body_micros {
+        time.store(0, Ordering::Relaxed);
     }
     Ok(writer.finish().await?)
 }

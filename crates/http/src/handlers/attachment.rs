@@ -121,7 +121,7 @@ async fn upload(call: &mut Call, content_type: &str) -> Result<StagedBlob, ApiEr
         return Err(too_large(options.length_max));
     }
     let writer = call.app.store.blobs().upload(&options);
-    received::upload_body(writer, call.take_body()).await
+    received::upload_body(writer, call).await
 }
 
 fn too_large(max: u64) -> ApiError {

@@ -65,6 +65,7 @@ async fn one_connection_carries_attachments_both_ways() {
     assert_eq!(connection.ask("PUT /d", "Content-Length: 0\r\n", b"").await.0, 201);
     let put = "Transfer-Encoding: chunked\r\nContent-Type: image/x\r\n";
     assert_eq!(connection.ask("PUT /d/a/n", put, &chunked).await.0, 201);
+    assert_eq!(connection.ask("PUT /d/a/n", put, &chunked).await.0, 409);
     for _ in 0..2 {
         assert_eq!(connection.ask("HEAD /d/a/n", "", b"").await, (200, Vec::new()));
         assert_eq!(connection.ask("GET /d/a/n", "", b"").await, (200, content.clone()));
