@@ -9,9 +9,12 @@ use settle_model::{revision::RevId, tree::Segment};
 
 use crate::{
     Database,
+    blobs::BlobDigest,
+    codec::RecordError,
     error::StorageError,
     keys::{self, family},
     record::{
+        body::{decode_payload, decode_record},
         change::ChangeView,
         head::{BodyPlace, Head},
         history::{History, PastBody},
@@ -29,9 +32,16 @@ impl Database {
         self.inner.check(grant);
         let scan = Scan::prefix(&self.inner.keys.all(), Direction::Ascending);
         let plan = Plan::new(vec![Step::Scan(scan)]);
-        let all = self.inner.shared.engine.read_to_end(plan, Everything::default()).await?;
+        let mut all = self.inner.shared.engine.read_to_end(plan, Everything::default()).await?;
         all.failure.check()?;
-        Ok(all.found.differences())
+        let mut wrong = all.found.differences();
+        let blobs: BTreeSet<BlobDigest> = all.found.references.iter().map(|it| it.0).collect();
+        for blob in blobs {
+            if self.inner.shared.blobs.find(blob).await?.is_none() {
+                wrong.push(format!("the data of {blob} is missing"));
+            }
+        }
+        Ok(wrong)
     }
 }
 
@@ -51,9 +61,20 @@ struct Found {
     superseded: BTreeSet<u64>,
     histories: Vec<(String, u64, History)>,
     counts: BTreeMap<u64, u64>,
-    bodies: BTreeMap<u64, u64>,
+    bodies: BTreeMap<u64, Body>,
+    references: BTreeSet<Reference>,
     sizes: Sizes,
 }
+
+/// A body record.
+struct Body {
+    /// Of key and value.
+    bytes: u64,
+    blobs: Vec<BlobDigest>,
+}
+
+/// A revision that refers to a blob.
+type Reference = (BlobDigest, String, RevId);
 
 impl Found {
     fn take(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
@@ -75,7 +96,8 @@ impl Found {
                 }
             }
             family::BODY => {
-                self.bodies.insert(keys::number_of(key).unwrap_or_default(), bytes);
+                let blobs = blobs_of(decode_record(key, value)?)?;
+                self.bodies.insert(keys::number_of(key).unwrap_or_default(), Body { bytes, blobs });
             }
             family::HISTORY => {
                 self.sizes.history += bytes;
@@ -95,6 +117,7 @@ impl Found {
                     self.changes.insert(sequence, (change.id.to_owned(), shown));
                 }
             }
+            family::REFERENCE => self.references.extend(keys::reference_of(key)),
             family::CHANGE_COUNT => {
                 let count = decode_count(key, value)?;
                 self.counts.insert(keys::number_of(key).unwrap_or_default(), count);
@@ -104,7 +127,7 @@ impl Found {
         Ok(())
     }
 
-    fn differences(mut self) -> Vec<String> {
+    fn differences(&mut self) -> Vec<String> {
         let mut wrong = Vec::new();
         let (mut live, mut deleted) = (0, 0);
         let mut needed: BTreeSet<u64> = BTreeSet::new();
@@ -123,13 +146,14 @@ impl Found {
                 }
             }
         }
-        for (number, bytes) in &self.bodies {
+        for (number, body) in &self.bodies {
             let active = needed.remove(number);
-            *if active { &mut self.sizes.active } else { &mut self.sizes.history } += bytes;
+            *if active { &mut self.sizes.active } else { &mut self.sizes.history } += body.bytes;
         }
         wrong.extend(needed.iter().map(|number| format!("body {number} is missing")));
         self.check_segments(&heads, &mut wrong);
         self.check_histories(&heads, &mut wrong);
+        self.check_references(&heads, &mut wrong);
         self.check_counts(&mut wrong);
         let shown = self.changes.values().filter(|(_, shown)| *shown).count();
         let mut compare = |what: &str, stored: u64, counted: u64| {
@@ -206,6 +230,42 @@ impl Found {
         wrong.extend(orphans.map(|number| format!("body {number} is nobody's")));
     }
 
+    /// Every revision that can be read refers to the blobs of its attachments, and nothing else does.
+    fn check_references(&self, heads: &HashMap<String, Head>, wrong: &mut Vec<String>) {
+        let mut needed: BTreeSet<Reference> = BTreeSet::new();
+        let mut need = |id: &str, rev: &RevId, inline: Option<&[u8]>, record: Option<u64>| {
+            let blobs = match (inline, record.and_then(|number| self.bodies.get(&number))) {
+                (Some(payload), _) => blobs_of(payload).unwrap_or_default(),
+                (None, Some(body)) => body.blobs.clone(),
+                (None, None) => Vec::new(),
+            };
+            needed.extend(blobs.into_iter().map(|blob| (blob, id.to_owned(), rev.clone())));
+        };
+        for (id, head) in heads {
+            for leaf in head.tree.leaves() {
+                let inline = match &leaf.payload.place {
+                    BodyPlace::Inline(payload) => Some(payload.as_slice()),
+                    BodyPlace::Record { .. } => None,
+                };
+                need(id, &leaf.rev, inline, leaf.payload.place.record());
+            }
+        }
+        for (id, _, history) in &self.histories {
+            for leaf in &history.leaves {
+                let inline = match &leaf.body {
+                    PastBody::Inline(payload) => Some(payload.as_slice()),
+                    PastBody::Record { .. } | PastBody::Later | PastBody::Erased => None,
+                };
+                need(id, &leaf.rev, inline, leaf.body.record());
+            }
+        }
+        let show = |(blob, id, rev): &Reference| format!("reference of {id:?} {rev} to {blob}");
+        let missing = needed.difference(&self.references);
+        wrong.extend(missing.map(|it| format!("{} is missing", show(it))));
+        let needless = self.references.difference(&needed);
+        wrong.extend(needless.map(|it| format!("{} is left over", show(it))));
+    }
+
     fn check_counts(&self, wrong: &mut Vec<String>) {
         let mut counted: BTreeMap<u64, u64> = BTreeMap::new();
         for (sequence, (_, shown)) in &self.changes {
@@ -217,6 +277,12 @@ impl Found {
             wrong.push(format!("buckets: stored {:?}, counted {counted:?}", self.counts));
         }
     }
+}
+
+/// What the attachments of a payload refer to.
+fn blobs_of(payload: &[u8]) -> Result<Vec<BlobDigest>, RecordError> {
+    let attachments = decode_payload(payload)?.0;
+    Ok(attachments.into_iter().map(|attachment| attachment.digest).collect())
 }
 
 impl Visitor for Everything {

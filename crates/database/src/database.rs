@@ -44,6 +44,9 @@ pub(crate) struct Inner {
     pub(crate) keys: Keys,
     pub(crate) writer: Writer,
     live: RwLock<Arc<Live>>,
+    /// Held from before a live record is stored or read until it stands in `live`, so that an older
+    /// one never takes the place of a newer.
+    pub(crate) live_order: tokio::sync::Mutex<()>,
     timeline: Timeline,
     pub(crate) committed: watch::Sender<Committed>,
     /// Marks of the set of open databases.
@@ -57,9 +60,10 @@ pub(crate) struct Committed {
     dropped: bool,
 }
 
-/// Waits for changes of one database.
+/// Waits for changes of one database, and keeps it open.
 #[derive(Debug)]
 pub struct Subscription {
+    _database: Database,
     committed: watch::Receiver<Committed>,
 }
 
@@ -78,7 +82,7 @@ impl Database {
     ) -> Result<Option<Self>, StorageError> {
         let keys = Keys { number };
         let plan = Plan::new(vec![Step::Get(keys.live()), Step::Get(keys.state())]);
-        let found = shared.engine.read(plan, Both::default()).await?.0;
+        let found = shared.engine.read_to_end(plan, Both::default()).await?;
         let [Some(live), Some(state)] = found.0 else { return Ok(None) };
         let live = Live::decode(&keys.live(), &live)?;
         let state = State::decode(&keys.state(), &state)?;
@@ -99,6 +103,7 @@ impl Database {
             keys,
             writer: Writer::default(),
             live: RwLock::new(Arc::new(live)),
+            live_order: tokio::sync::Mutex::new(()),
             timeline,
             committed: watch::Sender::new(Committed { sequence: state.sequence, dropped: false }),
             touched: AtomicBool::new(true),
@@ -145,7 +150,7 @@ impl Database {
     }
 
     pub fn subscribe(&self) -> Subscription {
-        Subscription { committed: self.inner.committed.subscribe() }
+        Subscription { _database: self.clone(), committed: self.inner.committed.subscribe() }
     }
 
     pub async fn info(&self, grant: &Grant<Read>) -> Result<Info, StorageError> {
@@ -197,7 +202,7 @@ impl Database {
     }
 
     pub(crate) fn mark_dropped(&self) {
-        self.inner.committed.send_modify(|committed| committed.dropped = true);
+        self.inner.mark_dropped();
     }
 
     pub(crate) fn touch(&self) {
@@ -221,8 +226,13 @@ impl Inner {
         self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The caller holds `live_order`.
     pub(crate) fn set_live(&self, live: Live) {
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+    }
+
+    pub(crate) fn mark_dropped(&self) {
+        self.committed.send_modify(|committed| committed.dropped = true);
     }
 
     pub(crate) fn advance(&self, sequence: u64) {

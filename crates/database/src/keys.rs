@@ -11,6 +11,11 @@ use settle_model::{
     time::Timestamp,
 };
 
+use crate::{
+    blobs::BlobDigest,
+    codec::{Reader, put_rev},
+};
+
 /// The families of the site's own records.
 pub(crate) mod site {
     pub(crate) const SITE: u8 = 0x01;
@@ -35,7 +40,8 @@ pub(crate) mod family {
     pub(crate) const TIME: u8 = 0x16;
     pub(crate) const PURGE: u8 = 0x17;
     pub(crate) const CHANGE_COUNT: u8 = 0x18;
-    // 0x20 is the attachment store's: references of this database to blobs.
+    /// The attachment store's: what this database refers to. See `blobs::keys`.
+    pub(crate) const REFERENCE: u8 = 0x20;
     // 0x21 to 0x24 are in `later`.
     // 0x30 to 0x3F: rows, document → keys and reductions of indexes, in the environment of indexes.
 }
@@ -260,6 +266,15 @@ impl Keys {
         self.with_number(family::TIME, time.micros())
     }
 
+    /// As `blobs::keys` has it.
+    pub(crate) fn reference(self, blob: BlobDigest, id: &DocumentId, rev: &RevId) -> Vec<u8> {
+        let mut key = self.family(family::REFERENCE);
+        key.extend_from_slice(blob.as_bytes());
+        push_bytes(&mut key, id.as_str().as_bytes());
+        put_rev(&mut key, rev);
+        key
+    }
+
     pub(crate) fn purge(self, sequence: u64) -> Vec<u8> {
         self.with_number(family::PURGE, sequence)
     }
@@ -295,6 +310,14 @@ pub(crate) fn text_of(key: &[u8]) -> Option<&str> {
 pub(crate) fn number_of(key: &[u8]) -> Option<u64> {
     let (_, rest) = take_number(key)?;
     Some(take_number(rest.get(1..)?)?.0)
+}
+
+/// The blob, the document and the revision in a reference's key.
+pub(crate) fn reference_of(key: &[u8]) -> Option<(BlobDigest, String, RevId)> {
+    let (digest, rest) = rest(key, family::REFERENCE)?.split_first_chunk()?;
+    let (id, rest) = take_bytes(rest)?;
+    let rev = Reader::over("reference", rest).rev().ok()?;
+    Some((BlobDigest::from_bytes(*digest), String::from_utf8(id).ok()?, rev))
 }
 
 /// The document and the sequence in a history record's key.

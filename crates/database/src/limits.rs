@@ -41,7 +41,7 @@ pub const SECURITY_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a local document's body; checkpoints are small. Beyond: 413 `document_too_large`.
 pub const LOCAL_BODY_BYTES_MAX: usize = BODY_BYTES_MAX;
 
-/// Rows that are counted, at most, to say at which offset a list of documents begins. A list that
+/// Documents that are visited, deleted ones too, at most, to say at which offset a list of documents begins. A list that
 /// begins further on has `"offset": null`.
 pub const OFFSET_COUNT_MAX: u64 = 100_000;
 
@@ -54,6 +54,9 @@ pub(crate) const NUMBER_BLOCK: u64 = 1_000;
 
 /// How long `updated` events gather before they are written to the site's log.
 pub(crate) const EVENT_DELAY: Duration = Duration::from_millis(250);
+
+/// How long background work waits before it tries again what storage refused.
+pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// History records that one commit of a collector forgets, their bytes, and the rows of the feed that
 /// it looks at for them: a writer does nothing else meanwhile.

@@ -167,7 +167,10 @@ impl Store {
     /// Ends background work and waits for every write that has been taken on.
     pub async fn close(&self) {
         self.shared.tasks.stop().await;
-        self.shared.events.flush(&self.shared).await;
+        if let Err(error) = self.shared.events.flush(&self.shared).await {
+            // The next start finds what is missing.
+            tracing::warn!(%error, "could not write the log of database events");
+        }
         self.shared.handles.clear();
     }
 
@@ -192,14 +195,20 @@ impl Store {
     /// The database of that name. Cheap for one that is in use; finding it says nothing about
     /// what the caller may do with it.
     pub async fn find(&self, name: &DatabaseName) -> Result<Option<Database>, StorageError> {
-        if let Some(database) = self.shared.handles.get(name) {
-            return Ok(Some(database));
+        let handles = &self.shared.handles;
+        loop {
+            if let Some(database) = handles.get(name) {
+                return Ok(Some(database));
+            }
+            let seen = handles.removals();
+            let Some(number) = self.number_of(name).await? else { return Ok(None) };
+            let Some(database) = Database::load(&self.shared, name, number).await? else {
+                return Ok(None);
+            };
+            if let Some(database) = handles.keep(database, seen) {
+                return Ok(Some(database));
+            }
         }
-        let Some(number) = self.number_of(name).await? else { return Ok(None) };
-        let Some(database) = Database::load(&self.shared, name, number).await? else {
-            return Ok(None);
-        };
-        Ok(Some(self.shared.handles.keep(database)))
     }
 
     pub async fn create(
@@ -237,16 +246,28 @@ impl Store {
         batch.put(name_key.clone(), encode_name(&name_key, number));
         batch.put(live_key.clone(), live.encode(&live_key));
         batch.put(state_key.clone(), state.encode(&state_key));
+        let seen = shared.handles.removals();
         match shared.engine.commit(batch).await {
             Outcome::Committed => {}
             Outcome::Refused { .. } => return Err(CreateError::Exists { name: name.clone() }),
-            outcome @ (Outcome::NotApplied { .. } | Outcome::Unknown { .. }) => {
-                return Err(failed(outcome).into());
+            outcome @ Outcome::NotApplied { .. } => return Err(failed(outcome).into()),
+            outcome @ Outcome::Unknown { .. } => {
+                if self.number_of(name).await.ok().flatten() != Some(number) {
+                    return Err(failed(outcome).into());
+                }
             }
         }
         shared.events.note(EventKind::Created, number, name, 0);
         let database = Database::new(shared, name.clone(), keys, live, &state);
-        Ok(shared.handles.keep(database))
+        if let Some(database) = shared.handles.keep(database.clone(), seen) {
+            return Ok(database);
+        }
+        let found = self.find(name).await?.filter(|found| found.number() == number);
+        Ok(found.unwrap_or_else(|| {
+            // It was there, and somebody has dropped it already.
+            database.mark_dropped();
+            database
+        }))
     }
 
     /// Takes a database away at once; its space comes back in the background.
@@ -271,8 +292,11 @@ impl Store {
         match shared.engine.commit(batch).await {
             Outcome::Committed => {}
             Outcome::Refused { .. } => return Err(missing()),
-            outcome @ (Outcome::NotApplied { .. } | Outcome::Unknown { .. }) => {
-                return Err(failed(outcome).into());
+            outcome @ Outcome::NotApplied { .. } => return Err(failed(outcome).into()),
+            outcome @ Outcome::Unknown { .. } => {
+                if !matches!(read_live(&*shared.engine, keys).await, Ok(None)) {
+                    return Err(failed(outcome).into());
+                }
             }
         }
         if let Some(database) = shared.handles.remove(name, number) {

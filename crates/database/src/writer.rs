@@ -12,6 +12,7 @@ mod collect;
 mod content;
 mod edit;
 mod group;
+mod past;
 mod purge;
 
 use std::{
@@ -271,9 +272,14 @@ async fn commit_together(inner: &Arc<Inner>, jobs: &[Job]) -> Result<Vec<Answer>
         };
         clashes += 1;
         let state = planned.state;
+        let order = match planned.live {
+            Some(_) => Some(inner.live_order.lock().await),
+            None => None,
+        };
         match inner.shared.engine.commit(planned.batch).await {
             Outcome::Committed => planned.blobs.keep(),
             Outcome::Refused { precondition: 0 } => {
+                drop(order);
                 if is_gone(inner).await? {
                     return Err(StorageError::Gone);
                 }
@@ -291,6 +297,7 @@ async fn commit_together(inner: &Arc<Inner>, jobs: &[Job]) -> Result<Vec<Answer>
         if let Some(live) = planned.live {
             inner.set_live(live);
         }
+        drop(order);
         if planned.changed {
             inner.advance(state.sequence);
             let events = &inner.shared.events;
@@ -312,8 +319,12 @@ async fn read_state(inner: &Inner) -> Result<Option<State>, StorageError> {
 
 /// Whether the live record is missing, and not merely other than expected.
 async fn is_gone(inner: &Inner) -> Result<bool, StorageError> {
+    let _order = inner.live_order.lock().await;
     match crate::store::read_live(&*inner.shared.engine, inner.keys).await? {
-        None => Ok(true),
+        None => {
+            inner.mark_dropped();
+            Ok(true)
+        }
         Some(live) => {
             inner.set_live(live);
             Ok(false)

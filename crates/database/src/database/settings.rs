@@ -87,6 +87,7 @@ impl Database {
     async fn change_live(&self, change: impl Fn(&mut Live)) -> Result<(), StorageError> {
         let inner = &self.inner;
         let key = inner.keys.live();
+        let _order = inner.live_order.lock().await;
         for _ in 0..CLASHES_MAX {
             let before = read_live(&*inner.shared.engine, inner.keys).await?;
             let before = before.ok_or(StorageError::Gone)?;
@@ -96,15 +97,18 @@ impl Database {
             batch.require(key.clone(), Expected::Equals(before.encode(&key)));
             batch.put(key.clone(), after.encode(&key));
             match inner.shared.engine.commit(batch).await {
-                Outcome::Committed => {
-                    inner.set_live(after);
-                    return Ok(());
-                }
-                Outcome::Refused { .. } => {}
-                outcome @ (Outcome::NotApplied { .. } | Outcome::Unknown { .. }) => {
-                    return Err(failed(outcome));
+                Outcome::Committed => {}
+                Outcome::Refused { .. } => continue,
+                outcome @ Outcome::NotApplied { .. } => return Err(failed(outcome)),
+                outcome @ Outcome::Unknown { .. } => {
+                    let stored = read_live(&*inner.shared.engine, inner.keys).await;
+                    if stored.ok().flatten().as_ref() != Some(&after) {
+                        return Err(failed(outcome));
+                    }
                 }
             }
+            inner.set_live(after);
+            return Ok(());
         }
         Err(StorageError::Contended)
     }

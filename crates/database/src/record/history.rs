@@ -11,7 +11,7 @@
 //! | leaves | count, then each, winner first: generation × 2 + deleted as a number, digest, size of the JSON and attachments, kind of body |
 //! | … 0 inline | payload as bytes |
 //! | … 1 record | number of the body record, length of its payload |
-//! | … 2 later | nothing: the next newer state of the document still has this leaf |
+//! | … 2 later | nothing: a newer state of the document has this leaf, mostly the next one |
 //! | … 3 erased | nothing: a purge took it |
 
 use settle_model::{revision::RevId, time::Timestamp};

@@ -82,7 +82,7 @@ impl Database {
     }
 
     /// How many rows come before those of a scan; `None` when there are more than
-    /// [`OFFSET_COUNT_MAX`].
+    /// [`OFFSET_COUNT_MAX`], tombstones included.
     pub async fn offset(
         &self,
         grant: &Grant<Read>,
@@ -95,14 +95,11 @@ impl Database {
             Direction::Ascending => Scan { start: all.start, end: complement(range.start), ..all },
             Direction::Descending => Scan { start: complement(range.end), end: all.end, ..all },
         };
-        if matches!((&before.start, &before.end), (Bound::Unbounded, _) | (_, Bound::Unbounded)) {
-            return Ok(Some(0));
-        }
-        let count = Count { rows: 0, failure: Failure::default() };
         let plan = Plan::new(vec![Step::Scan(before)]);
-        let count = self.inner.shared.engine.read_to_end(plan, count).await?;
+        let count = self.inner.shared.engine.read_to_end(plan, Count::default()).await?;
+        self.inner.check_alive()?;
         count.failure.check()?;
-        Ok((count.rows <= OFFSET_COUNT_MAX).then_some(count.rows))
+        Ok((count.visited <= OFFSET_COUNT_MAX).then_some(count.rows))
     }
 
     fn head_range(&self, scan: &DocumentScan) -> Scan {
@@ -121,7 +118,7 @@ impl Database {
     }
 }
 
-/// The other end of what a bound cuts off; the bound of a whole family cuts off nothing.
+/// The other end of what a bound cuts off.
 fn complement(bound: Bound<Vec<u8>>) -> Bound<Vec<u8>> {
     match bound {
         Bound::Included(key) => Bound::Excluded(key),
@@ -246,8 +243,11 @@ where
     }
 }
 
+#[derive(Default)]
 struct Count {
     rows: u64,
+    /// Tombstones included.
+    visited: u64,
     failure: Failure,
 }
 
@@ -261,6 +261,7 @@ impl Visitor for Count {
                 return Visit::Stop;
             }
         }
-        if self.rows <= OFFSET_COUNT_MAX { Visit::Next } else { Visit::Stop }
+        self.visited += 1;
+        if self.visited <= OFFSET_COUNT_MAX { Visit::Next } else { Visit::Stop }
     }
 }

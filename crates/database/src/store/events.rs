@@ -8,7 +8,7 @@
 mod recover;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -21,7 +21,7 @@ use crate::{
     codec::RecordError,
     error::StorageError,
     keys,
-    limits::EVENT_DELAY,
+    limits::{EVENT_DELAY, RETRY_DELAY},
     record::site::{Event, EventKind, EventOf},
     store::{Shared, failed},
 };
@@ -36,7 +36,7 @@ pub(crate) struct Events {
     writing: tokio::sync::Mutex<()>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Note {
     name: String,
     sequence: u64,
@@ -126,21 +126,24 @@ impl Events {
         drop(written.wait_for(|newest| *newest > since).await);
     }
 
-    /// Writes what has been noted so far.
-    pub(super) async fn flush(&self, shared: &Shared) {
-        let writing = self.writing.lock().await;
+    /// Writes what has been noted so far; what cannot be written stays noted.
+    pub(super) async fn flush(&self, shared: &Shared) -> Result<(), StorageError> {
+        let _writing = self.writing.lock().await;
         let notes = std::mem::take(&mut *self.lock());
         if notes.is_empty() {
-            return;
+            return Ok(());
         }
-        if let Err(error) = self.write(shared, &notes).await {
-            tracing::warn!(%error, "could not write the log of database events");
+        let written = self.write(shared, &notes).await;
+        if written.is_err() {
             let mut waiting = self.lock();
             for (number, note) in notes {
-                waiting.entry(number).or_insert(note);
+                match waiting.entry(number) {
+                    Entry::Vacant(place) => drop(place.insert(note)),
+                    Entry::Occupied(mut later) => later.get_mut().add(&note),
+                }
             }
         }
-        drop(writing);
+        written
     }
 
     async fn write(&self, shared: &Shared, notes: &HashMap<u64, Note>) -> Result<(), StorageError> {
@@ -162,9 +165,14 @@ impl Events {
                 self.written.send_replace(newest);
                 Ok(())
             }
-            outcome @ (Outcome::Refused { .. }
-            | Outcome::NotApplied { .. }
-            | Outcome::Unknown { .. }) => Err(failed(outcome)),
+            outcome @ Outcome::Unknown { .. } => {
+                // These rows may be there, so the next ones must not take their numbers.
+                self.written.send_replace(newest);
+                Err(failed(outcome))
+            }
+            outcome @ (Outcome::Refused { .. } | Outcome::NotApplied { .. }) => {
+                Err(failed(outcome))
+            }
         }
     }
 
@@ -174,8 +182,21 @@ impl Events {
     }
 }
 
+impl Note {
+    fn add(&mut self, other: &Self) {
+        self.sequence = self.sequence.max(other.sequence);
+        self.created |= other.created;
+        self.updated |= other.updated;
+        self.deleted |= other.deleted;
+    }
+}
+
 /// The rows that a note asks for, in the order in which the events happened.
 fn add_rows(batch: &mut Batch, number: u64, note: &Note, mut row: EventOf, newest: u64) -> u64 {
+    if row.deleted != 0 {
+        // Nothing follows a deletion: this was noted late.
+        return newest;
+    }
     let mut newest = newest;
     let mut add = |batch: &mut Batch, kind, old: &mut u64| {
         if *old != 0 {
@@ -222,7 +243,13 @@ pub(super) async fn run(shared: Arc<Shared>) {
             () = shared.tasks.stopping() => return,
             () = tokio::time::sleep(EVENT_DELAY) => {}
         }
-        shared.events.flush(&shared).await;
+        if let Err(error) = shared.events.flush(&shared).await {
+            tracing::warn!(%error, "could not write the log of database events");
+            tokio::select! {
+                () = shared.tasks.stopping() => return,
+                () = tokio::time::sleep(RETRY_DELAY) => shared.events.noted.notify_one(),
+            }
+        }
     }
 }
 

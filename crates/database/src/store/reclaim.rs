@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use settle_engine::{Batch, Cleared, Direction, Plan, Scan, Step, Visit, Visitor, key};
+use settle_engine::{
+    Batch, Cleared, Direction, Outcome, Plan, Scan, Step, Urgency, Visit, Visitor, key,
+};
 use tokio::sync::Notify;
 
 use crate::{
     error::StorageError,
     keys::{self, Keys},
-    limits::RECLAIM_SLICE_BYTES,
-    store::Shared,
+    limits::{RECLAIM_SLICE_BYTES, RETRY_DELAY},
+    store::{Shared, failed},
 };
 
 #[derive(Debug, Default)]
@@ -26,41 +28,60 @@ impl Signal {
 /// Runs until the store stops. What a stop or a crash interrupts is taken up at the next start.
 pub(super) async fn run(shared: Arc<Shared>) {
     loop {
-        tokio::select! {
+        let is_done = tokio::select! {
             () = shared.tasks.stopping() => return,
-            result = reclaim_all(&shared) => {
-                if let Err(error) = result {
-                    tracing::warn!(%error, "could not reclaim a dropped database");
-                }
+            is_done = reclaim_all(&shared) => is_done,
+        };
+        let again = async {
+            if is_done {
+                std::future::pending().await
+            } else {
+                tokio::time::sleep(RETRY_DELAY).await
             }
-        }
+        };
         tokio::select! {
             () = shared.tasks.stopping() => return,
             () = shared.reclaim.dropped.notified() => {}
+            () = again => {}
         }
     }
 }
 
-async fn reclaim_all(shared: &Shared) -> Result<(), StorageError> {
-    for number in waiting(shared).await? {
-        let keys = Keys { number };
-        while shared.blobs.release_all(number, RECLAIM_SLICE_BYTES).await? {}
-        let start = keys.all();
-        let end = key::after_prefix(&start).expect("a number's first byte is at most 8");
-        loop {
-            let (start, end) = (start.clone(), end.clone());
-            match shared.engine.clear(start, end, RECLAIM_SLICE_BYTES).await? {
-                Cleared::Done => break,
-                Cleared::More => {}
-            }
+/// Whether nothing is left. A database that cannot be reclaimed does not hold up the others.
+async fn reclaim_all(shared: &Shared) -> bool {
+    let waiting = match waiting(shared).await {
+        Ok(waiting) => waiting,
+        Err(error) => {
+            tracing::warn!(%error, "could not look for dropped databases");
+            return false;
         }
-        let mut batch = Batch { urgency: settle_engine::Urgency::Background, ..Batch::default() };
-        batch.delete(keys::reclaim(number));
-        // Should this not be applied, the next round finds an empty range and comes here again.
-        let outcome = shared.engine.commit(batch).await;
-        tracing::debug!(database = number, ?outcome, "reclaimed a dropped database");
+    };
+    let mut is_done = true;
+    for number in waiting {
+        if let Err(error) = reclaim(shared, number).await {
+            tracing::warn!(database = number, %error, "could not reclaim a dropped database");
+            is_done = false;
+        }
     }
-    Ok(())
+    is_done
+}
+
+async fn reclaim(shared: &Shared, number: u64) -> Result<(), StorageError> {
+    let keys = Keys { number };
+    while shared.blobs.release_all(number, RECLAIM_SLICE_BYTES).await? {}
+    let start = keys.all();
+    let end = key::after_prefix(&start).expect("a number's first byte is at most 8");
+    while shared.engine.clear(start.clone(), end.clone(), RECLAIM_SLICE_BYTES).await?
+        == Cleared::More
+    {}
+    let mut batch = Batch { urgency: Urgency::Background, ..Batch::default() };
+    batch.delete(keys::reclaim(number));
+    match shared.engine.commit(batch).await {
+        Outcome::Committed => Ok(()),
+        outcome @ (Outcome::Refused { .. }
+        | Outcome::NotApplied { .. }
+        | Outcome::Unknown { .. }) => Err(failed(outcome)),
+    }
 }
 
 async fn waiting(shared: &Shared) -> Result<Vec<u64>, StorageError> {

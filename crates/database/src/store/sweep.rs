@@ -3,7 +3,7 @@
 //! A database with something to forget has one row in the sweep queue, ordered by time, so that
 //! idle databases cost nothing. Its own writer does the forgetting, in small commits.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Bound, sync::Arc, time::Duration};
 
 use settle_engine::{Batch, Direction, Plan, Scan, Step, Urgency, Visit, Visitor};
 use settle_model::{id::DatabaseName, time::Timestamp};
@@ -47,13 +47,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Visits what is due; how long until the next row is, if there is one.
+/// Visits what is due; how long until the next row is, if there is one. A database that cannot be
+/// swept keeps its row for the next round, and does not hold up the others.
 async fn sweep(shared: &Arc<Shared>) -> Result<Option<Duration>, StorageError> {
-    let store = Store { shared: shared.clone() };
-    loop {
-        let scan = Scan::prefix(&keys::sweeps(), Direction::Ascending);
-        let first = shared.engine.read(Plan::new(vec![Step::Scan(scan)]), First(None)).await?.0.0;
-        let Some((due, number)) = first else { return Ok(None) };
+    let mut passed = keys::sweeps();
+    while let Some((due, number)) = first_after(shared, passed).await? {
         let now = shared.clock.now();
         if due > now {
             return Ok(Some(due.since(now)));
@@ -61,18 +59,42 @@ async fn sweep(shared: &Arc<Shared>) -> Result<Option<Duration>, StorageError> {
         if shared.tasks.is_stopping() {
             return Ok(None);
         }
-        let database = match read_live(&*shared.engine, Keys { number }).await? {
-            Some(live) => match live.name.parse::<DatabaseName>() {
-                Ok(name) => store.find(&name).await?.filter(|it| it.number() == number),
-                Err(_) => None,
-            },
-            None => None,
-        };
-        match database {
-            Some(database) => database.sweep(due).await?,
-            None => forget(shared, due, number).await,
+        if let Err(error) = visit(shared, due, number).await {
+            tracing::warn!(database = number, %error, "could not let old revisions go");
         }
+        passed = keys::sweep(due, number);
     }
+    Ok(None)
+}
+
+async fn first_after(
+    shared: &Shared,
+    passed: Vec<u8>,
+) -> Result<Option<(Timestamp, u64)>, StorageError> {
+    let all = Scan::prefix(&keys::sweeps(), Direction::Ascending);
+    let scan = Scan { start: Bound::Excluded(passed), ..all };
+    let plan = Plan::new(vec![Step::Scan(scan)]);
+    Ok(shared.engine.read_to_end(plan, First(None)).await?.0)
+}
+
+async fn visit(shared: &Arc<Shared>, due: Timestamp, number: u64) -> Result<(), StorageError> {
+    let live = read_live(&*shared.engine, Keys { number }).await?;
+    // A name that is not one can only be left by damage, which reads report.
+    let name = live.and_then(|live| live.name.parse::<DatabaseName>().ok());
+    let store = Store { shared: shared.clone() };
+    let database = match name {
+        Some(name) => store.find(&name).await?.filter(|it| it.number() == number),
+        None => None,
+    };
+    match database {
+        Some(database) => match database.sweep(due).await {
+            // It was dropped in this moment.
+            Err(StorageError::Gone) => forget(shared, due, number).await,
+            result => return result,
+        },
+        None => forget(shared, due, number).await,
+    }
+    Ok(())
 }
 
 async fn forget(shared: &Shared, due: Timestamp, number: u64) {

@@ -13,12 +13,7 @@ use super::group::{Group, subtract};
 use crate::{
     error::StorageError,
     limits::{HEAD_ANCESTORS, SEGMENT_REVISIONS},
-    past,
-    record::{
-        body::decode_record,
-        history::{History, PastBody, PastLeaf},
-        segment,
-    },
+    record::{body::decode_record, history::PastBody, segment},
 };
 
 impl Group<'_> {
@@ -150,28 +145,6 @@ impl Group<'_> {
             Some(PastBody::Inline(payload)) => Ok(Some(payload)),
             Some(PastBody::Record { number, .. }) => Ok(Some(self.body_record(number).await?)),
             Some(PastBody::Later | PastBody::Erased) | None => Ok(None),
-        }
-    }
-
-    /// The first of `revs` that history holds after what has been planned so far.
-    async fn find_past(
-        &self,
-        id: &DocumentId,
-        revs: Vec<RevId>,
-    ) -> Result<Option<PastLeaf>, StorageError> {
-        let prefix = self.inner.keys.histories(id);
-        let mut planned = past::Search::new(revs.clone());
-        for operation in &self.operations {
-            if let Operation::Put { key, value } = operation
-                && key.starts_with(&prefix)
-            {
-                planned.look(History::decode(key, value)?);
-            }
-        }
-        let engine = &*self.inner.shared.engine;
-        match planned.found {
-            Some((_, leaf)) => Ok(Some(leaf)),
-            None => past::find(engine, self.inner.keys, id, revs).await,
         }
     }
 

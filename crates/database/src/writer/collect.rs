@@ -112,10 +112,8 @@ impl Group<'_> {
     /// Deletes a history record with what only it needs.
     async fn forget(&mut self, due: &Due) -> Result<(), StorageError> {
         let after = self.leaves_after(due).await?;
-        for leaf in due.history.leaves.iter().filter(|leaf| !after.next.contains(&leaf.rev)) {
-            // A revision that was stemmed may have been sent again.
-            let is_back = after.present.contains(&leaf.rev);
-            self.release(&due.id, leaf, !is_back).await?;
+        for leaf in due.history.leaves.iter().filter(|leaf| !after.contains(&leaf.rev)) {
+            self.release(&due.id, leaf).await?;
         }
         subtract(&mut self.state.sizes.history, due.bytes);
         self.delete(due.key.clone());
@@ -132,13 +130,11 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Gives back a past leaf's body record, and its references to attachments where nothing else
-    /// has them.
+    /// Gives back a past leaf's body record and its references to attachments.
     pub(super) async fn release(
         &mut self,
         id: &DocumentId,
         leaf: &PastLeaf,
-        with_references: bool,
     ) -> Result<(), StorageError> {
         let payload = match &leaf.body {
             PastBody::Inline(payload) => Cow::Borrowed(payload),
@@ -151,26 +147,22 @@ impl Group<'_> {
             }
             PastBody::Later | PastBody::Erased => return Ok(()),
         };
-        if with_references {
-            for attachment in decode_payload(&payload)?.0 {
-                self.blobs.release(attachment.digest, id, &leaf.rev);
-            }
+        for attachment in decode_payload(&payload)?.0 {
+            self.blobs.release(attachment.digest, id, &leaf.rev);
         }
         Ok(())
     }
 
-    async fn leaves_after(&self, due: &Due) -> Result<LeavesAfter, StorageError> {
+    /// The leaves of the next newer state of the document.
+    async fn leaves_after(&self, due: &Due) -> Result<Vec<RevId>, StorageError> {
         let keys = self.inner.keys;
         let all = Scan::prefix(&keys.histories(&due.id), Direction::Ascending);
         let later = Scan { start: Bound::Excluded(due.key.clone()), ..all };
         let steps = vec![Step::Scan(later), Step::Get(keys.head(&due.id))];
-        let after = LeavesAfter::default();
-        let mut after = self.inner.shared.engine.read_to_end(Plan::new(steps), after).await?;
-        std::mem::take(&mut after.failure).check()?;
-        if !after.is_replaced {
-            after.next.clone_from(&after.present);
-        }
-        Ok(after)
+        let leaves = Leaves { leaves: Vec::new(), failure: Failure::default() };
+        let leaves = self.inner.shared.engine.read_to_end(Plan::new(steps), leaves).await?;
+        leaves.failure.check()?;
+        Ok(leaves.leaves)
     }
 
     /// Deletes time records that nothing can be read by any more.
@@ -240,39 +232,32 @@ impl Visitor for Rows {
     }
 }
 
-/// A document's leaves in the next newer state, and in the present one.
-#[derive(Default)]
-struct LeavesAfter {
-    next: Vec<RevId>,
-    present: Vec<RevId>,
-    /// Whether the next newer state is history, too.
-    is_replaced: bool,
+/// Takes the first record of the document's later history, or its head.
+struct Leaves {
+    leaves: Vec<RevId>,
     failure: Failure,
 }
 
-impl LeavesAfter {
+impl Leaves {
     fn look(&mut self, step: usize, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
         if step == 0 {
             let history = History::decode(key, value)?;
-            self.next = history.leaves.into_iter().map(|leaf| leaf.rev).collect();
-            self.is_replaced = true;
+            self.leaves = history.leaves.into_iter().map(|leaf| leaf.rev).collect();
         } else {
             for leaf in HeadView::decode(key, value)?.leaves() {
-                self.present.push(leaf?.rev);
+                self.leaves.push(leaf?.rev);
             }
         }
         Ok(())
     }
 }
 
-/// The first step scans the document's later history, the second gets its head.
-impl Visitor for LeavesAfter {
+impl Visitor for Leaves {
     fn visit(&mut self, step: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
         if let Some(Err(error)) = value.map(|value| self.look(step, key, value)) {
             self.failure.set(error);
-            return Visit::Stop;
         }
-        Visit::NextStep
+        Visit::Stop
     }
 }
 

@@ -162,6 +162,7 @@ impl Group<'_> {
         resolved: Resolved<'_>,
     ) -> Result<Written, StorageError> {
         let rev = path.newest();
+        self.take_out_of_history(id, &rev, &resolved.attachments).await?;
         let attached: u64 = resolved.attachments.iter().map(|it| it.length).sum();
         let size = resolved.body.len() as u64 + attached;
         let payload = encode_payload(&resolved.attachments, &resolved.body);

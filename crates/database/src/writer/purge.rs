@@ -28,7 +28,6 @@ use crate::{
         history::{History, PastBody, PastLeaf},
         purge::Purge,
     },
-    scan::Failure,
 };
 
 impl Group<'_> {
@@ -139,12 +138,7 @@ impl Group<'_> {
         mut released: HashSet<u64>,
         is_gone: bool,
     ) -> Result<(), StorageError> {
-        let scan = Scan::prefix(&self.inner.keys.histories(id), Direction::Ascending);
-        let rows = Rows { rows: Vec::new(), failure: Failure::default() };
-        let plan = Plan::new(vec![Step::Scan(scan)]);
-        let rows = self.inner.shared.engine.read_to_end(plan, rows).await?;
-        rows.failure.check()?;
-        for (key, bytes, mut history) in rows.rows {
+        for (key, bytes, mut history) in self.histories(id).await? {
             let mut changed = false;
             for leaf in &mut history.leaves {
                 if !is_gone && !erased.contains(&leaf.rev) {
@@ -152,7 +146,7 @@ impl Group<'_> {
                 }
                 // A leaf that stayed over several updates is named by each of their records.
                 if leaf.body.record().is_none_or(|number| released.insert(number)) {
-                    self.release(id, leaf, true).await?;
+                    self.release(id, leaf).await?;
                 }
                 changed |= leaf.body != PastBody::Erased;
                 leaf.body = PastBody::Erased;
@@ -238,27 +232,5 @@ impl Visitor for Old {
     fn visit(&mut self, _: usize, key: &[u8], _: Option<&[u8]>) -> Visit {
         self.0.push(key.to_vec());
         if self.0.len() < COLLECT_ROWS_MAX { Visit::Next } else { Visit::Stop }
-    }
-}
-
-struct Rows {
-    rows: Vec<(Vec<u8>, u64, History)>,
-    failure: Failure,
-}
-
-impl Visitor for Rows {
-    fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        let value = value.unwrap_or_default();
-        match History::decode(key, value) {
-            Ok(history) => {
-                let bytes = (key.len() + value.len()) as u64;
-                self.rows.push((key.to_vec(), bytes, history));
-                Visit::Next
-            }
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
-        }
     }
 }
