@@ -1,6 +1,9 @@
 //! Many rows in a reply: a whole database listed, its changes, and documents fetched together; beside a bare
 //! handler that sends the same bytes.
 
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, de::IgnoredAny};
+
 use super::{Bench, make_database, reading, remove_database};
 use crate::{
     client::Target,
@@ -66,9 +69,11 @@ pub(super) fn run(bench: &mut Bench) -> Result<(), anyhow::Error> {
             continue;
         }
         let runtime = &bench.runtime;
-        let request = (case.request)(&server.target, rows).0;
+        let (request, row_count) = (case.request)(&server.target, rows);
         let fetched = async { server.target.connect().await?.fetch(&request).await };
-        let bare = bench.bare(&runtime.block_on(fetched)?)?;
+        let reply = runtime.block_on(fetched)?;
+        check_rows(&reply.body, row_count)?;
+        let bare = bench.bare(&reply)?;
         let side = |name, target: &Target, pid| {
             let connections = runtime.block_on(target.connections(1))?;
             let (request, rows) = (case.request)(target, rows);
@@ -89,6 +94,23 @@ pub(super) fn run(bench: &mut Bench) -> Result<(), anyhow::Error> {
         bench.runtime.block_on(remove_database(peer, DATABASE))?;
     }
     Ok(())
+}
+
+/// A server that answers fast because it leaves rows out would measure nothing.
+fn check_rows(body: &[u8], expected: u64) -> Result<(), anyhow::Error> {
+    let found: Rows = serde_json::from_slice(body).context("understand a reply")?;
+    let found = found.rows.len() as u64;
+    if found != expected {
+        bail!("a reply has {found} rows, not {expected}");
+    }
+    Ok(())
+}
+
+/// What has one member a row, whatever it is called.
+#[derive(Deserialize)]
+struct Rows {
+    #[serde(alias = "results")]
+    rows: Vec<IgnoredAny>,
 }
 
 async fn fill(target: &Target, rows: u64) -> Result<(), anyhow::Error> {

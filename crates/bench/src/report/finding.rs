@@ -76,6 +76,7 @@ mod tests {
               start                                              1.50 s          MISSED: at most 1
               start                                              0.50 s          MISSED: at least 1
               start                                              0.50 s
-        "#]].assert_eq(&lines.concat());
+        "#]]
+        .assert_eq(&lines.concat());
     }
 }

@@ -88,6 +88,7 @@ mod tests {
             <text x="180" y="56" class="side">100 requests/s</text>
             <rect x="440" y="45" width="380.0" height="13" fill="#b9c4c9"/>
             </svg>
-        "##]].assert_eq(&draw(&[measure(Goal::SpeedAtLeast(0.4), &sides)]));
+        "##]]
+        .assert_eq(&draw(&[measure(Goal::SpeedAtLeast(0.4), &sides)]));
     }
 }

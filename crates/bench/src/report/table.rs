@@ -84,25 +84,31 @@ mod tests {
 
     #[test]
     fn a_missed_goal_is_loud() {
-        check(Goal::CpuAtMost(1.7), expect![[r#"
+        check(
+            Goal::CpuAtMost(1.7),
+            expect![[r#"
 
             reads of a document
               settle                 5000 requests/s     50.00 µs CPU each
               bare handler          10000 requests/s     25.00 µs CPU each   0.50 × in speed, 2.00 × in CPU
               peer                   1000 requests/s                        5.00 × in speed
               MISSED: 2.00 × the CPU, at most 1.7
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn a_goal_per_cpu_second_names_the_unit() {
-        check(Goal::PerCpuSecondAtLeast(300.0), expect![[r#"
+        check(
+            Goal::PerCpuSecondAtLeast(300.0),
+            expect![[r#"
 
             reads of a document
               settle                 5000 requests/s     50.00 µs CPU each
               bare handler          10000 requests/s     25.00 µs CPU each   0.50 × in speed, 2.00 × in CPU
               peer                   1000 requests/s                        5.00 × in speed
               met: 20000 requests per CPU second, at least 300
-        "#]]);
+        "#]],
+        );
     }
 }
