@@ -74,9 +74,7 @@ impl FromStr for Digest {
 /// 32 characters are taken for an md5 sum, so they are never a text.
 fn is_text(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-    text.len() <= DIGEST_TEXT_BYTES_MAX
-        && text.len() != 32
-        && text.bytes().all(allowed)
+    text.len() <= DIGEST_TEXT_BYTES_MAX && text.len() != 32 && text.bytes().all(allowed)
 }
 
 /// Two characters for each byte.
