@@ -9,7 +9,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use settle_database::{Atomicity, Extras, GetError, Select, StorageError};
 use settle_engine::{
-    faulty::{Fault, FaultyEngine, Kind},
+    Engine,
+    faulty::{Counts, Fault, FaultyEngine, Kind},
     memory::MemoryEngine,
 };
 use settle_model::revision::RevId;
@@ -92,8 +93,8 @@ async fn verify(db: &TestDatabase, ledger: &Ledger) {
     db.audit().await;
 }
 
-async fn run(fault: Option<(Kind, u64, Fault)>) -> Arc<FaultyEngine> {
-    let engine = Arc::new(FaultyEngine::new(Arc::new(MemoryEngine::new())));
+async fn run(inner: Arc<dyn Engine>, fault: Option<(Kind, u64, Fault)>) -> Arc<FaultyEngine> {
+    let engine = Arc::new(FaultyEngine::new(inner));
     let store = TestStore::on(engine.clone()).await;
     let db = store.create("crash").await;
     let mut ledger = Ledger::default();
@@ -111,28 +112,41 @@ async fn run(fault: Option<(Kind, u64, Fault)>) -> Arc<FaultyEngine> {
     engine
 }
 
+const FAULTS: [Fault; 8] = [
+    Fault::Fails { storage_full: true },
+    Fault::Fails { storage_full: false },
+    Fault::Unknown { applied: true, halts: true },
+    Fault::Unknown { applied: false, halts: true },
+    Fault::Unknown { applied: true, halts: false },
+    Fault::Unknown { applied: false, halts: false },
+    Fault::Crash { applied: true },
+    Fault::Crash { applied: false },
+];
+
+/// Every fault at every operation but the first, which make the site and the database.
+fn places(counts: Counts) -> impl Iterator<Item = (Kind, u64, Fault)> {
+    let commits = (3..counts.commits).map(|nth| (Kind::Commit, nth));
+    let all = commits.chain((8..counts.reads).map(|nth| (Kind::Read, nth)));
+    all.flat_map(|(kind, nth)| FAULTS.map(|fault| (kind, nth, fault)))
+}
+
 #[tokio::test]
 async fn no_failure_of_the_engine_loses_what_was_acknowledged() {
-    let counts = run(None).await.counts();
+    let counts = run(Arc::new(MemoryEngine::new()), None).await.counts();
     assert!(counts.commits > 10 && counts.reads > 10, "{counts:?}");
-    let faults = [
-        Fault::Fails { storage_full: true },
-        Fault::Fails { storage_full: false },
-        Fault::Unknown { applied: true, halts: true },
-        Fault::Unknown { applied: false, halts: true },
-        Fault::Unknown { applied: true, halts: false },
-        Fault::Unknown { applied: false, halts: false },
-        Fault::Crash { applied: true },
-        Fault::Crash { applied: false },
-    ];
-    // The first commits make the site and the database, which `run` needs.
-    for fault in faults {
-        for nth in 3..counts.commits {
-            run(Some((Kind::Commit, nth, fault))).await;
-        }
-        for nth in 8..counts.reads {
-            run(Some((Kind::Read, nth, fault))).await;
-        }
+    for place in places(counts) {
+        run(Arc::new(MemoryEngine::new()), Some(place)).await;
+    }
+}
+
+#[tokio::test]
+async fn nor_does_a_failure_of_the_embedded_engine() {
+    let (_folder, engine) = support::embedded();
+    let counts = run(engine, None).await.counts();
+    // A few: each of them waits for the disk.
+    for place in places(counts).step_by(37) {
+        let (_folder, engine) = support::embedded();
+        run(engine, Some(place)).await;
     }
 }
 

@@ -5,14 +5,17 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use proptest::prelude::*;
 use settle_database::{
     ChangeFilter, ChangeRow, ChangeScan, DocumentRow, DocumentScan, Edit, Extras, GetError, More,
     Next, OpenRevs, Select, Sink,
 };
-use settle_engine::Direction;
+use settle_engine::{Direction, Engine, memory::MemoryEngine};
 use settle_model::{
     revision::{RevId, RevPath},
     tree::RevTree,
@@ -40,6 +43,12 @@ enum Op {
         deleted: bool,
         body: usize,
     },
+    /// A replica sends the n-th of all revisions that there ever were, alone or with its history.
+    Again {
+        id: usize,
+        n: usize,
+        alone: bool,
+    },
     /// Several edits in one write.
     Bulk {
         leaf: usize,
@@ -64,6 +73,8 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(id, leaf, deleted, body, times)| Op::Edit { id, leaf, deleted: deleted && times == 1, body, times }),
         4 => (id.clone(), prop::option::of(0..400_usize), prop_oneof![4 => 1..4_usize, 1 => 90..130_usize], any::<bool>(), body.clone())
             .prop_map(|(id, on, length, deleted, body)| Op::Graft { id, on, length, deleted, body }),
+        3 => (id.clone(), 0..1_000_usize, any::<bool>())
+            .prop_map(|(id, n, alone)| Op::Again { id, n, alone }),
         2 => (0..4_usize, body).prop_map(|(leaf, body)| Op::Bulk { leaf, body }),
         1 => (id, 0..4_usize).prop_map(|(id, leaf)| Op::Purge { id, leaf }),
         1 => Just(Op::Compact),
@@ -76,6 +87,8 @@ fn op() -> impl Strategy<Value = Op> {
 #[derive(Default)]
 struct Model {
     trees: BTreeMap<String, RevTree<String>>,
+    /// Every revision that was ever made.
+    known: BTreeMap<String, Vec<(RevPath, bool, String)>>,
     limit: u32,
     made: usize,
 }
@@ -100,6 +113,8 @@ impl Model {
         let tree = self.tree(id);
         tree.graft(path, deleted, body.to_owned());
         tree.stem(limit);
+        let path = self.trees[id].path(&path.newest()).unwrap_or_else(|| path.clone());
+        self.known.entry(id.to_owned()).or_default().push((path, deleted, body.to_owned()));
     }
 
     /// A path of new revisions on top of the n-th known one.
@@ -221,8 +236,8 @@ async fn compare(model: &Model, db: &TestDatabase) {
     db.audit().await;
 }
 
-async fn run(ops: Vec<Op>, limit: u32) {
-    let mut store = TestStore::new().await;
+async fn run(engine: Arc<dyn Engine>, ops: Vec<Op>, limit: u32) {
+    let mut store = TestStore::on(engine).await;
     let mut db = store.create("model").await;
     db.db.set_revs_limit(&db.admin, limit).await.unwrap();
     let mut model = Model { limit, ..Model::default() };
@@ -237,6 +252,18 @@ async fn run(ops: Vec<Op>, limit: u32) {
                 let id = IDS[id];
                 let path = model.path(id, on, length);
                 let body = model.body(body);
+                let origin = settle_database::Origin::Replicated { path: path.clone() };
+                let edit = Edit { id: id.parse().unwrap(), origin, deleted, content: whole(&body) };
+                db.one(edit).await.unwrap();
+                model.graft(id, &path, deleted, &body);
+            }
+            Op::Again { id, n, alone } => {
+                let id = IDS[id];
+                let known = model.known.get(id).map_or(&[][..], Vec::as_slice);
+                let Some((path, deleted, body)) = known.get(n % known.len().max(1)).cloned() else {
+                    continue;
+                };
+                let path = if alone { RevPath::single(path.newest()) } else { path };
                 let origin = settle_database::Origin::Replicated { path: path.clone() };
                 let edit = Edit { id: id.parse().unwrap(), origin, deleted, content: whole(&body) };
                 db.one(edit).await.unwrap();
@@ -318,15 +345,31 @@ fn child(rev: &RevId, base: Option<RevId>) -> RevPath {
     RevPath::new(rev.generation(), digests).unwrap()
 }
 
+fn on(engine: Arc<dyn Engine>, ops: Vec<Op>, limit: u32) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(run(engine, ops, limit));
+}
+
+fn life() -> impl Strategy<Value = (Vec<Op>, u32)> {
+    let limit = prop_oneof![Just(1_000_u32), Just(150), Just(50), Just(20), Just(2)];
+    (prop::collection::vec(op(), 1..40), limit)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_database_says_what_whole_trees_say(
-        ops in prop::collection::vec(op(), 1..40),
-        limit in prop_oneof![Just(1_000_u32), Just(150), Just(20)],
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(run(ops, limit));
+    fn a_database_says_what_whole_trees_say((ops, limit) in life()) {
+        on(Arc::new(MemoryEngine::new()), ops, limit);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+
+    #[test]
+    fn so_it_does_on_the_embedded_engine((ops, limit) in life()) {
+        let (_folder, engine) = support::embedded();
+        on(engine, ops, limit);
     }
 }

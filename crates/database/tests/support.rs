@@ -66,6 +66,14 @@ impl TestStore {
     }
 }
 
+/// The embedded engine, in a folder that goes with it.
+pub fn embedded() -> (tempfile::TempDir, Arc<dyn Engine>) {
+    let folder = tempfile::tempdir().unwrap();
+    let options = settle_engine_lmdb::OpenOptions::default();
+    let engine = settle_engine_lmdb::LmdbEngine::open(folder.path(), &options).unwrap();
+    (folder, engine)
+}
+
 pub fn server() -> Grant<AdministerServer> {
     Grant::internal(Resource::Server, "a test")
 }

@@ -34,10 +34,9 @@ pub(super) async fn run(shared: Arc<Shared>) {
         };
         let again = async {
             if is_done {
-                std::future::pending().await
-            } else {
-                tokio::time::sleep(RETRY_DELAY).await
+                std::future::pending::<()>().await;
             }
+            tokio::time::sleep(RETRY_DELAY).await;
         };
         tokio::select! {
             () = shared.tasks.stopping() => return,
