@@ -46,13 +46,17 @@ impl Connection {
     }
 }
 
-#[tokio::test]
-async fn one_connection_carries_attachments_both_ways() {
+async fn connect() -> (Server, Connection) {
     let state = state(Arc::new(ManualClock::at(START)), Arc::new(SeededEntropy::new(1))).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = Server::start(listener, Arc::new(state)).unwrap();
     let stream = TcpStream::connect(server.address()).await.unwrap();
-    let mut connection = Connection(BufStream::new(stream));
+    (server, Connection(BufStream::new(stream)))
+}
+
+#[tokio::test]
+async fn one_connection_carries_attachments_both_ways() {
+    let (server, mut connection) = connect().await;
     let content = b"0123456789".repeat(100_000);
     let mut chunked = Vec::new();
     for piece in content.chunks(70_000) {
@@ -78,6 +82,22 @@ async fn one_connection_carries_attachments_both_ways() {
     }
     let (status, document) = connection.ask("GET /d/a", "", b"").await;
     assert!(status == 200 && document.ends_with(b"}\n"));
+    drop(connection);
+    server.stop().await;
+}
+
+/// Where the reply ends is decided by the method that was sent, not by the one that it stands for.
+#[tokio::test]
+async fn a_post_that_stands_for_a_head_has_the_body_that_it_announces() {
+    let (server, mut connection) = connect().await;
+    assert_eq!(connection.ask("PUT /d", "Content-Length: 0\r\n", b"").await.0, 201);
+    let put = "Content-Type: image/x\r\nContent-Length: 5\r\n";
+    assert_eq!(connection.ask("PUT /d/a/f", put, b"hello").await.0, 201);
+    let stands_for = "X-HTTP-Method-Override: HEAD\r\nContent-Length: 0\r\n";
+    for path in ["/d/a/f", "/d/a?revs=true", "/d/a", "/d", "/d/a/none"] {
+        let got = connection.ask(&format!("GET {path}"), "", b"").await;
+        assert_eq!(connection.ask(&format!("POST {path}"), stands_for, b"").await, got, "{path}");
+    }
     drop(connection);
     server.stop().await;
 }

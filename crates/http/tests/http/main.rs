@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod any_request;
 mod asked;
 mod attachment_sockets;
 mod attachments;

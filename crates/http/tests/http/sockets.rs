@@ -161,3 +161,68 @@ async fn a_client_is_told_that_a_connection_ends_because_its_body_was_not_read()
     assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
     server.stop().await;
 }
+
+/// Two that disagree on where a request ends see different requests.
+#[tokio::test]
+async fn a_request_whose_end_is_not_certain_is_the_last_of_its_connection() {
+    let server = start(1).await;
+    let uncertain = [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Content-Length: 4\r\nContent-Length: 5\r\n\r\n{}  ",
+        "Content-Length: +2\r\n\r\n{}",
+        "Content-Length: 4, 4\r\n\r\n{}  ",
+        "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "Content-Length : 2\r\n\r\n{}",
+        " folded: x\r\nContent-Length: 2\r\n\r\n{}",
+    ];
+    for rest in uncertain {
+        let hidden = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n";
+        let request = format!("POST /_session HTTP/1.1\r\nHost: x\r\n{rest}{hidden}");
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut reply = Vec::new();
+        let read = stream.read_to_end(&mut reply);
+        let read = tokio::time::timeout(Duration::from_secs(2), read).await;
+        let reply = String::from_utf8_lossy(&reply);
+        assert!(read.is_ok(), "{rest:?} stays open {reply}");
+        assert!(reply.matches("HTTP/1.1 ").count() <= 1, "{rest:?} {reply}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_feed_over_http_2_ends_with_its_last_line_and_what_hangs_there_is_cut() {
+    use futures_util::stream;
+    type Sent = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, std::convert::Infallible>;
+
+    let server = start(1).await;
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake::<_, _, Sent>(
+        TokioExecutor::new(),
+        TokioIo::new(stream),
+    )
+    .await
+    .unwrap();
+    let driver = tokio::task::spawn(async { drop(connection.await) });
+    let request = |method: &str, path: &str, body: Sent| {
+        let uri = format!("http://x{path}");
+        let request = Request::builder().method(method).uri(uri);
+        request.header("authorization", ADMIN).header("content-type", "application/json").body(body)
+    };
+    let empty = Empty::<bytes::Bytes>::new().boxed_unsync();
+    let feed = request("GET", "/_db_updates?feed=continuous&heartbeat=10", empty).unwrap();
+    let mut feed = sender.send_request(feed).await.unwrap().into_body();
+    feed.frame().await.unwrap().unwrap();
+
+    let endless = http_body_util::StreamBody::new(stream::pending()).boxed_unsync();
+    let hanging = sender.send_request(request("POST", "/_session", endless).unwrap());
+    let hanging = tokio::task::spawn(hanging);
+    let (outcome, rest) =
+        tokio::join!(server.stop_within(Duration::from_millis(300)), feed.collect());
+    assert_eq!(outcome, StopOutcome::Cut);
+    let rest = String::from_utf8(rest.unwrap().to_bytes().to_vec()).unwrap();
+    assert!(rest.contains("{\"last_seq\":\"0-"), "{rest}");
+    assert!(hanging.await.unwrap().is_err());
+    driver.await.unwrap();
+}
