@@ -30,6 +30,11 @@ pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u64) {
     }
 }
 
+/// How many bytes [`put_number`] writes.
+pub(crate) fn number_length(number: u64) -> u64 {
+    u64::from((u64::BITS - (number | 1).leading_zeros()).div_ceil(7))
+}
+
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_number(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
@@ -152,5 +157,23 @@ impl<'a> Reader<'a> {
     /// Says that the record should be used up.
     pub(crate) fn end(self) -> Result<(), RecordError> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.malformed("too long")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Reader, number_length, put_number};
+
+    proptest! {
+        #[test]
+        fn a_number_is_read_as_it_was_written(number: u64, shift in 0_u32..64) {
+            let number = number >> shift;
+            let mut bytes = Vec::new();
+            put_number(&mut bytes, number);
+            prop_assert_eq!(bytes.len() as u64, number_length(number));
+            prop_assert_eq!(Reader::over("test", &bytes).number(), Ok(number));
+        }
     }
 }

@@ -27,7 +27,6 @@ use settle_model::{
 pub(crate) use self::view::{BodyView, HeadView};
 use crate::{
     codec::{Reader, RecordError, put_digest, put_number, put_rev},
-    limits::HEAD_INLINE_BYTES_MAX,
     record::sealed,
 };
 
@@ -58,6 +57,14 @@ pub(crate) enum BodyPlace {
 }
 
 impl BodyPlace {
+    /// Bytes of a payload that is not in a record.
+    pub(crate) fn inline_length(&self) -> usize {
+        match self {
+            Self::Inline(payload) => payload.len(),
+            Self::Record { .. } => 0,
+        }
+    }
+
     /// The number of the body record, where there is one.
     pub(crate) fn record(&self) -> Option<u64> {
         match self {
@@ -78,6 +85,8 @@ impl Head {
             put_number(out, self.created.micros() / 1_000);
             put_number(out, self.updated.micros() / 1_000);
             let leaves = self.tree.leaves();
+            let inline_length = leaves.first().map_or(0, |it| it.payload.place.inline_length());
+            out.reserve(64 * leaves.len() + inline_length);
             put_number(out, leaves.len() as u64);
             let mut inline = None;
             for leaf in leaves {
@@ -107,22 +116,6 @@ impl Head {
             }
             out.extend_from_slice(inline.map_or(&[], Vec::as_slice));
         })
-    }
-
-    /// Whether the winner's payload, if it is in memory, may stand in the head.
-    pub(crate) fn fits(&self, key: &[u8]) -> bool {
-        let Some(winner) = self.tree.winner() else { return true };
-        match &winner.payload.place {
-            BodyPlace::Record { .. } => true,
-            BodyPlace::Inline(payload) if payload.len() > HEAD_INLINE_BYTES_MAX => false,
-            // A head is seldom near the limit; only then is it worth knowing exactly.
-            BodyPlace::Inline(payload) => {
-                let chains: usize = self.tree.chains().iter().map(|it| it.digests.len()).sum();
-                let most = key.len() + payload.len() + 64 + 70 * self.tree.leaves().len();
-                most + 66 * chains <= HEAD_INLINE_BYTES_MAX
-                    || key.len() + self.encode(key).len() <= HEAD_INLINE_BYTES_MAX
-            }
-        }
     }
 
     pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {

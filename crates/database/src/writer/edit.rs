@@ -12,8 +12,10 @@ use super::{
     group::{Group, subtract},
 };
 use crate::{
+    codec::number_length,
     edit::{Edit, EditError, Origin, Written},
     error::StorageError,
+    limits::HEAD_INLINE_BYTES_MAX,
     record::{
         body::encode_payload,
         change::ChangeRow,
@@ -187,7 +189,6 @@ impl Group<'_> {
             self.slot(id).head = Some(Head { sequence, created: now, updated: now, tree });
             *self.winners(deleted) += 1;
             self.repack(id).await?;
-            self.settle_bodies(id);
             self.put_change(id);
             self.put_head(id);
         }
@@ -239,7 +240,6 @@ impl Group<'_> {
         self.put_history(id, sequence, history);
 
         self.repack(id).await?;
-        self.settle_bodies(id);
         self.put_change(id);
         self.put_head(id);
         Ok(())
@@ -262,47 +262,27 @@ impl Group<'_> {
         before: &[Before],
     ) {
         let key = self.inner.keys.change(old);
-        let leaves = || before.iter().map(|leaf| (&leaf.rev, leaf.deleted));
-        let row = ChangeRow { superseded_by: None, purge: false, id: id.as_str() };
-        let bytes = key.len() + row.encode(&key, leaves()).len();
-        let marked = ChangeRow { superseded_by: Some(by), ..row }.encode(&key, leaves());
-        subtract(&mut self.state.sizes.active, bytes as u64);
-        self.state.sizes.history += self.put(key, marked);
+        let leaves = before.iter().map(|leaf| (&leaf.rev, leaf.deleted));
+        let row = ChangeRow { superseded_by: Some(by), purge: false, id: id.as_str() };
+        let marked = row.encode(&key, leaves);
+        let bytes = self.put(key, marked);
+        // But for the mark it is the row that was there.
+        subtract(&mut self.state.sizes.active, bytes - number_length(by));
+        self.state.sizes.history += bytes;
         self.count(old, -1);
     }
 
     /// Puts the document's present row into the feed.
     pub(super) fn put_change(&mut self, id: &DocumentId) {
+        let keys = self.inner.keys;
         let head = self.head_mut(id);
         let sequence = head.sequence;
-        let key = self.inner.keys.change(sequence);
-        let head = self.head_mut(id);
+        let key = keys.change(sequence);
         let row = ChangeRow { superseded_by: None, purge: false, id: id.as_str() };
         let leaves = head.tree.leaves().iter().map(|leaf| (&leaf.rev, leaf.deleted));
         let value = row.encode(&key, leaves);
         self.state.sizes.active += self.put(key, value);
         self.count(sequence, 1);
-    }
-
-    /// Gives a record of its own to every body that may not stand in the head: those of leaves
-    /// other than the winner, and a winner's that is too large.
-    pub(super) fn settle_bodies(&mut self, id: &DocumentId) {
-        let key = self.inner.keys.head(id);
-        let mut tree = std::mem::take(&mut self.head_mut(id).tree);
-        for (index, (_, body)) in tree.payloads_mut().enumerate() {
-            if index > 0 {
-                self.move_out(body);
-            }
-        }
-        self.head_mut(id).tree = tree;
-        let head = self.head_mut(id);
-        if !head.fits(&key) {
-            let mut tree = std::mem::take(&mut head.tree);
-            if let Some((_, body)) = tree.payloads_mut().next() {
-                self.move_out(body);
-            }
-            self.head_mut(id).tree = tree;
-        }
     }
 
     fn move_out(&mut self, body: &mut LeafBody) {
@@ -322,11 +302,28 @@ impl Group<'_> {
         self.inner.keys.body(number).len() as u64 + header + length
     }
 
+    /// Stores a document's head, with a record of its own for every body that may not stand inside:
+    /// those of leaves other than the winner, and a winner's that is too large.
     pub(super) fn put_head(&mut self, id: &DocumentId) {
         let key = self.inner.keys.head(id);
-        let value = self.head_mut(id).encode(&key);
+        let mut head = self.slot(id).head.take().expect("the caller has put the document there");
+        for (index, (_, body)) in head.tree.payloads_mut().enumerate() {
+            if index > 0 || body.place.inline_length() > HEAD_INLINE_BYTES_MAX {
+                self.move_out(body);
+            }
+        }
+        let mut value = head.encode(&key);
+        let is_inline = head.tree.winner().is_some_and(|it| it.payload.place.record().is_none());
+        if is_inline && key.len() + value.len() > HEAD_INLINE_BYTES_MAX {
+            for (_, body) in head.tree.payloads_mut().take(1) {
+                self.move_out(body);
+            }
+            value = head.encode(&key);
+        }
         let bytes = self.put(key, value);
-        let before = std::mem::replace(&mut self.slot(id).bytes, bytes);
+        let slot = self.slot(id);
+        slot.head = Some(head);
+        let before = std::mem::replace(&mut slot.bytes, bytes);
         self.state.sizes.active += bytes;
         subtract(&mut self.state.sizes.active, before);
     }

@@ -100,7 +100,6 @@ impl Group<'_> {
             head.sequence = sequence;
             head.updated = now;
             self.repack(id).await?;
-            self.settle_bodies(id);
             self.put_head(id);
         }
         self.put_purge_row(id, sequence);
