@@ -17,7 +17,7 @@ mod session;
 
 use std::{
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -28,11 +28,11 @@ use settle_model::time::{Clock, Entropy};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
+use crate::{password::Memory, remembered::Remembered, session::Cookie};
 pub use crate::{
     password::{PasswordError, PasswordHash},
     session::{Session, SessionError, SessionSecret},
 };
-use crate::{remembered::Remembered, session::Cookie};
 
 /// Everybody who can sign in, shared by all requests.
 #[derive(Debug)]
@@ -43,8 +43,9 @@ pub struct Accounts {
     session_timeout_seconds: AtomicU64,
     /// A permit for each check that runs or waits.
     checks: Arc<Semaphore>,
-    /// A permit for each check that runs.
+    /// A permit for each check that runs, and what it works in.
     running: Arc<Semaphore>,
+    memories: Arc<Mutex<Vec<Memory>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -54,6 +55,13 @@ pub struct Account {
     name: String,
     password: PasswordHash,
     actor: Arc<Actor>,
+}
+
+/// How a password was found right.
+enum Verified {
+    Now(Arc<Account>),
+    /// Another request with the same header was checked while this one waited.
+    Meanwhile(Arc<Actor>),
 }
 
 /// Why nobody was signed in. That a name is unknown is not told apart from a wrong password.
@@ -99,6 +107,7 @@ impl Accounts {
             session_timeout_seconds: AtomicU64::new(limits::SESSION_TIMEOUT_DEFAULT.as_secs()),
             checks: Arc::new(Semaphore::new(limits::CHECKS_WAITING_MAX)),
             running: Arc::new(Semaphore::new(limits::CHECKS_AT_ONCE)),
+            memories: Arc::default(),
             clock,
         }
     }
@@ -133,7 +142,10 @@ impl Accounts {
             return Ok(None);
         }
         let (name, password) = basic::decode(authorization).ok_or(SignInError::Incorrect)?;
-        let account = self.verify(&name, &password).await?;
+        let account = match self.verify(&name, &password, Some(authorization)).await? {
+            Verified::Now(account) => account,
+            Verified::Meanwhile(actor) => return Ok(Some(actor)),
+        };
         // Under the lock, so that a password that is being replaced is not remembered afterwards.
         let present = self.admin.read().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&present, &account) {
@@ -149,7 +161,9 @@ impl Accounts {
         name: &str,
         password: &str,
     ) -> Result<(String, Arc<Actor>), SignInError> {
-        let account = self.verify(name, password).await?;
+        let Verified::Now(account) = self.verify(name, password, None).await? else {
+            unreachable!("no header was given that could be remembered")
+        };
         let cookie = Cookie { name: account.name.clone(), opened: self.clock.now().seconds() };
         Ok((cookie.seal(&self.secret, account.password.salt()), Arc::clone(&account.actor)))
     }
@@ -180,24 +194,38 @@ impl Accounts {
     }
 
     /// Attempts are let through in the order they come; here is where failed ones will be counted.
-    async fn verify(&self, name: &str, password: &str) -> Result<Arc<Account>, SignInError> {
+    /// `authorization` is looked up once more after the wait: a client that opens many connections
+    /// at once sends the same on each, and only the first has to be checked.
+    async fn verify(
+        &self,
+        name: &str,
+        password: &str,
+        authorization: Option<&[u8]>,
+    ) -> Result<Verified, SignInError> {
         let _waiting =
             Arc::clone(&self.checks).try_acquire_owned().map_err(|_| SignInError::Busy)?;
         let running = Arc::clone(&self.running).acquire_owned().await;
         let running = running.expect("the semaphore is never closed");
+        if let Some(actor) = authorization.and_then(|it| self.remembered(it)) {
+            return Ok(Verified::Meanwhile(actor));
+        }
         let account = self.admin();
         let known = account.name == name;
         let checked = Arc::clone(&account);
         let password = password.to_owned();
+        let memories = Arc::clone(&self.memories);
         // An unknown name takes as long as a known one. The permit goes along, since a check runs
         // to its end even if nobody waits for it any more.
         let matches = tokio::task::spawn_blocking(move || {
-            let matches = checked.password.matches(&password);
+            let lock = || memories.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = lock().pop().unwrap_or_default();
+            let matches = checked.password.matches(&password, &mut memory);
+            lock().push(memory);
             drop(running);
             matches
         });
         let matches = matches.await.expect("checking a password does not panic");
-        if known && matches { Ok(account) } else { Err(SignInError::Incorrect) }
+        if known && matches { Ok(Verified::Now(account)) } else { Err(SignInError::Incorrect) }
     }
 
     fn admin(&self) -> Arc<Account> {

@@ -4,13 +4,13 @@
 //! changing them here leaves old ones readable.
 
 use argon2::{
-    Argon2,
+    Algorithm, Argon2, Block, Params, Version,
     password_hash::{
-        PasswordHash as Phc, PasswordHashString, PasswordHasher as _, PasswordVerifier as _, Salt,
-        SaltString,
+        Output, PasswordHash as Phc, PasswordHashString, PasswordHasher as _, Salt, SaltString,
     },
 };
 use settle_model::time::Entropy;
+use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 
 use crate::limits::PASSWORD_BYTES_MAX;
@@ -55,8 +55,7 @@ impl PasswordHash {
         if hash.salt().is_none() || hash.hash().is_none() {
             return Err(not_a_hash("salt or hash is missing".to_owned()));
         }
-        argon2::Params::try_from(&hash.password_hash())
-            .map_err(|error| not_a_hash(error.to_string()))?;
+        Params::try_from(&hash.password_hash()).map_err(|error| not_a_hash(error.to_string()))?;
         Ok(Self(hash))
     }
 
@@ -69,13 +68,38 @@ impl PasswordHash {
         self.0.salt().expect("checked in of and from_stored").as_str().as_bytes()
     }
 
-    /// Takes tens of milliseconds. Compares in constant time.
-    pub(crate) fn matches(&self, password: &str) -> bool {
+    /// Takes tens of milliseconds, and `memory`, which is made as large as the hash needs. Compares
+    /// in constant time.
+    pub(crate) fn matches(&self, password: &str, memory: &mut Memory) -> bool {
         if password.len() > PASSWORD_BYTES_MAX {
             return false;
         }
-        let hash: Phc<'_> = self.0.password_hash();
-        Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+        let stored: Phc<'_> = self.0.password_hash();
+        let (Some(hash), Some(salt)) = (stored.hash, stored.salt) else { return false };
+        let Ok(params) = Params::try_from(&stored) else { return false };
+        let mut salt_bytes = [0; Salt::MAX_LENGTH];
+        let Ok(salt) = salt.decode_b64(&mut salt_bytes) else { return false };
+        let blocks = params.block_count();
+        if memory.0.len() < blocks {
+            memory.0.resize(blocks, Block::default());
+        }
+        let mut found = [0; Output::MAX_LENGTH];
+        let found = &mut found[..hash.len()];
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let memory = &mut memory.0[..blocks];
+        argon2.hash_password_into_with_memory(password.as_bytes(), salt, found, memory).is_ok()
+            && bool::from(found.ct_eq(hash.as_bytes()))
+    }
+}
+
+/// What one check of a password works in. Kept from one check to the next: an allocator that is
+/// asked for this much on one thread after the other keeps it once for each.
+#[derive(Default)]
+pub(crate) struct Memory(Vec<Block>);
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Memory(..)")
     }
 }
 
