@@ -32,7 +32,7 @@ fn a_stored_hash_is_read_back_and_anything_else_is_refused_with_a_reason() {
     assert!(
         PasswordHash::from_stored(&stored)
             .unwrap()
-            .matches("secret", &mut crate::password::Memory::default())
+            .matches("secret", &mut Memory::default())
     );
     let reason = |text: &str| PasswordHash::from_stored(text).unwrap_err().to_string();
     let all = [
