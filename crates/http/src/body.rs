@@ -1,11 +1,14 @@
 //! Bodies of requests, read whole with a limit.
 //!
+//! Large ones share what memory there is for them: a body that has grown large waits for a place of the
+//! size that it can have, and keeps it until its request has been answered.
+//!
 //! Whatever the length header says, what is counted are the bytes that arrive, and those that come out of
 //! a compressed body. Compression is `gzip` or none.
 //!
 //! Source: `chttpd:body/1`, `chttpd:maybe_decompress/2`.
 
-use std::io::Write as _;
+use std::{io::Write as _, sync::Arc};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -13,17 +16,82 @@ use flate2::write::GzDecoder;
 use http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use crate::{
     error::{ApiError, Code},
-    limits::INFLATE_STEP,
+    limits::{BODY_WAIT, INFLATE_STEP, LARGE_BODIES_MAX, LARGE_BODY, LARGE_BODY_WAIT},
 };
 
-/// The whole body, decompressed, if it has at most `limit` bytes then.
-pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, ApiError> {
+/// The memory for large bodies, shared by all requests. A permit is a KiB of it.
+#[derive(Debug)]
+pub(crate) struct LargeBodies(Arc<Semaphore>);
+
+/// Memory that one body may use; free again when this is dropped.
+pub(crate) type Place = OwnedSemaphorePermit;
+
+/// What a body that is being read may still become.
+struct Allowance<'a> {
+    limit: usize,
+    /// Its greatest length.
+    most: usize,
+    large_bodies: &'a LargeBodies,
+    place: Option<Place>,
+}
+
+impl Default for LargeBodies {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(LARGE_BODIES_MAX >> 10)))
+    }
+}
+
+impl LargeBodies {
+    async fn place(&self, bytes: usize) -> Result<Place, ApiError> {
+        let permits = bytes.min(LARGE_BODIES_MAX).div_ceil(1 << 10);
+        let permits = u32::try_from(permits).expect("a gibibyte has a million permits");
+        let place = timeout(LARGE_BODY_WAIT, Arc::clone(&self.0).acquire_many_owned(permits)).await;
+        let busy =
+            |_| ApiError::busy("Too many large requests are being read; try again soon.", 10);
+        Ok(place.map_err(busy)?.expect("the semaphore is never closed"))
+    }
+}
+
+impl Allowance<'_> {
+    /// To be asked before more memory is used than `bytes`.
+    async fn allow(&mut self, bytes: usize) -> Result<(), ApiError> {
+        if bytes > self.limit {
+            return Err(ApiError::too_large());
+        }
+        if bytes > LARGE_BODY && self.place.is_none() {
+            self.place = Some(self.large_bodies.place(self.most).await?);
+        }
+        Ok(())
+    }
+}
+
+/// The whole body, decompressed, if it has at most `limit` bytes then, and its place if it is large.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    large_bodies: &LargeBodies,
+) -> Result<(Bytes, Option<Place>), ApiError> {
+    let mut allowance = Allowance { limit, most: limit, large_bodies, place: None };
+    let bytes = decompressed(headers, body, &mut allowance).await?;
+    Ok((bytes, allowance.place))
+}
+
+async fn decompressed(
+    headers: &HeaderMap,
+    body: Body,
+    allowance: &mut Allowance<'_>,
+) -> Result<Bytes, ApiError> {
     match headers.get(header::CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
-        None | Some(b"identity" | b"") => plain(body, limit).await,
-        Some(encoding) if encoding.eq_ignore_ascii_case(b"gzip") => gzipped(body, limit).await,
+        None | Some(b"identity" | b"") => plain(body, allowance).await,
+        Some(encoding) if encoding.eq_ignore_ascii_case(b"gzip") => gzipped(body, allowance).await,
         Some(other) => {
             let other = String::from_utf8_lossy(other);
             let reason = format!("{other} is not a supported content encoding.");
@@ -32,52 +100,47 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     }
 }
 
-async fn plain(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    let announced = body.size_hint();
-    if announced.lower() > limit as u64 {
-        return Err(ApiError::too_large());
+async fn plain(mut body: Body, allowance: &mut Allowance<'_>) -> Result<Bytes, ApiError> {
+    let announced = body.size_hint().exact();
+    let announced = announced.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    if let Some(bytes) = announced {
+        allowance.most = bytes;
+        allowance.allow(bytes).await?;
     }
     let Some(first) = next(&mut body).await? else { return Ok(Bytes::new()) };
-    if first.len() > limit {
-        return Err(ApiError::too_large());
-    }
+    allowance.allow(first.len()).await?;
     // Nearly all bodies come in one piece, which is then not copied.
     let Some(second) = next(&mut body).await? else { return Ok(first) };
-    let expected = announced.exact().and_then(|bytes| usize::try_from(bytes).ok());
-    let mut whole = BytesMut::with_capacity(expected.unwrap_or(2 * first.len() + second.len()));
+    let mut whole = BytesMut::with_capacity(announced.unwrap_or(2 * first.len() + second.len()));
     whole.extend_from_slice(&first);
     let mut piece = Some(second);
     while let Some(bytes) = piece {
-        if whole.len() + bytes.len() > limit {
-            return Err(ApiError::too_large());
-        }
+        allowance.allow(whole.len() + bytes.len()).await?;
         whole.extend_from_slice(&bytes);
         piece = next(&mut body).await?;
     }
     Ok(whole.freeze())
 }
 
-async fn gzipped(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
+async fn gzipped(mut body: Body, allowance: &mut Allowance<'_>) -> Result<Bytes, ApiError> {
     let broken = |_| ApiError::bad_request("Request body is not properly gzipped.");
     let mut decoder = GzDecoder::new(Vec::new());
     while let Some(bytes) = next(&mut body).await? {
         for step in bytes.chunks(INFLATE_STEP) {
             decoder.write_all(step).map_err(broken)?;
-            if decoder.get_ref().len() > limit {
-                return Err(ApiError::too_large());
-            }
+            allowance.allow(decoder.get_ref().len()).await?;
         }
     }
     let whole = decoder.finish().map_err(broken)?;
-    if whole.len() > limit {
-        return Err(ApiError::too_large());
-    }
+    allowance.allow(whole.len()).await?;
     Ok(whole.into())
 }
 
 /// The next piece of data; trailers are passed over.
 pub(crate) async fn next(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
-    while let Some(frame) = body.frame().await {
+    let late =
+        |_| ApiError::new(Code::RequestTimeout, "The request's body did not arrive in time.");
+    while let Some(frame) = timeout(BODY_WAIT, body.frame()).await.map_err(late)? {
         let frame = frame.map_err(|error| {
             ApiError::bad_request("the request's body broke off").caused_by(error)
         })?;
@@ -120,9 +183,12 @@ mod tests {
     async fn of(encoding: &'static str, body: Body, limit: usize) -> Result<Bytes, String> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, http::HeaderValue::from_static(encoding));
-        read(&headers, body, limit)
-            .await
-            .map_err(|error| format!("{} {}", error.code().as_str(), error.reason()))
+        let read = read(&headers, body, limit, &LargeBodies::default()).await;
+        read.map(|(bytes, _)| bytes).map_err(told)
+    }
+
+    fn told(error: ApiError) -> String {
+        format!("{} {}", error.code().as_str(), error.reason())
     }
 
     proptest! {
@@ -130,7 +196,8 @@ mod tests {
         fn a_body_arrives_whole_however_it_is_cut(
             bytes in proptest::collection::vec(any::<u8>(), 0..2_000), size in 1usize..700,
         ) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(async {
                 assert_eq!(of("", pieces(&bytes, size), 2_000).await.unwrap(), bytes);
                 let compressed = gzip(&bytes);
@@ -154,6 +221,30 @@ mod tests {
         assert!(bomb.len() < 100_000);
         let large = Err("too_large the request entity is too large".to_owned());
         assert_eq!(of("gzip", Body::from(bomb), 1 << 20).await, large);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_arriving_is_given_up() {
+        let begun = futures_util::stream::once(std::future::ready(Ok::<_, std::io::Error>("{")));
+        let endless = futures_util::StreamExt::chain(begun, futures_util::stream::pending());
+        let late = "request_timeout The request's body did not arrive in time.".to_owned();
+        assert_eq!(of("", Body::from_stream(endless), 1_000).await, Err(late));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_bodies_wait_for_a_place_and_small_ones_do_not() {
+        let all = LargeBodies::default();
+        let headers = HeaderMap::new();
+        let large = || pieces(&vec![b'a'; LARGE_BODY + 1], 64 << 10);
+        // What does not say how long it will be may become as long as it is allowed to be.
+        let (_, place) = read(&headers, large(), LARGE_BODIES_MAX, &all).await.unwrap();
+        let refused = read(&headers, large(), LARGE_BODIES_MAX, &all).await;
+        let busy = "service unavailable Too many large requests are being read; try again soon.";
+        assert_eq!(refused.map_err(told).unwrap_err(), busy);
+        let small = read(&headers, pieces(&[b'a'; 1_000], 100), LARGE_BODIES_MAX, &all).await;
+        assert!(small.unwrap().1.is_none());
+        drop(place);
+        assert!(read(&headers, large(), LARGE_BODIES_MAX, &all).await.is_ok());
     }
 
     #[tokio::test]

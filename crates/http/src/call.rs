@@ -16,7 +16,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use settle_access::{Action, Actor, Grant, Resource, authorize};
 
 use crate::{
-    body,
+    body::{self, Place},
     dispatch::BODY_UNREAD,
     error::{ApiError, Code},
     limits,
@@ -38,6 +38,8 @@ pub struct Call {
     pub(crate) body: Mutex<Body>,
     /// Where the time is noted that reading the body took; `None` when there is no body.
     pub(crate) body_micros: Option<Arc<AtomicU64>>,
+    /// Memory that the body uses if it is large, also in the forms it is brought into.
+    pub(crate) place: Option<Place>,
 }
 
 impl Call {
@@ -117,7 +119,9 @@ impl Call {
         let body = self.take_body();
         let Some(time) = self.body_micros.clone() else { return Ok(Bytes::new()) };
         let start = self.app.clock.monotonic();
-        let bytes = body::read(&self.parts.headers, body, limit).await?;
+        let large_bodies = &self.app.large_bodies;
+        let (bytes, place) = body::read(&self.parts.headers, body, limit, large_bodies).await?;
+        self.place = place;
         let duration = self.app.clock.monotonic().saturating_sub(start);
         let micros = u64::try_from(duration.as_micros()).unwrap_or(BODY_UNREAD);
         time.store(micros.min(BODY_UNREAD - 1), Ordering::Relaxed);

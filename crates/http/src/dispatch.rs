@@ -146,6 +146,7 @@ impl App {
             captures,
             body: Mutex::new(body),
             body_micros: reply.body_micros.clone(),
+            place: None,
         };
         (operation.handler)(call).await
     }

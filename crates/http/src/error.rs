@@ -70,6 +70,12 @@ impl ApiError {
         Self::new(Code::TooLarge, "the request entity is too large")
     }
 
+    /// `reason` says of what there is too much; `seconds` when to come back.
+    pub fn busy(reason: &'static str, seconds: u16) -> Self {
+        Self::new(Code::ServiceUnavailable, reason)
+            .with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
     /// A failure of the server. `cause` is for the log.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let reason = "The server failed; its log says more.";
@@ -140,9 +146,7 @@ impl From<SignInError> for ApiError {
                 Self::new(Code::Unauthorized, "Name or password is incorrect.")
             }
             SignInError::Busy => {
-                let reason = "Too many sign-ins are being checked; try again in a moment.";
-                Self::new(Code::ServiceUnavailable, reason)
-                    .with_header(header::RETRY_AFTER, HeaderValue::from_static("2"))
+                Self::busy("Too many sign-ins are being checked; try again in a moment.", 2)
             }
         }
     }
@@ -168,15 +172,11 @@ impl From<StorageError> for ApiError {
             }
             StorageError::Contended | StorageError::Moved => {
                 let reason = "Too many others write the same; try again in a moment.";
-                Self::new(Code::ServiceUnavailable, reason)
-                    .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
-                    .caused_by(error)
+                Self::busy(reason, 1).caused_by(error)
             }
             StorageError::Unknown { .. } => {
                 let reason = "Storage failed while writing; whether this was written is not known.";
-                Self::new(Code::ServiceUnavailable, reason)
-                    .with_header(header::RETRY_AFTER, HeaderValue::from_static("10"))
-                    .caused_by(error)
+                Self::busy(reason, 10).caused_by(error)
             }
             StorageError::Read(_)
             | StorageError::Record(_)

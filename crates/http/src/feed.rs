@@ -17,19 +17,47 @@
 
 use std::{future::Future, time::Duration};
 
-use axum::body::Body;
+use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use tokio::time::sleep;
+use http::{HeaderValue, header};
+use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
 use crate::{
     error::ApiError,
     parameters::{ChangesParameters, Feed as Kind, Heartbeat},
+    reply,
     shutdown::Shutdown,
+    state::AppState,
 };
 
 /// CouchDB's `changes_timeout`: the longest wait without a heartbeat, and the pace of heartbeats
 /// whose pace was not said.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The reply of an endpoint that is a feed.
+pub(crate) fn reply(
+    app: &AppState,
+    source: impl Source,
+    parameters: &ChangesParameters,
+) -> Result<Response, ApiError> {
+    let place = app.feeds.clone().try_acquire_owned();
+    let place = place.map_err(|_| ApiError::busy("Too many feeds are open.", 30))?;
+    let mut feed = Feed::new(source, parameters, app.shutdown.clone());
+    feed.place = Some(place);
+    let mut response = Response::new(feed.into_body());
+    let headers = response.headers_mut();
+    match parameters.feed {
+        Kind::Normal | Kind::LongPoll | Kind::Continuous => {
+            headers.insert(header::CONTENT_TYPE, reply::JSON);
+        }
+        Kind::EventSource => {
+            let kind = HeaderValue::from_static("text/event-stream");
+            headers.insert(header::CONTENT_TYPE, kind);
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        }
+    }
+    Ok(response)
+}
 
 /// Where the rows of a feed come from.
 pub(crate) trait Source: Send + 'static {
@@ -83,6 +111,8 @@ pub(crate) struct Feed<S> {
     woken: bool,
     /// Of rows, over the whole feed.
     count: u64,
+    /// Among the feeds that may be open at one time.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,8 +170,8 @@ impl<S: Source> Feed<S> {
         });
         let timeout = parameters.timeout.map_or(WAIT_MAX, |timeout| timeout.min(WAIT_MAX));
         let kind = parameters.feed;
-        let (stage, woken, count) = (Stage::Begin, false, 0);
-        Self { source, kind, heartbeat, timeout, shutdown, stage, woken, count }
+        let (stage, woken, count, place) = (Stage::Begin, false, 0, None);
+        Self { source, kind, heartbeat, timeout, shutdown, stage, woken, count, place }
     }
 
     pub(crate) fn into_body(self) -> Body {

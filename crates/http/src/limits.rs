@@ -16,11 +16,31 @@ pub const HEADERS_MAX: usize = 128 << 10;
 /// After decompression. CouchDB takes 4 GiB, and holds them in memory. Beyond: 413 `too_large`.
 pub const JSON_BODY_MAX: usize = 256 << 20;
 
+/// Of a JSON body that asks for things by their names: keys, revisions, queries.
+///
+/// A small name takes many times its length in memory; some 200,000 documents with a revision each
+/// fit. Beyond: 413 `too_large`.
+pub const QUESTION_BODY_MAX: usize = 16 << 20;
+
+/// Of the JSON in a body of several parts, whose attachments have parts of their own. Beyond: 413
+/// `too_large`.
+pub const DOCUMENT_PART_MAX: usize = 32 << 20;
+
+/// From here on a body needs a place among the large ones, and all of them together have so much. Who
+/// gets none in time sees 503 with `Retry-After`.
+pub const LARGE_BODY: usize = 1 << 20;
+pub const LARGE_BODIES_MAX: usize = 1 << 30;
+pub const LARGE_BODY_WAIT: Duration = Duration::from_secs(30);
+
 /// Of a JSON body that is parsed where it arrives; a longer one, a millisecond's work and more, is
 /// handed to another thread.
 pub(crate) const PARSED_INLINE_MAX: usize = 1 << 20;
 
-/// Of a small JSON body: a session, a setting, a list of names. Beyond: 413 `too_large`.
+/// Of the body that signs somebody in: the only one that is read from just anybody. Beyond: 413
+/// `too_large`.
+pub const CREDENTIALS_MAX: usize = 16 << 10;
+
+/// Of a small JSON body: a setting, a list of names. Beyond: 413 `too_large`.
 pub const SMALL_BODY_MAX: usize = 1 << 20;
 
 /// Of a body that is streamed: CouchDB's `max_http_request_size`. Beyond: 413 `too_large`.
@@ -46,6 +66,9 @@ pub const UUIDS_MAX: usize = 1_000;
 /// Databases that one `_dbs_info` asks for: CouchDB's number. Beyond: 400 `bad_request`.
 pub const DBS_INFO_KEYS_MAX: usize = 100;
 
+/// Lists in one request to `_all_docs/queries` and its like. Beyond: 400 `bad_request`.
+pub const QUERIES_MAX: usize = 1_000;
+
 /// Segments of a path that routes look at one by one.
 pub(crate) const CAPTURES_MAX: usize = 4;
 
@@ -55,6 +78,15 @@ pub(crate) const REQUEST_ID_MAX: usize = 36;
 /// Until a connection has sent the headers of its next request, idle time between requests included:
 /// what holds a socket without asking for anything is cut off.
 pub const HEADERS_WAIT: Duration = Duration::from_secs(75);
+
+/// Until the next piece of a request's body. Then: 408 `request_timeout`, and the connection ends.
+pub const BODY_WAIT: Duration = Duration::from_secs(60);
+
+/// Until a client takes the next piece of what is sent to it. Then the connection is cut.
+pub const WRITE_WAIT: Duration = Duration::from_secs(120);
+
+/// Feeds that are open at one time. Beyond: 503 with `Retry-After`.
+pub const FEEDS_MAX: usize = 65_536;
 
 /// Connections that are served at one time. Further ones wait in the system's queue.
 pub const CONNECTIONS_MAX: usize = 16_384;

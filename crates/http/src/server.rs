@@ -4,6 +4,8 @@
 //! connections, lets running replies end (feeds end with their last line), and waits for a while; what
 //! is left then is cut.
 
+mod patient;
+
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::body::Body;
@@ -20,6 +22,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::patient::Patient;
 use crate::{App, AppState, limits};
 
 /// A server that runs.
@@ -122,7 +125,8 @@ async fn accept(
                     Ok::<_, std::convert::Infallible>(response)
                 }
             });
-            let connection = protocol.serve_connection(TokioIo::new(stream), service);
+            let stream = TokioIo::new(Patient::new(stream, limits::WRITE_WAIT));
+            let connection = protocol.serve_connection(stream, service);
             let outcome = tokio::select! {
                 outcome = watcher.watch(connection.into_owned()) => outcome,
                 () = cut.cancelled() => return,

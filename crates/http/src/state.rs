@@ -6,8 +6,11 @@ use settle_accounts::Accounts;
 use settle_database::Store;
 use settle_model::time::{Clock, Entropy};
 
+use tokio::sync::Semaphore;
+
 use crate::{
-    metrics::Metrics, request_id::RequestIds, settings::Settings, shutdown::Shutdown, uuids::Uuids,
+    body::LargeBodies, limits, metrics::Metrics, request_id::RequestIds, settings::Settings,
+    shutdown::Shutdown, uuids::Uuids,
 };
 
 /// What the program brings.
@@ -32,6 +35,9 @@ pub struct AppState {
     pub shutdown: Shutdown,
     pub(crate) uuids: Uuids,
     pub(crate) request_ids: RequestIds,
+    /// Places for feeds.
+    pub(crate) feeds: Arc<Semaphore>,
+    pub(crate) large_bodies: LargeBodies,
 }
 
 impl AppState {
@@ -48,6 +54,8 @@ impl AppState {
             shutdown: Shutdown::default(),
             uuids: Uuids::default(),
             request_ids,
+            feeds: Arc::new(Semaphore::new(limits::FEEDS_MAX)),
+            large_bodies: LargeBodies::default(),
         };
         state.settings_changed();
         state

@@ -55,7 +55,7 @@ async fn related(
     if !first.as_ref().and_then(PartHeaders::content_type).is_some_and(is_json) {
         return Err(ApiError::content_type("application/json"));
     }
-    let text = parts.collect(limits::JSON_BODY_MAX).await?;
+    let text = parts.collect(limits::DOCUMENT_PART_MAX).await?;
     let document = document::parse(&text)?;
     drop(text);
 

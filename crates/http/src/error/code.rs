@@ -76,6 +76,9 @@ codes! {
     NotAcceptable 406 "not_acceptable":
         "None of the types in `Accept` can be produced.",
         "Accept `application/json`.";
+    RequestTimeout 408 "request_timeout":
+        "The request's body did not arrive in time.",
+        "Send it again; a connection that stands still for a minute is closed.";
     Conflict 409 "conflict":
         "Somebody else changed the document since the revision that was named.",
         "Read the document again, apply the change to it, and send that.";

@@ -1,6 +1,5 @@
 //! Failures of databases, documents and attachments.
 
-use http::{HeaderValue, header};
 use settle_database::{
     AttachmentError, CreateError, DropError, EditError, GetError, LocalError, SettingError,
     blobs::{BlobReadError, UploadError},
@@ -21,8 +20,7 @@ impl ApiError {
     }
 
     fn stopping() -> Self {
-        Self::new(Code::ServiceUnavailable, "The server is stopping.")
-            .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+        Self::busy("The server is stopping.", 5)
     }
 
     fn disk_full() -> Self {

@@ -36,7 +36,7 @@ const ITEMS_AT_ONCE: usize = 100;
 pub(crate) async fn bulk_get(mut call: Call) -> Result<Response, ApiError> {
     call.require_json()?;
     let (database, grant) = open::<Read>(&call).await?;
-    let body = call.bytes(limits::JSON_BODY_MAX).await?;
+    let body = call.bytes(limits::QUESTION_BODY_MAX).await?;
     let items = item::parse(&body)?;
     check_names(call.query())?;
     let parameters = DocumentParameters::of_query(call.query())?;

@@ -26,7 +26,7 @@ use self::rows::{Changes, Copies, Writer};
 use crate::{
     call::Call,
     error::ApiError,
-    feed::{End, Feed, Progress, Rows, Source},
+    feed::{self, End, Progress, Rows, Source},
     open::open,
     parameters::{ChangesParameters, Feed as Kind},
     reply,
@@ -93,21 +93,9 @@ async fn send(
         database,
         grant,
     };
-    let feed = Feed::new(source, &parameters, call.app.shutdown.clone());
-    let mut response = Response::new(feed.into_body());
-    let headers = response.headers_mut();
+    let mut response = feed::reply(&call.app, source, &parameters)?;
     if let Some(etag) = etag {
-        headers.insert(header::ETAG, etag);
-    }
-    match parameters.feed {
-        Kind::Normal | Kind::LongPoll | Kind::Continuous => {
-            headers.insert(header::CONTENT_TYPE, reply::JSON);
-        }
-        Kind::EventSource => {
-            let kind = HeaderValue::from_static("text/event-stream");
-            headers.insert(header::CONTENT_TYPE, kind);
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        }
+        response.headers_mut().insert(header::ETAG, etag);
     }
     Ok(response)
 }

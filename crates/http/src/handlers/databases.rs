@@ -5,7 +5,7 @@
 use std::ops::Bound;
 
 use axum::{body::Body, response::Response};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use settle_access::{Grant, Inspect, Read, Resource};
@@ -20,9 +20,9 @@ use crate::{
     call::Call,
     error::{ApiError, Code},
     etag,
-    feed::{End, Feed, FeedBroken, Progress, Rows, Source},
+    feed::{self, End, FeedBroken, Progress, Rows, Source},
     limits,
-    parameters::{ChangesParameters, Feed as Kind, ViewParameters},
+    parameters::{ChangesParameters, ViewParameters},
     reply,
     wire::DatabaseInfo,
 };
@@ -109,20 +109,7 @@ pub(crate) async fn updates(call: Call) -> Result<Response, ApiError> {
         left: parameters.limit.unwrap_or(u64::MAX),
         direction: if parameters.descending { Direction::Descending } else { Direction::Ascending },
     };
-    let feed = Feed::new(source, &parameters, call.app.shutdown.clone());
-    let mut response = Response::new(feed.into_body());
-    let headers = response.headers_mut();
-    match parameters.feed {
-        Kind::Normal | Kind::LongPoll | Kind::Continuous => {
-            headers.insert(header::CONTENT_TYPE, reply::JSON);
-        }
-        Kind::EventSource => {
-            let kind = HeaderValue::from_static("text/event-stream");
-            headers.insert(header::CONTENT_TYPE, kind);
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        }
-    }
-    Ok(response)
+    feed::reply(&call.app, source, &parameters)
 }
 
 async fn names(call: &Call, grant: &Grant<Inspect>) -> Result<Vec<String>, ApiError> {

@@ -85,7 +85,7 @@ async fn of_query(call: Call, namespace: Namespace) -> Result<Response, ApiError
 async fn of_body(mut call: Call, namespace: Namespace) -> Result<Response, ApiError> {
     call.require_json()?;
     let (database, grant) = open::<Read>(&call).await?;
-    let body = call.bytes(limits::JSON_BODY_MAX).await?;
+    let body = call.bytes(limits::QUESTION_BODY_MAX).await?;
     let Value::Object(body) = from_json(&body, NOT_AN_OBJECT)? else {
         return Err(ApiError::bad_request(NOT_AN_OBJECT));
     };
@@ -97,7 +97,7 @@ async fn of_body(mut call: Call, namespace: Namespace) -> Result<Response, ApiEr
 
 async fn of_queries(mut call: Call, namespace: Namespace) -> Result<Response, ApiError> {
     let (database, grant) = open::<Read>(&call).await?;
-    let body = call.bytes(limits::JSON_BODY_MAX).await?;
+    let body = call.bytes(limits::QUESTION_BODY_MAX).await?;
     let Value::Object(body) = from_json(&body, NOT_AN_OBJECT)? else {
         return Err(ApiError::bad_request(NOT_AN_OBJECT));
     };
@@ -109,6 +109,10 @@ async fn of_queries(mut call: Call, namespace: Namespace) -> Result<Response, Ap
             return Err(ApiError::bad_request(reason));
         }
     };
+    if queries.len() > limits::QUERIES_MAX {
+        let reason = format!("at most {} `queries` in one request", limits::QUERIES_MAX);
+        return Err(ApiError::bad_request(reason));
+    }
     let base = ViewParameters::of_query(call.query())?;
     let mut plans = Vec::with_capacity(queries.len());
     for query in queries {

@@ -62,7 +62,7 @@ struct Missing {
 async fn missing(mut call: Call) -> Result<Vec<Missing>, ApiError> {
     call.require_json()?;
     let (database, grant) = open::<Read>(&call).await?;
-    let asked = id_revs::parse(&call.bytes(limits::JSON_BODY_MAX).await?)?;
+    let asked = id_revs::parse(&call.bytes(limits::QUESTION_BODY_MAX).await?)?;
     let mut known = Vec::with_capacity(asked.len());
     let mut missing = Vec::new();
     for asked in asked {
@@ -89,7 +89,7 @@ async fn missing(mut call: Call) -> Result<Vec<Missing>, ApiError> {
 pub(crate) async fn purge(mut call: Call) -> Result<Response, ApiError> {
     call.require_json()?;
     let (database, grant) = open::<Administer>(&call).await?;
-    let asked = id_revs::parse(&call.bytes(limits::JSON_BODY_MAX).await?)?;
+    let asked = id_revs::parse(&call.bytes(limits::QUESTION_BODY_MAX).await?)?;
     let wanted = asked.iter().filter_map(|it| Some((it.document()?, it.revs.clone())));
     let purged: HashMap<DocumentId, Vec<RevId>> =
         database.purge(&grant, wanted.collect()).await?.into_iter().collect();

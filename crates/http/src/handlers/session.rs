@@ -155,7 +155,7 @@ async fn credentials(call: &mut Call) -> Result<Credentials, ApiError> {
     if !is_form && call.require_json().is_err() {
         return Err(ApiError::content_type(&format!("'{FORM}' or 'application/json'")));
     }
-    let bytes = call.bytes(limits::SMALL_BODY_MAX).await?;
+    let bytes = call.bytes(limits::CREDENTIALS_MAX).await?;
     let form = if is_form {
         form(&bytes)?
     } else {

@@ -204,7 +204,8 @@ async fn a_feed_over_http_2_ends_with_its_last_line_and_what_hangs_there_is_cut(
     )
     .await
     .unwrap();
-    let driver = tokio::task::spawn(async { drop(connection.await) });
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async { drop(connection.await) });
     let request = |method: &str, path: &str, body: Sent| {
         let uri = format!("http://x{path}");
         let request = Request::builder().method(method).uri(uri);
@@ -217,12 +218,13 @@ async fn a_feed_over_http_2_ends_with_its_last_line_and_what_hangs_there_is_cut(
 
     let endless = http_body_util::StreamBody::new(stream::pending()).boxed_unsync();
     let hanging = sender.send_request(request("POST", "/_session", endless).unwrap());
-    let hanging = tokio::task::spawn(hanging);
+    tasks.spawn(async { assert!(hanging.await.is_err()) });
     let (outcome, rest) =
         tokio::join!(server.stop_within(Duration::from_millis(300)), feed.collect());
     assert_eq!(outcome, StopOutcome::Cut);
     let rest = String::from_utf8(rest.unwrap().to_bytes().to_vec()).unwrap();
     assert!(rest.contains("{\"last_seq\":\"0-"), "{rest}");
-    assert!(hanging.await.unwrap().is_err());
-    driver.await.unwrap();
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
 }

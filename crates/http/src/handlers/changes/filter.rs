@@ -29,7 +29,7 @@ pub(super) struct Body {
 impl Body {
     /// An empty body says nothing.
     pub(super) async fn read(call: &mut Call) -> Result<Self, ApiError> {
-        let body = call.bytes(limits::JSON_BODY_MAX).await?;
+        let body = call.bytes(limits::QUESTION_BODY_MAX).await?;
         if body.is_empty() {
             return Ok(Self::default());
         }

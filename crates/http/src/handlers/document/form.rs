@@ -82,7 +82,7 @@ async fn read(call: &mut Call) -> Result<Form, ApiError> {
     while let Some(part) = parts.next_part().await? {
         match part.field().as_deref() {
             Some("_doc") => {
-                let text = parts.collect(limits::JSON_BODY_MAX).await?;
+                let text = parts.collect(limits::DOCUMENT_PART_MAX).await?;
                 form.document = Some(document::parse(&text)?);
             }
             Some("_rev") => {
