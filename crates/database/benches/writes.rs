@@ -28,11 +28,17 @@ use settle_model::time::{ManualClock, SeededEntropy, Timestamp};
 const DOCUMENTS: u64 = 1_000;
 const ROUNDS: u64 = 60;
 
-/// An engine that remembers the batches that it is given.
+/// An engine that remembers the batches that it is given, and how long it took to copy them.
 #[derive(Debug)]
 struct Recorder {
     inner: Arc<dyn Engine>,
-    batches: Mutex<Vec<Batch>>,
+    batches: Mutex<(Vec<Batch>, Duration)>,
+}
+
+impl Recorder {
+    fn take(&self) -> (Vec<Batch>, Duration) {
+        std::mem::take(&mut *self.batches.lock().unwrap())
+    }
 }
 
 impl Engine for Recorder {
@@ -41,7 +47,11 @@ impl Engine for Recorder {
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'static, Outcome> {
-        self.batches.lock().unwrap().push(batch.clone());
+        let start = Instant::now();
+        let mut recorded = self.batches.lock().unwrap();
+        recorded.0.push(batch.clone());
+        recorded.1 += start.elapsed();
+        drop(recorded);
         self.inner.commit(batch)
     }
 
@@ -121,15 +131,16 @@ async fn time(rounds: Vec<Vec<Edit>>) -> (Duration, Duration) {
     let inner: Arc<dyn Engine> = LmdbEngine::open(folder.path(), &options).unwrap();
     let recorder = Arc::new(Recorder { inner, batches: Mutex::default() });
     let (store, database, write) = open(recorder.clone()).await;
-    recorder.batches.lock().unwrap().clear();
+    recorder.take();
     let (mut times, mut bare_times) = (Vec::new(), Vec::new());
     for edits in rounds {
         let start = Instant::now();
         let results = database.write(&write, edits, Atomicity::EachAlone).await.unwrap();
-        times.push(start.elapsed());
+        let time = start.elapsed();
         assert!(results.iter().all(Result::is_ok));
 
-        let mut batches = std::mem::take(&mut *recorder.batches.lock().unwrap());
+        let (mut batches, copying) = recorder.take();
+        times.push(time.saturating_sub(copying));
         batches.iter_mut().for_each(|batch| batch.preconditions.clear());
         let start = Instant::now();
         for batch in batches {

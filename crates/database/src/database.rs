@@ -170,7 +170,7 @@ impl Database {
             file_bytes: state.sizes.active + state.sizes.history,
             active_bytes: state.sizes.active,
             external_bytes: state.sizes.external,
-            compacting: self.inner.writer.is_compacting(),
+            compacting: self.inner.shared.compactions.has(self.number()),
             partitioned: live.partitioned,
             created: live.created,
         })
@@ -178,7 +178,8 @@ impl Database {
 
     /// Makes the edits, in order. Each is accepted or refused by itself, or all of them are
     /// together; accepted ones are synced when this returns. Dropping the future does not undo
-    /// them.
+    /// them. Many that stand alone are committed in parts, of which the first may be there when
+    /// storage fails.
     pub async fn write(
         &self,
         grant: &Grant<Write>,

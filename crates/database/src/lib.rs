@@ -21,6 +21,8 @@ mod store;
 mod tasks;
 mod writer;
 
+pub use settle_engine::Direction;
+
 pub use crate::{
     codec::RecordError,
     database::{Database, LocalError, SettingError, Subscription},
@@ -41,7 +43,7 @@ pub use crate::{
         DocumentScan, FoundDocument, LocalDocument, More, Next, Sink,
     },
     store::{
-        CreateError, CreateOptions, DatabaseEvent, DropError, EventKind, EventPage, EventScan,
+        Compaction, CreateError, CreateOptions, DatabaseEvent, DropError, EventKind, EventPage, EventScan,
         NameScan, OpenError, Store, StoreParts, StoreSettings,
     },
     tasks::Tasks,

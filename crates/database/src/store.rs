@@ -80,6 +80,7 @@ pub(crate) struct Shared {
     numbers: Numbers,
     handles: Handles,
     pub(crate) events: Events,
+    pub(crate) compactions: Compactions,
     reclaim: reclaim::Signal,
     pub(crate) sweep: sweep::Signal,
 }
@@ -143,6 +144,7 @@ impl Store {
             numbers: Numbers::new(),
             handles: Handles::default(),
             events,
+            compactions: Compactions::default(),
             reclaim: reclaim::Signal::default(),
             sweep: sweep::Signal::default(),
             tasks: Tasks::default(),
@@ -305,6 +307,12 @@ impl Store {
         shared.events.note(EventKind::Deleted, number, name, 0);
         shared.reclaim.wake();
         Ok(())
+    }
+
+    /// The compactions that are running, oldest first.
+    pub fn compactions(&self, grant: &Grant<Inspect>) -> Vec<Compaction> {
+        CHECK
+        self.shared.compactions.all()
     }
 
     /// The names of all databases in the range.

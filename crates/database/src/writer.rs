@@ -5,7 +5,8 @@
 //! the precondition that the state record is what it was. So all who wait at the same moment share
 //! one sync, and one database is strictly serializable, also on an engine that several nodes use.
 //!
-//! A request is never split across commits, so an atomic write is atomic.
+//! An atomic write is never split across commits. One whose edits stand alone is, when it is large: the
+//! engine serves every database of the site, and none shall hold it for long.
 
 mod ancestry;
 mod collect;
@@ -41,8 +42,6 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     queue: Mutex<Queue>,
-    /// How many compactions are under way.
-    compacting: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -105,10 +104,6 @@ enum Answer {
 }
 
 impl Writer {
-    pub(crate) fn is_compacting(&self) -> bool {
-        self.compacting.load(Ordering::Relaxed) > 0
-    }
-
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // Jobs are put in and taken out by single calls, so a panic elsewhere leaves it whole.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -167,8 +162,20 @@ impl Inner {
         edits: Vec<Edit>,
         atomicity: Atomicity,
     ) -> Result<Vec<EditResult>, StorageError> {
-        let edits = edits.into_iter().map(PreparedEdit::new).collect();
-        self.ask(|reply| Job::Write { edits, atomicity, reply }).await
+        let parts = match atomicity {
+            Atomicity::AllOrNothing => vec![edits.into_iter().map(PreparedEdit::new).collect()],
+            Atomicity::EachAlone => parts(edits),
+        };
+        // All of them are queued before the first is waited for, so they stay together.
+        let answers: Vec<_> = parts
+            .into_iter()
+            .map(|edits| self.clone().queue(|reply| Job::Write { edits, atomicity, reply }))
+            .collect();
+        let mut results = Vec::new();
+        for answer in answers {
+            results.append(&mut wait(answer).await?);
+        }
+        Ok(results)
     }
 
     pub(crate) async fn purge(
@@ -180,11 +187,11 @@ impl Inner {
 
     /// Lets go of everything that only the past needs.
     pub(crate) async fn compact(self: Arc<Self>) -> Result<(), StorageError> {
-        self.writer.compacting.fetch_add(1, Ordering::Relaxed);
+        let now = self.shared.clock.now();
+        let shared = Arc::clone(&self.shared);
+        let _compacting = shared.compactions.begin(self.name.clone(), self.keys.number(), now);
         let until = Until::Sequence(self.committed.borrow().sequence);
-        let result = self.clone().collect(until).await;
-        self.writer.compacting.fetch_sub(1, Ordering::Relaxed);
-        result
+        self.collect(until).await
     }
 
     /// Lets go of what has outlived the grace, and takes the row off the sweep queue or puts it
@@ -202,13 +209,41 @@ impl Inner {
         self: Arc<Self>,
         job: impl FnOnce(oneshot::Sender<Result<T, StorageError>>) -> Job,
     ) -> Result<T, StorageError> {
+        wait(self.queue(job)).await
+    }
+
+    fn queue<T>(
+        self: Arc<Self>,
+        job: impl FnOnce(oneshot::Sender<Result<T, StorageError>>) -> Job,
+    ) -> oneshot::Receiver<Result<T, StorageError>> {
         let (reply, answer) = oneshot::channel();
         if self.writer.put(job(reply)) {
             self.shared.tasks.spawn(run(self.clone()));
         }
-        let lost = || StorageError::NotWritten { reason: "the writer stopped".to_owned() };
-        answer.await.unwrap_or_else(|_| Err(lost()))
+        answer
     }
+}
+
+async fn wait<T>(answer: oneshot::Receiver<Result<T, StorageError>>) -> Result<T, StorageError> {
+    let lost = || StorageError::NotWritten { reason: "the writer stopped".to_owned() };
+    answer.await.unwrap_or_else(|_| Err(lost()))
+}
+
+/// Cuts edits where a commit has enough of them.
+fn parts(edits: Vec<Edit>) -> Vec<Vec<PreparedEdit>> {
+    let mut parts = vec![Vec::with_capacity(edits.len().min(GROUP_EDITS_MAX))];
+    let mut bytes = 0;
+    for edit in edits {
+        let part = parts.last().expect("there is one from the beginning");
+        bytes += edit.bytes();
+        if !part.is_empty() && (part.len() >= GROUP_EDITS_MAX || bytes > GROUP_BYTES_MAX) {
+            parts.push(Vec::new());
+            bytes = edit.bytes();
+        }
+        let part = parts.last_mut().expect("there is one from the beginning");
+        part.push(PreparedEdit::new(edit));
+    }
+    parts
 }
 
 /// Works until nothing is left to do. Runs to its end whatever becomes of those who asked.

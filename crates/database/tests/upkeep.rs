@@ -106,7 +106,7 @@ async fn a_compaction_ends_while_others_go_on_writing() {
     assert!(writers.await.is_err(), "they would have gone on");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn documents_that_were_never_replaced_cost_a_compaction_little() {
     let engine = Arc::new(FaultyEngine::new(Arc::new(MemoryEngine::new())));
     let store = TestStore::on(engine.clone()).await;
@@ -220,4 +220,22 @@ async fn a_list_of_a_dropped_database_has_no_offset() {
     assert_eq!(offset(Direction::Descending).await, Ok(Some(0)));
     store.store.drop(&server(), &"notes".parse().unwrap()).await.unwrap();
     assert_eq!(offset(Direction::Ascending).await, Err(StorageError::Gone));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_write_of_edits_that_stand_alone_holds_the_engine_for_short_times() {
+    let engine = Arc::new(FaultyEngine::new(Arc::new(MemoryEngine::new())));
+    let store = TestStore::on(engine.clone()).await;
+    let db = store.create("notes").await;
+    for (atomicity, commits) in [(Atomicity::EachAlone, 3), (Atomicity::AllOrNothing, 1)] {
+        let ids: Vec<String> = (0..4_500).map(|n| format!("{atomicity:?}-{n}")).collect();
+        let before = engine.counts().commits;
+        let edits = ids.iter().map(|id| put(id, None, "{}")).collect();
+        let results = db.db.write(&db.write, edits, atomicity).await.unwrap();
+        let written: Vec<_> = results.into_iter().map(|it| it.unwrap().id.to_string()).collect();
+        assert_eq!(written, ids);
+        assert_eq!(engine.counts().commits - before, commits);
+    }
+    assert_eq!(db.db.write(&db.write, Vec::new(), Atomicity::EachAlone).await, Ok(Vec::new()));
+    db.audit().await;
 }
