@@ -26,7 +26,7 @@ pub(crate) struct Attachment {
     #[command(flatten)]
     common: Common,
     /// Its length
-    #[arg(long, default_value_t = 1024)]
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
     mebibytes: u64,
     /// Where the figures go
     #[arg(long, default_value = "target/bench/attachment.json")]
