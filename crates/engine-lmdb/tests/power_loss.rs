@@ -34,7 +34,7 @@ fn what_was_acknowledged_survives_a_power_loss_at_any_instant() {
     let mut random = Random(env_number("SETTLE_TEST_SEED").unwrap_or(1));
     let disk = Disk::new();
     let mut images = 0;
-    recording.images(3, &mut random, |image| {
+    recording.images(6, &mut random, |image| {
         disk.write(&image.bytes);
         if let Err(problem) = workload::check(&disk.dir(), &image.acknowledged) {
             panic!("{}: {problem}", image.name);
