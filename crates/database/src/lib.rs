@@ -43,8 +43,8 @@ pub use crate::{
         DocumentScan, FoundDocument, LocalDocument, More, Next, Sink,
     },
     store::{
-        Compaction, CreateError, CreateOptions, DatabaseEvent, DropError, EventKind, EventPage, EventScan,
-        NameScan, OpenError, Store, StoreParts, StoreSettings,
+        Compaction, CreateError, CreateOptions, DatabaseEvent, DropError, EventKind, EventPage,
+        EventScan, NameScan, OpenError, Store, StoreParts, StoreSettings,
     },
     tasks::Tasks,
 };

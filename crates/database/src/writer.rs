@@ -18,10 +18,7 @@ mod purge;
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use settle_engine::Outcome;
@@ -185,13 +182,17 @@ impl Inner {
         self.ask(|reply| Job::Purge { items, reply }).await
     }
 
-    /// Lets go of everything that only the past needs.
-    pub(crate) async fn compact(self: Arc<Self>) -> Result<(), StorageError> {
+    /// Lets go of everything that only the past needs. It counts as running from the call on.
+    pub(crate) fn compact(
+        self: Arc<Self>,
+    ) -> impl Future<Output = Result<(), StorageError>> + Send {
         let now = self.shared.clock.now();
-        let shared = Arc::clone(&self.shared);
-        let _compacting = shared.compactions.begin(self.name.clone(), self.keys.number(), now);
+        let compacting = self.shared.compactions.begin(self.name.clone(), self.keys.number, now);
         let until = Until::Sequence(self.committed.borrow().sequence);
-        self.collect(until).await
+        async move {
+            let _compacting = compacting;
+            self.collect(until).await
+        }
     }
 
     /// Lets go of what has outlived the grace, and takes the row off the sweep queue or puts it

@@ -224,7 +224,7 @@ async fn events_that_could_not_be_written_are_written_later() {
     engine.fail_next(Kind::Commit, Fault::Fails { storage_full: true });
     tokio::time::sleep(std::time::Duration::from_secs(30)).await;
     let grant = settle_access::Grant::internal(settle_access::Resource::Server, "a test");
-    let scan = EventScan { since: 0, direction: Direction::Ascending, limit: 10 };
+    let scan = EventScan { since: 0, until: u64::MAX, direction: Direction::Ascending, limit: 10 };
     let page = store.store.events(&grant, scan).await.unwrap();
     let kinds: Vec<_> = page.events.iter().map(|event| format!("{:?}", event.kind)).collect();
     assert_eq!(kinds, ["Created"]);

@@ -126,7 +126,7 @@ async fn events_tell_of_each_database_once_a_kind() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     db.put("later", None, "{}").await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let scan = EventScan { since: 0, direction: Direction::Ascending, limit: 100 };
+    let scan = EventScan { since: 0, until: u64::MAX, direction: Direction::Ascending, limit: 100 };
     let page = store.store.events(&inspect(), scan).await.unwrap();
     let mut told: Vec<_> = page.events.iter().map(|it| (it.name.as_str(), it.kind)).collect();
     assert_eq!(told.pop(), Some(("notes", EventKind::Updated)), "the newest comes last");
@@ -151,7 +151,7 @@ async fn events_that_a_crash_kept_back_are_told_after_the_next_start() {
     engine.reopen();
     let again = TestStore::on(engine).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let scan = EventScan { since: 2, direction: Direction::Ascending, limit: 100 };
+    let scan = EventScan { since: 2, until: u64::MAX, direction: Direction::Ascending, limit: 100 };
     let page = again.store.events(&inspect(), scan).await.unwrap();
     let mut told: Vec<_> = page.events.iter().map(|it| (it.name.as_str(), it.kind)).collect();
     told.sort_by_key(|(name, _)| *name);

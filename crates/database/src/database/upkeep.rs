@@ -42,10 +42,10 @@ impl Database {
     /// [`compact`](Self::compact) in the background.
     pub fn compact_later(&self, grant: &Grant<Administer>) {
         self.inner.check(grant);
-        let inner = self.inner.clone();
+        let name = self.inner.name.clone();
+        let compacting = self.inner.clone().compact();
         self.inner.shared.tasks.spawn(async move {
-            let name = inner.name.clone();
-            if let Err(error) = inner.compact().await {
+            if let Err(error) = compacting.await {
                 tracing::warn!(database = %name, %error, "a compaction failed");
             }
         });

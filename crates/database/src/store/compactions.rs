@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use settle_model::{id::DatabaseName, time::Timestamp};
@@ -17,7 +17,7 @@ pub struct Compaction {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Compactions(Mutex<Running>);
+pub(crate) struct Compactions(Arc<Mutex<Running>>);
 
 /// In the order in which they began.
 #[derive(Debug, Default)]
@@ -27,8 +27,8 @@ struct Running {
 }
 
 /// That one is running; over when this is dropped.
-pub(crate) struct Compacting<'a> {
-    compactions: &'a Compactions,
+pub(crate) struct Compacting {
+    compactions: Compactions,
     id: u64,
 }
 
@@ -38,12 +38,13 @@ impl Compactions {
         database: DatabaseName,
         number: u64,
         started: Timestamp,
-    ) -> Compacting<'_> {
+    ) -> Compacting {
         let mut running = self.lock();
         let id = running.next;
         running.next += 1;
         running.all.insert(id, Compaction { database, started, number });
-        Compacting { compactions: self, id }
+        drop(running);
+        Compacting { compactions: Self(Arc::clone(&self.0)), id }
     }
 
     pub(crate) fn has(&self, number: u64) -> bool {
@@ -60,7 +61,7 @@ impl Compactions {
     }
 }
 
-impl Drop for Compacting<'_> {
+impl Drop for Compacting {
     fn drop(&mut self) {
         self.compactions.lock().all.remove(&self.id);
     }

@@ -56,7 +56,10 @@ pub struct DatabaseEvent {
 /// Which rows to read.
 #[derive(Debug, Clone, Copy)]
 pub struct EventScan {
+    /// The last row before those that are wanted.
     pub since: u64,
+    /// The last of them; `u64::MAX` for all.
+    pub until: u64,
     pub direction: Direction,
     pub limit: usize,
 }
@@ -108,12 +111,15 @@ impl Events {
         scan: EventScan,
     ) -> Result<EventPage, StorageError> {
         let end = *self.written.borrow();
-        if scan.limit == 0 {
+        if scan.limit == 0 || scan.until <= scan.since {
             return Ok(EventPage { events: Vec::new(), end });
         }
         let all = Scan::prefix(&keys::events(), scan.direction);
         let start = Bound::Excluded(keys::event(scan.since));
-        let range = Scan { start, ..all };
+        let range = match scan.until {
+            u64::MAX => Scan { start, ..all },
+            until => Scan { start, end: Bound::Included(keys::event(until)), ..all },
+        };
         let rows = Rows { limit: scan.limit, ..Rows::default() };
         let plan = Plan::new(vec![Step::Scan(range)]);
         let events = shared.engine.read_to_end(plan, rows).await?.finish()?;
