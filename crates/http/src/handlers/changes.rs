@@ -18,8 +18,7 @@ mod rows;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, header};
 use settle_access::{Grant, Read};
-use settle_database::{ChangeScan, Database, Next, StorageError, Subscription};
-use settle_engine::Direction;
+use settle_database::{ChangeScan, Database, Direction, Next, StorageError, Subscription};
 use settle_model::sequence::Sequence;
 
 use self::rows::{Changes, Copies, Writer};

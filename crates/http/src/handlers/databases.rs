@@ -9,8 +9,7 @@ use http::{HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use settle_access::{Grant, Inspect, Read, Resource};
-use settle_database::{EventKind, EventScan, NameScan, StorageError, Store};
-use settle_engine::Direction;
+use settle_database::{Direction, EventKind, EventScan, NameScan, StorageError, Store};
 use settle_model::{
     id::DatabaseName,
     sequence::{Sequence, Timeline},
@@ -98,14 +97,17 @@ pub(crate) async fn updates(call: Call) -> Result<Response, ApiError> {
     let parameters = ChangesParameters::of_query(call.query(), call.header(LAST_EVENT_ID))?;
     let store = call.app.store.clone();
     let timeline = site_timeline(&store);
-    let newest = EventScan { since: 0, direction: Direction::Descending, limit: 1 };
+    let newest =
+        EventScan { since: 0, until: u64::MAX, direction: Direction::Descending, limit: 1 };
     let end = store.events(&grant, newest).await?.end;
     let since = parameters.since.map_or(Sequence::ZERO, |it| it.resolve(timeline, Sequence(end)));
     let source = Updates {
         store,
         grant,
         timeline,
-        since: since.0,
+        since: if parameters.descending { 0 } else { since.0 },
+        until: u64::MAX,
+        last: since.0,
         left: parameters.limit.unwrap_or(u64::MAX),
         direction: if parameters.descending { Direction::Descending } else { Direction::Ascending },
     };
@@ -215,7 +217,11 @@ struct Updates {
     store: Store,
     grant: Grant<Inspect>,
     timeline: Timeline,
+    /// What is still to be looked at.
     since: u64,
+    until: u64,
+    /// The row that was sent last.
+    last: u64,
     left: u64,
     direction: Direction,
 }
@@ -234,7 +240,12 @@ impl Source for Updates {
             if limit == 0 {
                 return Ok((rows, Progress::Ended));
             }
-            let scan = EventScan { since: self.since, direction: self.direction, limit };
+            let scan = EventScan {
+                since: self.since,
+                until: self.until,
+                direction: self.direction,
+                limit,
+            };
             let page = self.store.events(&self.grant, scan).await?;
             for event in &page.events {
                 let token = Sequence(event.sequence).token(self.timeline).to_string();
@@ -245,18 +256,26 @@ impl Source for Updates {
                 };
                 let row = Row { db_name: &event.name, r#type: kind, seq: &token };
                 rows.push(format!("\"{token}\"").as_bytes(), |text| write_json(text, &row));
-                self.since = event.sequence;
+                self.last = event.sequence;
             }
             let read = u64::try_from(page.events.len()).unwrap_or(u64::MAX);
             self.left = self.left.saturating_sub(read);
             match self.direction {
-                // Backwards there is an end, and one look at it.
-                Direction::Descending => return Ok((rows, Progress::Ended)),
-                Direction::Ascending if page.events.len() < limit => {
-                    return Ok((rows, Progress::CaughtUp));
-                }
-                Direction::Ascending if rows.is_full() => return Ok((rows, Progress::More)),
-                Direction::Ascending => {}
+                // Backwards there is an end.
+                Direction::Descending => self.until = self.last.saturating_sub(1),
+                Direction::Ascending => self.since = self.last,
+            }
+            if page.events.len() < limit {
+                return Ok((
+                    rows,
+                    match self.direction {
+                        Direction::Descending => Progress::Ended,
+                        Direction::Ascending => Progress::CaughtUp,
+                    },
+                ));
+            }
+            if rows.is_full() {
+                return Ok((rows, Progress::More));
             }
         }
     }
@@ -266,7 +285,7 @@ impl Source for Updates {
     }
 
     fn end(&self) -> End {
-        let last_sequence = Sequence(self.since).token(self.timeline).to_string();
+        let last_sequence = Sequence(self.last).token(self.timeline).to_string();
         End { last_sequence, pending: None }
     }
 }

@@ -5,6 +5,7 @@ use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use settle_access::{Inspect, Resource};
+use settle_database::Compaction;
 
 use crate::{call::Call, error::ApiError, etag, openapi, reply, settings::Maintenance};
 
@@ -86,11 +87,28 @@ pub(crate) async fn uuids(call: Call) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-/// `GET /_active_tasks`: what a client can wait for. Replications and index builds will be; cleaning up
-/// after updates is never worth waiting for, and is not listed.
+/// `GET /_active_tasks`: what a client can wait for, which is compactions. Cleaning up after updates is
+/// never worth waiting for, and is not listed. How far one is cannot be told.
 pub(crate) async fn active_tasks(call: Call) -> Result<Response, ApiError> {
-    call.authorize::<Inspect>(Resource::Server)?;
-    Ok(reply::json_text(StatusCode::OK, "[]\n"))
+    #[derive(Serialize)]
+    struct Task {
+        node: &'static str,
+        r#type: &'static str,
+        database: String,
+        started_on: u64,
+        updated_on: u64,
+    }
+    let grant = call.authorize::<Inspect>(Resource::Server)?;
+    let now = call.app.clock.now().seconds();
+    let compactions = call.app.store.compactions(&grant).into_iter();
+    let tasks = compactions.map(|Compaction { database, started, .. }| Task {
+        node: NODE,
+        r#type: "database_compaction",
+        database: database.as_str().to_owned(),
+        started_on: started.seconds(),
+        updated_on: now,
+    });
+    Ok(reply::json(StatusCode::OK, &tasks.collect::<Vec<_>>()))
 }
 
 /// `GET /_membership`

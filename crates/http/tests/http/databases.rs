@@ -151,3 +151,38 @@ async fn what_happened_to_databases_is_told_from_any_point_on() {
 fn what(row: &serde_json::Value) -> String {
     format!("{} {}", row["type"].as_str().unwrap(), row["db_name"].as_str().unwrap())
 }
+
+#[tokio::test]
+async fn a_compaction_is_a_task_until_it_ends() {
+    let server = with_databases(&["d"]).await;
+    server.send("PUT /d/a\n\n{}").await;
+    let request = "POST /d/_compact\ncontent-type: application/json";
+    assert_eq!(server.send(request).await.status(), StatusCode::ACCEPTED);
+    let task = "[{\"node\":\"settle@127.0.0.1\",\"type\":\"database_compaction\",\"database\":\"d\",\
+                \"started_on\":1795230346,\"updated_on\":1795230346}]\n";
+    assert_eq!(text(server.send("GET /_active_tasks").await).await, task);
+    while text(server.send("GET /_active_tasks").await).await != "[]\n" {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn events_that_are_told_backwards_are_all_of_them() {
+    let server = TestServer::new().await;
+    for number in 0..501 {
+        server.send(&format!("PUT /d{number}")).await;
+    }
+    let told = async |query: &str| {
+        let reply = text(server.send(&format!("GET /_db_updates?{query}")).await).await;
+        let reply: serde_json::Value = serde_json::from_str(&reply).unwrap();
+        let names = reply["results"].as_array().unwrap().iter();
+        names.map(|row| row["db_name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    while told("").await.len() < 501 {
+        tokio::task::yield_now().await;
+    }
+    let mut forwards = told("").await;
+    forwards.reverse();
+    assert_eq!(told("descending=true").await, forwards);
+    assert_eq!(told("descending=true&limit=2").await, forwards[..2]);
+}

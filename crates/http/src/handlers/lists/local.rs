@@ -3,8 +3,7 @@
 use std::ops::Bound;
 
 use settle_access::{Grant, Read};
-use settle_database::{Database, DocumentScan, LocalDocument};
-use settle_engine::Direction;
+use settle_database::{Database, Direction, DocumentScan, LocalDocument};
 use settle_model::{
     document::{AnyRev, Extras, Outgoing},
     json::write_string,

@@ -5,9 +5,9 @@ use std::ops::Bound;
 use serde_json::Value;
 use settle_access::{Grant, Read};
 use settle_database::{
-    Database, DocumentRow, DocumentScan, More, Next, Sink, StorageError, blobs::BlobStore,
+    Database, Direction, DocumentRow, DocumentScan, More, Next, Sink, StorageError,
+    blobs::BlobStore,
 };
-use settle_engine::Direction;
 use settle_model::limits::DOCUMENT_ID_BYTES_MAX;
 
 use super::{keys::Keys, local::Locals, range::Range};
