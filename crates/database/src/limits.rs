@@ -43,7 +43,7 @@ pub const LOCAL_BODY_BYTES_MAX: usize = BODY_BYTES_MAX;
 
 /// Documents that are visited, deleted ones too, at most, to say at which offset a list of documents begins. A list that
 /// begins further on has `"offset": null`.
-pub const OFFSET_COUNT_MAX: u64 = 100_000;
+pub const OFFSET_COUNT_MAX: u64 = 10_000;
 
 /// Open databases whose working memory is kept although nobody uses them.
 pub(crate) const HANDLES_IDLE_MAX: usize = 1_000;
