@@ -19,7 +19,7 @@ use std::{future::Future, time::Duration};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
 use crate::{
@@ -29,6 +29,9 @@ use crate::{
     shutdown::Shutdown,
     state::AppState,
 };
+
+/// Where an event source that comes back says where it was.
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// CouchDB's `changes_timeout`: the longest wait without a heartbeat, and the pace of heartbeats
 /// whose pace was not said.

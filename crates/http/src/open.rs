@@ -1,6 +1,6 @@
 //! The database that a path begins with, and the permission to do something with it.
 
-use settle_access::{Action, Administer, Grant};
+use settle_access::{Action, Grant};
 use settle_database::Database;
 use settle_model::id::DatabaseName;
 
@@ -13,9 +13,4 @@ pub(crate) async fn open<A: Action>(call: &Call) -> Result<(Database, Grant<A>),
     let database = call.app.store.find(&name).await?.ok_or_else(ApiError::no_database)?;
     let grant = call.authorize(database.resource())?;
     Ok((database, grant))
-}
-
-/// Design documents are code that runs for everybody, so writing them takes more than writing.
-pub(crate) fn require_design_rights(call: &Call, database: &Database) -> Result<(), ApiError> {
-    call.authorize::<Administer>(database.resource()).map(|_: Grant<Administer>| ())
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use settle_database::{
-    AttachmentEdit, AttachmentSource, Content, Edit, Origin,
+    AttachmentEdit, AttachmentSource, Content, Edit, EditError, Origin,
     blobs::{BlobStore, Received, StagedBlob, UploadOptions},
+    limits::ATTACHMENTS_MAX,
 };
 use settle_model::{
     document::{AnyRev, AttachmentIn, Incoming},
@@ -24,6 +25,7 @@ pub(crate) async fn edit(
     following: impl IntoIterator<Item = Arc<StagedBlob>>,
 ) -> Result<Edit, ApiError> {
     let Incoming { id: _, rev, deleted, revisions, attachments, body } = incoming;
+    check_count(attachments.len())?;
     let origin = origin(rev, revisions, new_edits)?;
     let mut following = following.into_iter();
     let mut edits = Vec::with_capacity(attachments.len());
@@ -31,6 +33,14 @@ pub(crate) async fn edit(
         edits.push(attachment_edit(blobs, name, attachment, &origin, &mut following).await?);
     }
     Ok(Edit { id, origin, deleted, content: Content::Whole { body, attachments: edits } })
+}
+
+/// Refuses more attachments than a document can have before any of them is stored.
+pub(crate) fn check_count(count: usize) -> Result<(), ApiError> {
+    if count > ATTACHMENTS_MAX {
+        return Err(EditError::TooManyAttachments { count, max: ATTACHMENTS_MAX }.into());
+    }
+    Ok(())
 }
 
 /// What a document rests on: with `new_edits` the revision it was made from, else its own ancestry.

@@ -12,6 +12,7 @@ use settle_model::document::{
 use crate::{
     body,
     call::Call,
+    documents::incoming::check_count,
     error::ApiError,
     limits,
     multipart::{Followers, Multipart, PartHeaders},
@@ -58,6 +59,7 @@ async fn related(
     let text = parts.collect(limits::DOCUMENT_PART_MAX).await?;
     let document = document::parse(&text)?;
     drop(text);
+    check_count(document.attachments.len())?;
 
     let following = || {
         let follows = |(_, it): &&(_, AttachmentIn)| matches!(it, AttachmentIn::Follows { .. });

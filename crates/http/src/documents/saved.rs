@@ -28,12 +28,18 @@ pub(crate) async fn write_one(
 /// `{"ok":true,"id":…,"rev":…}`
 pub(crate) fn saved(status: StatusCode, id: &str, rev: &AnyRev) -> Response {
     let mut text = Vec::with_capacity(id.len() + 80);
-    text.extend_from_slice(b"{\"ok\":true,\"id\":");
-    json::write_string(&mut text, id);
-    text.extend_from_slice(b",\"rev\":\"");
-    rev.write_to(&mut text);
-    text.extend_from_slice(b"\"}\n");
+    write_saved(&mut text, id, |text| rev.write_to(text));
+    text.push(b'\n');
     reply::json_text(status, text)
+}
+
+/// As [`saved`], for a row of many.
+pub(crate) fn write_saved(out: &mut Vec<u8>, id: &str, rev: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(b"{\"ok\":true,\"id\":");
+    json::write_string(out, id);
+    out.extend_from_slice(b",\"rev\":\"");
+    rev(out);
+    out.extend_from_slice(b"\"}");
 }
 
 /// `{"ok":true,"id":…}`: it will be written, and nothing is promised.

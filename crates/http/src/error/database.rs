@@ -176,6 +176,7 @@ impl From<BulkError> for ApiError {
     fn from(error: BulkError) -> Self {
         match error {
             BulkError::Document(error) => error.into(),
+            BulkError::TooMany { .. } => Self::new(Code::TooLarge, error.to_string()),
             BulkError::NotAnObject
             | BulkError::NoDocs
             | BulkError::DocsNotAnArray

@@ -21,10 +21,13 @@ use settle_model::{
 
 use crate::{
     call::Call,
-    documents::incoming::edit,
+    documents::{
+        incoming::edit,
+        saved::{accepted, may_write, saved, write_one, write_saved},
+    },
     error::{ApiError, Code},
     limits, location,
-    open::{open, require_design_rights},
+    open::open,
     reply,
 };
 
@@ -35,33 +38,23 @@ pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
     let incoming = parse(&call.bytes(limits::JSON_BODY_MAX).await?)?;
     let id = id_of(&call, &incoming)?;
     let location = location::of_document(&call, id.as_str());
-    let (text, edit) = match id {
+    let mut response = match id {
         AnyId::Local(id) => {
             let rev = write_local(&database, &grant, &id, incoming).await?;
-            (row_of(id.as_str(), |out| AnyRev::Local(rev).write_to(out)), None)
+            saved(StatusCode::CREATED, id.as_str(), &AnyRev::Local(rev))
         }
         AnyId::Document(id) => {
-            if id.is_design() {
-                require_design_rights(&call, &database)?;
+            may_write(&call, &database, &id)?;
+            let edit = edit(call.app.store.blobs(), id, incoming, true, []).await?;
+            if call.query().get("batch").as_deref() == Some("ok") {
+                let response = accepted(edit.id.as_str());
+                database.write_later(&grant, vec![edit]);
+                return Ok(response);
             }
-            (Vec::new(), Some(edit(call.app.store.blobs(), id, incoming, true, []).await?))
+            let Written { id, rev } = write_one(&database, &grant, edit).await?;
+            saved(StatusCode::CREATED, id.as_str(), &AnyRev::from(rev))
         }
     };
-    let mut text = match edit {
-        None => text,
-        Some(edit) if call.query().get("batch").as_deref() == Some("ok") => {
-            let text = accepted(edit.id.as_str());
-            database.write_later(&grant, vec![edit]);
-            return Ok(reply::json_text(StatusCode::ACCEPTED, text));
-        }
-        Some(edit) => {
-            let mut outcomes = database.write(&grant, vec![edit], Atomicity::EachAlone).await?;
-            let Written { id, rev } = outcomes.pop().expect("an edit has an outcome")?;
-            row_of(id.as_str(), |out| rev.write_to(out))
-        }
-    };
-    text.push(b'\n');
-    let mut response = reply::json_text(StatusCode::CREATED, text);
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
 }
@@ -180,9 +173,7 @@ impl Request<'_> {
                 Ok(Outcome::WrittenLocally(rev))
             }
             AnyId::Document(id) => {
-                if id.is_design() {
-                    require_design_rights(self.call, self.database)?;
-                }
+                may_write(self.call, self.database, id)?;
                 let blobs = self.call.app.store.blobs();
                 edits.push(edit(blobs, id.clone(), document, self.new_edits, []).await?);
                 Ok(Outcome::Edited)
@@ -265,29 +256,6 @@ pub(crate) async fn write_local(
     Ok(database.put_local(grant, id, base, &document.body).await?)
 }
 
-/// `{"ok":true,"id":…,"rev":…}`
-pub(crate) fn row_of(id: &str, rev: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut out = Vec::with_capacity(id.len() + 72);
-    write_row(&mut out, id, rev);
-    out
-}
-
-/// `{"ok":true,"id":…}`, for a document that will be written soon.
-pub(crate) fn accepted(id: &str) -> Vec<u8> {
-    let mut out = b"{\"ok\":true,\"id\":".to_vec();
-    write_string(&mut out, id);
-    out.extend_from_slice(b"}\n");
-    out
-}
-
-fn write_row(out: &mut Vec<u8>, id: &str, rev: impl FnOnce(&mut Vec<u8>)) {
-    out.extend_from_slice(b"{\"ok\":true,\"id\":");
-    write_string(out, id);
-    out.extend_from_slice(b",\"rev\":\"");
-    rev(out);
-    out.extend_from_slice(b"\"}");
-}
-
 /// The array of a reply.
 struct Rows(Vec<u8>);
 
@@ -306,7 +274,7 @@ impl Rows {
 
     fn written(&mut self, id: &str, rev: impl FnOnce(&mut Vec<u8>)) {
         self.separate();
-        write_row(&mut self.0, id, rev);
+        write_saved(&mut self.0, id, rev);
     }
 
     fn refused(&mut self, id: &str, rev: Option<&RevId>, error: &ApiError) {

@@ -16,7 +16,7 @@ mod filter;
 mod rows;
 
 use axum::response::Response;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderValue, header};
 use settle_access::{Grant, Read};
 use settle_database::{ChangeScan, Database, Direction, Next, StorageError, Subscription};
 use settle_model::sequence::Sequence;
@@ -31,12 +31,10 @@ use crate::{
     reply,
 };
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
 /// `GET /{db}/_changes`
 pub(crate) async fn changes(call: Call) -> Result<Response, ApiError> {
     let (database, grant) = open::<Read>(&call).await?;
-    let parameters = ChangesParameters::of_query(call.query(), call.header(LAST_EVENT_ID))?;
+    let parameters = ChangesParameters::of_query(call.query(), call.header(feed::LAST_EVENT_ID))?;
     send(call, database, grant, parameters, None).await
 }
 
@@ -44,7 +42,7 @@ pub(crate) async fn changes(call: Call) -> Result<Response, ApiError> {
 pub(crate) async fn changes_of_body(mut call: Call) -> Result<Response, ApiError> {
     call.require_json()?;
     let (database, grant) = open::<Read>(&call).await?;
-    let parameters = ChangesParameters::of_query(call.query(), call.header(LAST_EVENT_ID))?;
+    let parameters = ChangesParameters::of_query(call.query(), call.header(feed::LAST_EVENT_ID))?;
     let body = filter::Body::read(&mut call).await?;
     send(call, database, grant, parameters, Some(body)).await
 }

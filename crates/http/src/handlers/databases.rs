@@ -5,7 +5,7 @@
 use std::ops::Bound;
 
 use axum::{body::Body, response::Response};
-use http::{HeaderName, StatusCode, header};
+use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use settle_access::{Grant, Inspect, Read, Resource};
@@ -25,8 +25,6 @@ use crate::{
     reply,
     wire::DatabaseInfo,
 };
-
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Rows of `_db_updates` that are read at one time.
 const EVENTS_AT_ONCE: usize = 500;
@@ -94,7 +92,7 @@ pub(crate) async fn info_of_keys(mut call: Call) -> Result<Response, ApiError> {
 /// `GET /_db_updates`
 pub(crate) async fn updates(call: Call) -> Result<Response, ApiError> {
     let grant = call.authorize::<Inspect>(Resource::Server)?;
-    let parameters = ChangesParameters::of_query(call.query(), call.header(LAST_EVENT_ID))?;
+    let parameters = ChangesParameters::of_query(call.query(), call.header(feed::LAST_EVENT_ID))?;
     let store = call.app.store.clone();
     let timeline = site_timeline(&store);
     let newest =

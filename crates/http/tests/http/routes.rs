@@ -2,6 +2,7 @@
 
 use expect_test::expect;
 use http::StatusCode;
+use http_body::Body as _;
 use settle_http::routes::{self, Access, Verb};
 
 use crate::support::TestServer;
@@ -63,6 +64,59 @@ async fn every_route_is_reached_and_fails_in_no_unforeseen_way() {
             assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{request}");
             assert_ne!(status, StatusCode::UNAUTHORIZED, "{request}");
         }
+    }
+}
+
+/// A path whose open parts name what is there.
+fn existing(path: &str) -> String {
+    let names = [
+        ("{node}", "_local"),
+        ("{section}", "chttpd_auth"),
+        ("{key}", "timeout"),
+        ("{db}", "d"),
+        ("{id}", "a"),
+        ("{docid...}", "a"),
+        ("{attachment...}", "f.txt"),
+        ("{name}", "x"),
+        ("{path...}", "couchdb"),
+    ];
+    names.iter().fold(path.to_owned(), |path, (open, name)| path.replace(open, name))
+}
+
+#[tokio::test]
+async fn a_head_has_the_status_and_the_headers_of_its_get() {
+    let server = TestServer::new().await;
+    for request in [
+        "PUT /d",
+        "PUT /d/a\n\n{}",
+        "PUT /d/_local/x\n\n{}",
+        "PUT /d/_design/x\n\n{}",
+        "PUT /d/b/f.txt\ncontent-type: text/plain\n\nhello",
+    ] {
+        assert!(server.send(request).await.status().is_success(), "{request}");
+    }
+    // Two replies have two ids and two lists of ids, and the length of figures changes.
+    let told = |mut reply: axum::response::Response| {
+        for name in ["x-couch-request-id", "x-couchdb-body-time", "etag", "content-length"] {
+            reply.headers_mut().remove(name);
+        }
+        (reply.status(), reply.headers().clone())
+    };
+    for route in routes::all() {
+        if !route.operations.iter().any(|operation| operation.verb == Verb::Get) {
+            continue;
+        }
+        let path = existing(route.path);
+        let get = server.send(&format!("GET {path}")).await;
+        assert_ne!(get.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        let length = get.body().size_hint().exact();
+        let head = server.send(&format!("HEAD {path}")).await;
+        assert!(head.body().is_end_stream(), "{path}");
+        let announced = head.headers().get("content-length").map(|it| it.to_str().unwrap());
+        if !path.starts_with("/_node") {
+            assert_eq!(announced, length.map(|it| it.to_string()).as_deref(), "{path}");
+        }
+        assert_eq!(told(head), told(get), "{path}");
     }
 }
 

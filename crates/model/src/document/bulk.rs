@@ -1,6 +1,8 @@
 //! Many documents, from the body of one `_bulk_docs`.
 
-use super::{BulkError, DocumentError, Incoming, parse::parse_document};
+use super::{
+    BulkError, DocumentError, Incoming, limits::BULK_DOCUMENTS_MAX, parse::parse_document,
+};
 use crate::json::{self, scan::Scanner};
 
 /// Bytes set aside for the first body, and at least for each later one.
@@ -50,14 +52,17 @@ fn parse(text: &[u8]) -> Result<Bulk, BulkError> {
     Ok(bulk)
 }
 
-fn parse_docs(scanner: &mut Scanner<'_>) -> Result<Vec<Incoming>, DocumentError> {
+fn parse_docs(scanner: &mut Scanner<'_>) -> Result<Vec<Incoming>, BulkError> {
     let mut docs = Vec::new();
     let mut guess = BODY_BYTES_GUESSED_MIN;
     scanner.elements(|scanner| {
+        if docs.len() == BULK_DOCUMENTS_MAX {
+            return Err(BulkError::TooMany { max: BULK_DOCUMENTS_MAX });
+        }
         let document = scanner.outermost(|scanner| parse_document(scanner, guess))?;
         guess = document.body.len().max(BODY_BYTES_GUESSED_MIN);
         docs.push(document);
-        Ok::<_, DocumentError>(())
+        Ok(())
     })?;
     Ok(docs)
 }

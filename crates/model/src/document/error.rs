@@ -52,6 +52,8 @@ pub enum BulkError {
     DocsNotAnArray,
     #[error("`{member}` parameter must be a boolean.")]
     NotABoolean { member: &'static str },
+    #[error("`docs` has more than {max} documents")]
+    TooMany { max: usize },
 }
 
 impl From<JsonError> for BulkError {

@@ -94,6 +94,7 @@ async fn read(call: &mut Call) -> Result<Form, ApiError> {
             // A form whose file was not chosen sends one without a name.
             Some("_attachments") => {
                 if let Some(name) = part.file().filter(|name| !name.is_empty()) {
+                    incoming::check_count(form.files.len() + 1)?;
                     let name = name.parse()?;
                     let content_type = part.content_type().unwrap_or(CONTENT_TYPE_DEFAULT);
                     let content_type = received::content_type(content_type)?;
