@@ -50,10 +50,11 @@ pub(crate) async fn copy(call: Call) -> Result<Response, ApiError> {
     copy::copy(&call, &database, &grant, &source).await
 }
 
-/// Where an HTML form sends a document, or attachments for one.
+/// Where an HTML form sends a document, or attachments for one. What is posted to a name that no document
+/// can have is for an endpoint that is not here.
 pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
     let (database, grant) = open::<Write>(&call).await?;
-    match named::id(&call)? {
+    match named::existing_id(&call)? {
         AnyId::Document(id) => form::post(&mut call, &database, &grant, id).await,
         AnyId::Local(_) => Err(ApiError::bad_request(NO_ATTACHMENTS)),
     }

@@ -73,7 +73,7 @@ async fn item_03_bulk_docs_answers_201_and_of_replicated_documents_the_failures_
 }
 
 #[tokio::test]
-async fn item_04_a_replicated_document_needs_a_revision_or_its_ancestry() {
+async fn in_bulk_item_04_a_replicated_document_needs_a_revision_or_its_ancestry() {
     check(
         &[
             r#"POST /d/_bulk_docs {"new_edits": false, "docs": [{"_id": "a", "_rev": "3-x"}]}"#,
@@ -92,7 +92,7 @@ async fn item_04_a_replicated_document_needs_a_revision_or_its_ancestry() {
 }
 
 #[tokio::test]
-async fn item_05_a_known_revision_is_silent_success_and_no_change() {
+async fn in_bulk_item_05_a_known_revision_is_silent_success_and_no_change() {
     let known = r#"POST /d/_bulk_docs {"new_edits": false, "docs": [{"_id": "a", "_revisions": {"start": 2, "ids": ["b", "a"]}}]}"#;
     let older = r#"POST /d/_bulk_docs {"new_edits": false, "docs": [{"_id": "a", "_rev": "1-a"}]}"#;
     check(&[known, known, older, "GET /d/_changes?style=all_docs"], expect![[r#"
@@ -132,7 +132,7 @@ async fn item_07_sequences_are_texts_that_begin_with_a_number_and_need_no_encodi
 }
 
 #[tokio::test]
-async fn item_08_local_documents_stand_in_no_list_but_their_own() {
+async fn in_lists_item_08_local_documents_stand_in_no_list_but_their_own() {
     check(
         &[
             r#"POST /d/_bulk_docs {"docs": [{"_id": "_local/a.b_c~d", "n": 1}]}"#,
@@ -151,7 +151,7 @@ async fn item_08_local_documents_stand_in_no_list_but_their_own() {
 }
 
 #[tokio::test]
-async fn item_12_bulk_get_answers_json_unless_only_parts_are_accepted() {
+async fn in_bulk_item_12_bulk_get_answers_json_unless_only_parts_are_accepted() {
     let server = begin().await;
     for (accept, expected) in [
         ("application/json", "application/json"),
@@ -185,7 +185,7 @@ async fn item_13_attachments_that_are_known_are_not_sent_again() {
 }
 
 #[tokio::test]
-async fn item_15_tombstones_with_bodies_are_kept_and_fed() {
+async fn in_feeds_item_15_tombstones_with_bodies_are_kept_and_fed() {
     check(
         &[
             r#"POST /d/_bulk_docs {"new_edits": false, "docs": [{"_id": "a", "_rev": "1-a", "_deleted": true, "why": "x"}]}"#,
@@ -202,7 +202,7 @@ async fn item_15_tombstones_with_bodies_are_kept_and_fed() {
 }
 
 #[tokio::test]
-async fn item_18_the_second_of_two_documents_with_one_id_is_a_conflict() {
+async fn in_bulk_item_18_the_second_of_two_documents_with_one_id_is_a_conflict() {
     check(
         &[
             r#"POST /d/_bulk_docs {"docs": [{"_id": "a", "v": 1}, {"_id": "a", "v": 2}]}"#,
@@ -297,7 +297,7 @@ async fn item_22_heartbeats_are_sent_each_by_itself() {
 }
 
 #[tokio::test]
-async fn item_22_a_feed_is_not_silent_while_its_filter_passes_over_changes() {
+async fn in_filters_item_22_a_feed_is_not_silent_while_its_filter_passes_over_changes() {
     let server = begin().await;
     let request = "GET /d/_changes?feed=continuous&heartbeat=60000&filter=_design&since=now";
     let mut feed = server.send(request).await;
@@ -387,7 +387,7 @@ async fn item_26_filters_see_deleted_documents_too() {
 }
 
 #[tokio::test]
-async fn item_30_a_document_of_a_bulk_that_is_too_large_fails_alone() {
+async fn in_bulk_item_30_a_document_of_a_bulk_that_is_too_large_fails_alone() {
     let server = begin().await;
     let long = "x".repeat(8_000_001);
     let request = format!(
@@ -399,7 +399,7 @@ async fn item_30_a_document_of_a_bulk_that_is_too_large_fails_alone() {
 }
 
 #[tokio::test]
-async fn item_32_ids_of_many_documents_are_any_text() {
+async fn in_bulk_item_32_ids_of_many_documents_are_any_text() {
     check(
         &[
             r#"POST /d/_bulk_docs {"docs": [{"_id": "a/b c+d%20\"\\\u0001"}, {"_id": "\ud83d\ude00"}]}"#,
@@ -416,7 +416,7 @@ async fn item_32_ids_of_many_documents_are_any_text() {
 }
 
 #[tokio::test]
-async fn item_33_members_are_kept_in_order_and_spelling_wherever_documents_are_sent() {
+async fn in_lists_item_33_members_are_kept_in_order_and_spelling_wherever_documents_are_sent() {
     check(
         &[
             r#"POST /d/_bulk_docs {"docs": [{"_id": "a", "z": 1.0, "a": 12345678901234567890, "m": 1e2}]}"#,

@@ -430,3 +430,35 @@ async fn a_purge_tells_what_went() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn what_is_posted_to_an_endpoint_that_is_not_here_is_missing() {
+    check(
+        &[
+            "POST /d/_find {\"selector\": {}}",
+            "POST /d/_index {}",
+            "POST /d/_design/x/_view/y {}",
+            "POST /_replicate {}",
+        ],
+        expect![[r#"
+            > POST /d/_find {"selector": {}}
+            404 Not Found
+            {"error":"not_found","reason":"missing"}
+
+            > POST /d/_index {}
+            404 Not Found
+            {"error":"not_found","reason":"missing"}
+
+            > POST /d/_design/x/_view/y {}
+            405 Method Not Allowed
+            allow: DELETE,GET,HEAD,PUT
+            {"error":"method_not_allowed","reason":"Only DELETE,GET,HEAD,PUT allowed"}
+
+            > POST /_replicate {}
+            404 Not Found
+            {"error":"not_found","reason":"Database does not exist."}
+
+        "#]],
+    )
+    .await;
+}
