@@ -109,4 +109,13 @@ mod tests {
              `cargo xtask graph` prints, and say in the page what the crate still does not know"
         );
     }
+    #[test]
+    fn the_files_that_the_page_names_are_there() {
+        let page = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+        let named: Vec<_> = page.split('`').filter(|text| text.starts_with("crates/")).collect();
+        assert!(named.len() > 10, "{named:?}");
+        for file in named {
+            assert!(root().join(file).is_file(), "docs/ARCHITECTURE.md names {file}");
+        }
+    }
 }
