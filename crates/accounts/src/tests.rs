@@ -29,11 +29,7 @@ fn accounts() -> (Accounts, Arc<ManualClock>) {
 fn a_stored_hash_is_read_back_and_anything_else_is_refused_with_a_reason() {
     let stored = hash().as_str().to_owned();
     assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-    assert!(
-        PasswordHash::from_stored(&stored)
-            .unwrap()
-            .matches("secret", &mut Memory::default())
-    );
+    assert!(PasswordHash::from_stored(&stored).unwrap().matches("secret", &mut Memory::default()));
     let reason = |text: &str| PasswordHash::from_stored(text).unwrap_err().to_string();
     let all = [
         reason("secret"),
