@@ -15,13 +15,11 @@ pub(crate) struct Bench {
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<(), anyhow::Error> {
-    let server = build_server(Profile::Release)?;
-    let program = build("settle-bench", Profile::Release)?;
-    let mut run = command(program, &[]);
+    let mut run = command(build("settle-bench", Profile::Release)?, &[]);
     run.args(&bench.arguments);
-    let is_asking = bench.arguments.iter().any(|it| it == "help" || it == "--help" || it == "-h");
-    if !is_asking {
-        run.arg("--server").arg(server);
+    let asks = bench.arguments.iter().any(|it| it == "help" || it == "--help" || it == "-h");
+    if !asks {
+        run.arg("--server").arg(build_server(Profile::Release)?);
     }
     step::run(&mut run)
 }
