@@ -72,11 +72,12 @@ mod tests {
             line(0.5, Bound::None),
         ];
         expect![[r#"
+            figures
               start                                              0.50 s          met: at most 1
               start                                              1.50 s          MISSED: at most 1
               start                                              0.50 s          MISSED: at least 1
               start                                              0.50 s
         "#]]
-        .assert_eq(&lines.concat());
+        .assert_eq(&format!("figures\n{}", lines.concat()));
     }
 }
