@@ -117,6 +117,14 @@ impl Model {
         self.known.entry(id.to_owned()).or_default().push((path, deleted, body.to_owned()));
     }
 
+    /// A purged branch may have been why older ancestors of another one were still near to a leaf.
+    fn purge(&mut self, id: &str, rev: RevId) {
+        let limit = self.limit;
+        let tree = self.tree(id);
+        tree.purge(&[rev]);
+        tree.stem(limit);
+    }
+
     /// A path of new revisions on top of the n-th known one.
     fn path(&mut self, id: &str, on: Option<usize>, length: usize) -> RevPath {
         let known: Vec<RevId> = self.trees.get(id).map_or_else(Vec::new, |tree| {
@@ -293,7 +301,7 @@ async fn run(engine: Arc<dyn Engine>, ops: Vec<Op>, limit: u32) {
                 let items = vec![(IDS[id].parse().unwrap(), vec![rev.clone()])];
                 let purged = db.db.purge(&db.admin, items).await.unwrap();
                 assert_eq!(purged[0].1, std::slice::from_ref(&rev));
-                model.tree(IDS[id]).purge(&[rev]);
+                model.purge(IDS[id], rev);
             }
             Op::Compact => db.db.compact(&db.admin).await.unwrap(),
             Op::Wait { minutes } => {
@@ -353,6 +361,13 @@ fn on(engine: Arc<dyn Engine>, ops: Vec<Op>, limit: u32) {
 fn life() -> impl Strategy<Value = (Vec<Op>, u32)> {
     let limit = prop_oneof![Just(1_000_u32), Just(150), Just(50), Just(20), Just(2)];
     (prop::collection::vec(op(), 1..40), limit)
+}
+
+#[test]
+fn a_branch_is_stemmed_when_the_shorter_one_beside_it_is_purged() {
+    let edits = Op::Edit { id: 0, leaf: 0, deleted: false, body: 0, times: 91 };
+    let longer = Op::Graft { id: 0, on: Some(56), length: 125, deleted: false, body: 0 };
+    on(Arc::new(MemoryEngine::new()), vec![edits, longer, Op::Purge { id: 0, leaf: 1 }], 150);
 }
 
 proptest! {
