@@ -1,0 +1,1 @@
+//! The rules of queries: plain functions, no I/O, no clock.
