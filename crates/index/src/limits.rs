@@ -1,0 +1,9 @@
+//! Limits of this crate. What a client sees at a limit stands at each.
+
+use std::time::Duration;
+
+/// Bytes of rows that one build sorts in memory before it writes a run.
+pub const BUILD_BYTES_DEFAULT: usize = 64 << 20;
+
+/// How long after a write its indexes are warmed.
+pub const AUTOUPDATE_DELAY_DEFAULT: Duration = Duration::from_millis(500);
