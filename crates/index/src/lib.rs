@@ -11,12 +11,11 @@
 mod designs;
 mod indexes;
 pub mod limits;
+pub mod tree;
 mod view;
 
 pub use crate::{
     designs::{DesignEntry, Designs},
-    indexes::{
-        DesignInfo, IndexParts, IndexSettings, IndexSizes, IndexerTask, Indexes, OpenError,
-    },
+    indexes::{DesignInfo, IndexParts, IndexSettings, IndexSizes, IndexerTask, Indexes, OpenError},
     view::{ReadyView, Update, View, ViewError},
 };

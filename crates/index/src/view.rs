@@ -91,7 +91,7 @@ impl View {
     }
 
     pub fn collation(&self) -> Collation {
-        self.definition.collation()
+        self.definition.maps[self.place.map].collation
     }
 
     /// Whether its rows stand under their partitions, so that a query has to name one.
@@ -118,7 +118,7 @@ impl ReadyView {
     }
 
     pub fn collation(&self) -> Collation {
-        self.definition.collation()
+        self.definition.maps[self.place.map].collation
     }
 
     pub fn is_partitioned(&self) -> bool {
