@@ -1,0 +1,12 @@
+//! Limits of this crate. What a client sees at a limit stands at each.
+
+use std::time::Duration;
+
+/// Bytes of rows that one build sorts in memory before it writes a run.
+pub const BUILD_BYTES_DEFAULT: usize = 64 << 20;
+
+/// How long after a write its indexes are warmed.
+pub const AUTOUPDATE_DELAY_DEFAULT: Duration = Duration::from_millis(500);
+
+/// Bytes of the prefix of a tree: what a key has room for beside the longest sort key and id.
+pub const PREFIX_LENGTH_MAX: usize = 64;
