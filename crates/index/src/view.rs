@@ -75,7 +75,7 @@ pub enum ViewError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A file of a build could not be written or read.
-    #[error("a file of the index's build failed: {reason}")]
+    #[error("a file of an index's build failed: {reason}")]
     Files { reason: String },
     #[error("the server stops")]
     Closed,
@@ -91,7 +91,7 @@ impl View {
     }
 
     pub fn collation(&self) -> Collation {
-        self.definition.collation()
+        self.definition.maps[self.place.map].collation
     }
 
     /// Whether its rows stand under their partitions, so that a query has to name one.
@@ -118,7 +118,7 @@ impl ReadyView {
     }
 
     pub fn collation(&self) -> Collation {
-        self.definition.collation()
+        self.definition.maps[self.place.map].collation
     }
 
     pub fn is_partitioned(&self) -> bool {
@@ -140,5 +140,5 @@ impl ReadyView {
 }
 
 fn reducer(definition: &IndexDefinition, place: ViewPlace) -> Option<&ReduceSource> {
-    definition.maps.get(place.map)?.reducers.get(place.reducer?)
+    definition.maps[place.map].reducers.get(place.reducer?)
 }
