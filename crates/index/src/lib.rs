@@ -15,12 +15,11 @@ mod indexes;
 mod keys;
 pub mod limits;
 mod sort;
+pub mod tree;
 mod view;
 
 pub use crate::{
     designs::{DesignEntry, Designs},
-    indexes::{
-        DesignInfo, IndexParts, IndexSettings, IndexSizes, IndexerTask, Indexes, OpenError,
-    },
+    indexes::{DesignInfo, IndexParts, IndexSettings, IndexSizes, IndexerTask, Indexes, OpenError},
     view::{ReadyView, Update, View, ViewError},
 };

@@ -13,3 +13,5 @@ pub(crate) const CLASHES_MAX: usize = 16;
 
 /// Index numbers are reserved in blocks. A crash loses the rest of a block.
 pub(crate) const NUMBER_BLOCK: u64 = 100;
+/// Bytes of the prefix of a tree: what a key has room for beside the longest sort key and id.
+pub const PREFIX_LENGTH_MAX: usize = 64;
