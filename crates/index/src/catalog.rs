@@ -10,7 +10,7 @@ mod store;
 
 pub(crate) use self::{
     records::{
-        CheckpointRecord, CursorRecord, EventsRecord, IndexRecord, RunRecord, ServedRecord, State,
+        CheckpointRecord, CursorRecord, IndexRecord, RunRecord, ServedRecord, State,
     },
     store::{Catalog, Stored, background, committed, get_many},
 };

@@ -117,6 +117,10 @@ impl<'a> Reader<'a> {
         Ok(self.take(N)?.try_into().expect("take returns what was asked for"))
     }
 
+    pub(crate) fn remaining(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Says that the record should be used up.
     pub(crate) fn end(self) -> Result<(), RecordError> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.malformed("too long")) }

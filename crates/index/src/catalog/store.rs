@@ -7,7 +7,7 @@ use settle_engine::{
     Batch, Direction, Engine, Expected, Outcome, Plan, Scan, Step, Urgency, Visit, Visitor,
 };
 
-use super::{CheckpointRecord, CursorRecord, EventsRecord, IndexRecord, ServedRecord};
+use super::{CheckpointRecord, CursorRecord, IndexRecord, ServedRecord};
 use crate::{
     codec::{Reader, put_number, sealed},
     keys::{self, Signature},
@@ -93,11 +93,6 @@ impl Catalog {
         design: &str,
     ) -> Result<Option<Stored<ServedRecord>>, StorageError> {
         self.stored(keys::served(database, design), ServedRecord::decode).await
-    }
-
-    pub(crate) async fn events(&self) -> Result<Option<EventsRecord>, StorageError> {
-        let stored = self.stored(keys::events(), EventsRecord::decode).await?;
-        Ok(stored.map(|stored| stored.record))
     }
 
     /// All indexes of a database.
