@@ -2,4 +2,7 @@
 
 pub mod collate;
 pub mod design;
+pub mod mango;
 pub mod reduce;
+pub mod selector;
+mod terms;
