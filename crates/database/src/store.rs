@@ -226,6 +226,11 @@ impl Store {
         }
     }
 
+    /// Whether a database has this number.
+    pub async fn has(&self, number: u64) -> Result<bool, StorageError> {
+        Ok(read_live(&*self.shared.engine, Keys { number }).await?.is_some())
+    }
+
     pub async fn create(
         &self,
         grant: &Grant<AdministerServer>,

@@ -51,7 +51,9 @@ impl DocumentRecord {
     /// The rows that it names, for each map that has some.
     pub(crate) fn row_keys(self, id: &str) -> impl Iterator<Item = (usize, RowKey)> {
         self.maps.into_iter().flat_map(move |(map, keys)| {
-            (0..).zip(keys).map(move |(n, sort_key)| (map, RowKey { sort_key, id: id.to_owned(), n }))
+            (0..)
+                .zip(keys)
+                .map(move |(n, sort_key)| (map, RowKey { sort_key, id: id.to_owned(), n }))
         })
     }
 
@@ -97,7 +99,10 @@ pub(crate) fn new_row(id: &str, n: u32, row: MappedRow) -> NewRow {
 #[cfg(test)]
 mod tests {
     use super::DocumentRecord;
-    use crate::{keys, mapper::{Mapped, MappedRow}};
+    use crate::{
+        keys,
+        mapper::{Mapped, MappedRow},
+    };
 
     #[test]
     fn a_document_s_rows_are_named_as_they_were_made() {
@@ -113,7 +118,8 @@ mod tests {
         assert_eq!(read, record);
         assert_eq!(read.rows(), 3);
         assert_eq!(read.external, 15);
-        let keys: Vec<_> = read.row_keys("d").map(|(map, row)| (map, row.sort_key, row.n)).collect();
+        let keys: Vec<_> =
+            read.row_keys("d").map(|(map, row)| (map, row.sort_key, row.n)).collect();
         assert_eq!(keys, [(0, b"a".to_vec(), 0), (0, b"a".to_vec(), 1), (2, b"b".to_vec(), 0)]);
         assert_eq!(DocumentRecord::of(&Mapped { id: String::new(), maps: vec![vec![]] }), None);
     }

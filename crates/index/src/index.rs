@@ -28,7 +28,10 @@ use settle_query::{collate, design::IndexDefinition};
 use settle_script::Program;
 use tokio::sync::watch;
 
-pub(crate) use self::progress::Progress;
+pub(crate) use self::{
+    build::{index_of_run, remove_runs},
+    progress::Progress,
+};
 use crate::{
     catalog::{IndexRecord, ServedRecord, State, Stored, background, committed},
     designs::DesignEntry,
@@ -126,10 +129,6 @@ impl Index {
         Tree::new(prefix, self.reducers[map].clone())
     }
 
-    pub(crate) fn reducers(&self, map: usize) -> &Reducers {
-        &self.reducers[map]
-    }
-
     /// Requests that wait for it now.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
@@ -182,6 +181,15 @@ impl Index {
         sequence: u64,
     ) -> Result<Reached, ViewError> {
         let _waiting = Waiting::begin(&self.waiting);
+        self.reach_unasked(shared, sequence).await
+    }
+
+    /// The same, when no client waits.
+    pub(crate) async fn reach_unasked(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        sequence: u64,
+    ) -> Result<Reached, ViewError> {
         for _ in 0..CLASHES_MAX {
             let opened = self.opened(shared).await?;
             match opened.follower.reach(sequence).await {

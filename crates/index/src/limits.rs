@@ -48,3 +48,6 @@ pub(crate) const RECLAIM_SLICE_BYTES: usize = 1 << 20;
 
 /// How long background work waits before it tries again what failed, or waits for readers to end.
 pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(10);
+
+/// Rows of the store's log of events that are read at one time.
+pub(crate) const EVENTS_AT_ONCE: usize = 500;

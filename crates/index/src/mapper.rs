@@ -155,7 +155,9 @@ impl Inner {
         }
         let maps = self.maps.iter().map(|map| {
             let rows = match &map.kind {
-                Kind::Function(at) => functions.get_mut(*at).map(std::mem::take).unwrap_or_default(),
+                Kind::Function(at) => {
+                    functions.get_mut(*at).map(std::mem::take).unwrap_or_default()
+                }
                 Kind::Fields(index) => {
                     let mut key = Vec::new();
                     if index.push_key(&mut key, &document.document) {

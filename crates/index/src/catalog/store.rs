@@ -129,6 +129,13 @@ impl Catalog {
         Ok(rows.into_iter().filter_map(|(key, _)| keys::reclaim_of(&key)).collect())
     }
 
+    /// Whether there is anything of a database.
+    pub(crate) async fn has(&self, database: u64) -> Result<bool, StorageError> {
+        let scan = Scan::prefix(&keys::database(database), Direction::Ascending);
+        let plan = Plan::new(vec![Step::Scan(scan)]);
+        Ok(self.engine.read_to_end(plan, Any(false)).await?.0)
+    }
+
     /// The databases that have anything here, in order.
     pub(crate) async fn databases(&self) -> Result<Vec<u64>, StorageError> {
         let scan = Scan {
@@ -206,6 +213,15 @@ impl Visitor for Rows {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
         self.0.push((key.to_vec(), value.unwrap_or_default().to_vec()));
         Visit::Next
+    }
+}
+
+struct Any(bool);
+
+impl Visitor for Any {
+    fn visit(&mut self, _: usize, _: &[u8], _: Option<&[u8]>) -> Visit {
+        self.0 = true;
+        Visit::Stop
     }
 }
 

@@ -31,10 +31,7 @@ use tokio::{
 
 use super::{Index, Progress, is_current, rows};
 use crate::{
-    catalog::{
-        CheckpointRecord, CursorRecord, IndexRecord, RunRecord, State, Stored, background,
-        committed,
-    },
+    catalog::{CheckpointRecord, IndexRecord, RunRecord, State, Stored, background, committed},
     documents::DocumentRecord,
     indexes::Shared,
     keys,
@@ -508,7 +505,8 @@ impl<'a> Build<'a> {
     async fn clear_range(&self, start: Vec<u8>, end: Vec<u8>) -> Result<(), StorageError> {
         let engine = &self.shared.parts.engine;
         while engine.clear(start.clone(), end.clone(), RECLAIM_SLICE_BYTES).await? == Cleared::More
-        {}
+        {
+        }
         Ok(())
     }
 }

@@ -175,9 +175,7 @@ impl Updater {
     fn fail(&self, error: ViewError) -> StepError {
         let may_pass = match &error {
             ViewError::Script(
-                ScriptError::Died { .. }
-                | ScriptError::Busy
-                | ScriptError::Launch(_),
+                ScriptError::Died { .. } | ScriptError::Busy | ScriptError::Launch(_),
             )
             | ViewError::Storage(
                 StorageError::Read(_)
@@ -230,11 +228,12 @@ impl Step for Updater {
         Box::pin(async {
             let now = self.clock.now();
             lock(&self.updating_since).get_or_insert(now);
-            if batch.until >= self.database.sequence() {
+            let until = batch.until;
+            let taken = self.take_in(batch).await;
+            if until >= self.database.sequence() {
                 // The last for now: the next one begins another update.
                 *lock(&self.updating_since) = None;
             }
-            let taken = self.take_in(batch).await;
             taken.map_err(|error| self.fail(error))
         })
     }
