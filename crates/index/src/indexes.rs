@@ -208,13 +208,16 @@ impl Indexes {
         let entry = self.design(database, grant, design).await?;
         let missing =
             || ViewError::ViewMissing { design: design.to_owned(), view: view.to_owned() };
-        let definition = entry.index.clone().ok_or_else(missing)?;
         let place = entry.design.view(view).map_err(|error| match error {
             design::ViewError::Missing => missing(),
+            design::ViewError::UnknownLanguage { language } => {
+                ViewError::UnknownLanguage { language }
+            }
             design::ViewError::Broken(source) => {
                 ViewError::Design { design: design.to_owned(), source: Arc::new(source) }
             }
         })?;
+        let definition = entry.index.clone().ok_or_else(missing)?;
         Ok(View {
             indexes: self.clone(),
             database: database.clone(),

@@ -65,6 +65,9 @@ pub enum ViewError {
     DesignDeleted { design: String },
     #[error("design document {design} has no view {view}")]
     ViewMissing { design: String, view: String },
+    /// A language that the server does not run.
+    #[error("unknown query language \"{language}\"")]
+    UnknownLanguage { language: String },
     #[error("design document {design} cannot be used")]
     Design { design: String, source: Arc<DesignError> },
     /// A function of the view does not compile, does not end or asks for too much.

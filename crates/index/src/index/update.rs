@@ -208,6 +208,7 @@ impl Updater {
             | ViewError::DesignDeleted { .. }
             | ViewError::ViewMissing { .. }
             | ViewError::Design { .. }
+            | ViewError::UnknownLanguage { .. }
             | ViewError::Update { .. } => false,
         };
         let reason = error.to_string();
