@@ -29,7 +29,8 @@ pub use crate::{
     codec::RecordError,
     database::{Database, LocalError, SettingError, Subscription},
     edit::{
-        Atomicity, AttachmentEdit, AttachmentSource, Content, Edit, EditError, Origin, Written,
+        Atomicity, AttachmentEdit, AttachmentSource, Content, Edit, EditError, Epochs, Origin,
+        Seen, Verdict, Written,
     },
     error::StorageError,
     record::{
@@ -47,8 +48,8 @@ pub use crate::{
         rendered::{RenderedDocument, RenderedScan},
     },
     store::{
-        Compaction, CreateError, CreateOptions, DatabaseEvent, DropError, EventKind, EventPage,
-        EventScan, NameScan, OpenError, Store, StoreParts, StoreSettings,
+        Compaction, CreateError, CreateOptions, DatabaseChanged, DatabaseEvent, DropError,
+        EventKind, EventPage, EventScan, NameScan, OpenError, Store, StoreParts, StoreSettings,
     },
     tasks::Tasks,
 };

@@ -9,8 +9,6 @@ mod records;
 mod store;
 
 pub(crate) use self::{
-    records::{
-        CheckpointRecord, CursorRecord, EventsRecord, IndexRecord, RunRecord, ServedRecord, State,
-    },
+    records::{CheckpointRecord, CursorRecord, IndexRecord, RunRecord, ServedRecord, State},
     store::{Catalog, Stored, background, committed, get_many},
 };

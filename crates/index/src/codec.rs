@@ -91,11 +91,6 @@ impl<'a> Reader<'a> {
         usize::try_from(number).map_err(|_| self.malformed("a count is too large"))
     }
 
-    pub(crate) fn small(&mut self) -> Result<u32, RecordError> {
-        let number = self.number()?;
-        u32::try_from(number).map_err(|_| self.malformed("a number is too large"))
-    }
-
     pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], RecordError> {
         let (taken, rest) =
             self.rest.split_at_checked(length).ok_or_else(|| self.malformed("too short"))?;
@@ -115,6 +110,10 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
         Ok(self.take(N)?.try_into().expect("take returns what was asked for"))
+    }
+
+    pub(crate) fn remaining(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// Says that the record should be used up.

@@ -13,7 +13,6 @@ const SITE_NUMBER: u64 = 0;
 mod site {
     pub(super) const NUMBERS: u8 = 0x10;
     pub(super) const RECLAIM: u8 = 0x11;
-    pub(super) const EVENTS: u8 = 0x12;
 }
 
 /// The families of a database's records.
@@ -50,11 +49,6 @@ fn rest(key: &[u8], family: u8) -> Option<&[u8]> {
 /// The next number that no index has had.
 pub(crate) fn numbers() -> Vec<u8> {
     prefix(SITE_NUMBER, site::NUMBERS)
-}
-
-/// How far the store's log of events has been followed.
-pub(crate) fn events() -> Vec<u8> {
-    prefix(SITE_NUMBER, site::EVENTS)
 }
 
 pub(crate) fn reclaims() -> Vec<u8> {

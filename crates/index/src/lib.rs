@@ -11,15 +11,20 @@
 mod catalog;
 mod codec;
 mod designs;
+mod documents;
+mod index;
 mod indexes;
 mod keys;
 pub mod limits;
+mod mapper;
+mod reclaim;
 mod sort;
 pub mod tree;
 mod view;
+mod warm;
 
 pub use crate::{
-    designs::{DesignEntry, Designs},
+    designs::{BrokenDesign, DesignEntry, DesignResult, Designs},
     indexes::{DesignInfo, IndexParts, IndexSettings, IndexSizes, IndexerTask, Indexes, OpenError},
     view::{ReadyView, Update, View, ViewError},
 };

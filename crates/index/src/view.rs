@@ -9,10 +9,15 @@ use settle_query::{
     collate::Collation,
     design::{Design, DesignError, IndexDefinition, ReduceSource, ViewPlace},
 };
-use settle_script::{Program, ScriptError, Scripts};
+use settle_script::ScriptError;
 use thiserror::Error;
 
-use crate::{designs::DesignEntry, indexes::Indexes};
+use crate::{
+    designs::DesignEntry,
+    indexes::Indexes,
+    sort::SortError,
+    tree::{Tree, TreeError},
+};
 
 /// How fresh an answer shall be: `update=`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,18 +47,11 @@ pub struct View {
 #[derive(Debug, Clone)]
 pub struct ReadyView {
     pub(crate) engine: Arc<dyn Engine>,
-    /// What the keys of the view's rows begin with: see [`tree`](crate::tree).
-    pub(crate) prefix: Vec<u8>,
+    pub(crate) tree: Tree,
     pub(crate) definition: Arc<IndexDefinition>,
     pub(crate) place: ViewPlace,
-    /// For reduce functions in JavaScript.
-    pub(crate) program: Program,
-    pub(crate) scripts: Scripts,
     pub(crate) database: Database,
     pub(crate) sequence: u64,
-    pub(crate) purge_sequence: u64,
-    /// Whether there are no rows, since nothing has been built yet.
-    pub(crate) is_unbuilt: bool,
     /// The rows are not cleared while somebody holds it.
     pub(crate) _lease: Arc<()>,
 }
@@ -67,6 +65,9 @@ pub enum ViewError {
     DesignDeleted { design: String },
     #[error("design document {design} has no view {view}")]
     ViewMissing { design: String, view: String },
+    /// A language that the server does not run.
+    #[error("unknown query language \"{language}\"")]
+    UnknownLanguage { language: String },
     #[error("design document {design} cannot be used")]
     Design { design: String, source: Arc<DesignError> },
     /// A function of the view does not compile, does not end or asks for too much.
@@ -74,11 +75,37 @@ pub enum ViewError {
     Script(#[from] ScriptError),
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The rows of the index could not be read or written.
+    #[error(transparent)]
+    Tree(TreeError),
     /// A file of a build could not be written or read.
-    #[error("a file of an index's build failed: {reason}")]
+    #[error("a file of the index's build failed: {reason}")]
     Files { reason: String },
+    #[error("the index could not be brought up to date: {reason}")]
+    Update { reason: String },
     #[error("the server stops")]
     Closed,
+}
+
+impl From<SortError> for ViewError {
+    fn from(error: SortError) -> Self {
+        let source = std::error::Error::source(&error);
+        let reason = source.map_or_else(|| error.to_string(), |it| format!("{error}: {it}"));
+        Self::Files { reason }
+    }
+}
+
+impl From<TreeError> for ViewError {
+    fn from(error: TreeError) -> Self {
+        match error {
+            TreeError::Script(error) => Self::Script(error),
+            TreeError::Read(error) => Self::Storage(StorageError::Read(error)),
+            TreeError::Damaged(error) => Self::Storage(StorageError::Record(error.into())),
+            error @ (TreeError::Malformed { .. } | TreeError::Reduce(_) | TreeError::Disorder) => {
+                Self::Tree(error)
+            }
+        }
+    }
 }
 
 impl View {
@@ -128,10 +155,6 @@ impl ReadyView {
     /// What the index had reached when it was found ready.
     pub fn sequence(&self) -> SequenceToken {
         self.database.token(self.sequence)
-    }
-
-    pub fn purge_sequence(&self) -> u64 {
-        self.purge_sequence
     }
 
     pub fn database(&self) -> &Database {

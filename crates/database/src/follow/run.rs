@@ -228,6 +228,9 @@ impl Running {
         let complete = self.complete();
         let is_paused = phase == Phase::Paused;
         self.publish(|status| {
+            if phase == Phase::Idle {
+                status.failures = 0;
+            }
             status.phase = phase;
             status.round = None;
         });

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A scan of all documents whose winner is live, in the order of their ids, with their content.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedScan {
     pub start: Bound<String>,
     pub end: Bound<String>,

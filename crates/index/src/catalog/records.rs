@@ -6,6 +6,7 @@ use settle_model::{sequence::Timeline, time::Timestamp};
 use crate::{
     codec::{Reader, put_bytes, put_number, put_text, sealed},
     keys::Signature,
+    tree::ShapeKey,
 };
 
 /// What a definition's index is.
@@ -17,6 +18,7 @@ use crate::{
 /// | created | number, microseconds |
 /// | collator | text: the version of the sort keys |
 /// | timeline | 8 bytes: of the database when the index was begun |
+/// | shape | 32 bytes: the key that decides the shape of its trees |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IndexRecord {
     pub(crate) number: u64,
@@ -24,6 +26,7 @@ pub(crate) struct IndexRecord {
     pub(crate) created: Timestamp,
     pub(crate) collator: String,
     pub(crate) timeline: Timeline,
+    pub(crate) shape: ShapeKey,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,7 @@ impl IndexRecord {
             put_number(out, self.created.micros());
             put_text(out, &self.collator);
             out.extend_from_slice(&self.timeline.0);
+            out.extend_from_slice(&self.shape.0);
         })
     }
 
@@ -59,6 +63,7 @@ impl IndexRecord {
             created: Timestamp::from_micros(from.number()?),
             collator: from.text()?.to_owned(),
             timeline: Timeline(from.array()?),
+            shape: ShapeKey(from.array()?),
         };
         from.end()?;
         Ok(record)
@@ -72,34 +77,44 @@ impl IndexRecord {
 /// | sequence | number: the rows are those of the documents as they were there |
 /// | purge sequence | number |
 /// | rows | number: of all its maps |
-/// | bytes | number: of the keys and values of its rows, as JSON |
+/// | external | number: bytes of the keys and values of its rows, as JSON |
+/// | active | number: bytes of all that is stored for its rows, but for reductions |
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct CursorRecord {
     pub(crate) sequence: u64,
     pub(crate) purge_sequence: u64,
     pub(crate) rows: u64,
-    pub(crate) bytes: u64,
+    pub(crate) external: u64,
+    pub(crate) active: u64,
 }
 
 impl CursorRecord {
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
-        sealed(key, |out| {
-            for number in [self.sequence, self.purge_sequence, self.rows, self.bytes] {
-                put_number(out, number);
-            }
-        })
+        sealed(key, |out| self.put(out))
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        let Self { sequence, purge_sequence, rows, external, active } = *self;
+        for number in [sequence, purge_sequence, rows, external, active] {
+            put_number(out, number);
+        }
     }
 
     pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
         let mut from = Reader::open("index cursor", key, value)?;
-        let record = Self {
+        let record = Self::take(&mut from)?;
+        from.end()?;
+        Ok(record)
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, RecordError> {
+        Ok(Self {
             sequence: from.number()?,
             purge_sequence: from.number()?,
             rows: from.number()?,
-            bytes: from.number()?,
-        };
-        from.end()?;
-        Ok(record)
+            external: from.number()?,
+            active: from.number()?,
+        })
     }
 }
 
@@ -142,18 +157,15 @@ impl ServedRecord {
 ///
 /// | field | form |
 /// |---|---|
-/// | sequence, purge sequence | numbers: of the database when the scan began |
+/// | cursor | as in the index's cursor: the sequences are those when the scan began, the rows those so far |
 /// | documents | number: that have been mapped |
-/// | bytes | number: of the rows so far |
 /// | after | text: the last document that has been mapped |
 /// | scanned | byte: 1 when that was the last of all |
 /// | maps | count, then for each its runs: count, then each: number of the file, its rows, its bytes |
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct CheckpointRecord {
-    pub(crate) sequence: u64,
-    pub(crate) purge_sequence: u64,
+    pub(crate) cursor: CursorRecord,
     pub(crate) documents: u64,
-    pub(crate) bytes: u64,
     pub(crate) after: String,
     pub(crate) scanned: bool,
     pub(crate) maps: Vec<Vec<RunRecord>>,
@@ -170,9 +182,8 @@ pub(crate) struct RunRecord {
 impl CheckpointRecord {
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
         sealed(key, |out| {
-            for number in [self.sequence, self.purge_sequence, self.documents, self.bytes] {
-                put_number(out, number);
-            }
+            self.cursor.put(out);
+            put_number(out, self.documents);
             put_text(out, &self.after);
             out.push(u8::from(self.scanned));
             put_number(out, self.maps.len() as u64);
@@ -190,10 +201,8 @@ impl CheckpointRecord {
     pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
         let mut from = Reader::open("build", key, value)?;
         let mut record = Self {
-            sequence: from.number()?,
-            purge_sequence: from.number()?,
+            cursor: CursorRecord::take(&mut from)?,
             documents: from.number()?,
-            bytes: from.number()?,
             after: from.text()?.to_owned(),
             scanned: from.byte()? == 1,
             maps: Vec::new(),
@@ -206,34 +215,6 @@ impl CheckpointRecord {
             }
             record.maps.push(runs);
         }
-        from.end()?;
-        Ok(record)
-    }
-}
-
-/// How far the store's log of events has been followed.
-///
-/// | field | form |
-/// |---|---|
-/// | site | 16 bytes: uuid |
-/// | event | number |
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct EventsRecord {
-    pub(crate) site: [u8; 16],
-    pub(crate) event: u64,
-}
-
-impl EventsRecord {
-    pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
-        sealed(key, |out| {
-            out.extend_from_slice(&self.site);
-            put_number(out, self.event);
-        })
-    }
-
-    pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
-        let mut from = Reader::open("events", key, value)?;
-        let record = Self { site: from.array()?, event: from.number()? };
         from.end()?;
         Ok(record)
     }

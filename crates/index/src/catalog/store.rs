@@ -7,7 +7,7 @@ use settle_engine::{
     Batch, Direction, Engine, Expected, Outcome, Plan, Scan, Step, Urgency, Visit, Visitor,
 };
 
-use super::{CheckpointRecord, CursorRecord, EventsRecord, IndexRecord, ServedRecord};
+use super::{CheckpointRecord, CursorRecord, IndexRecord, ServedRecord};
 use crate::{
     codec::{Reader, put_number, sealed},
     keys::{self, Signature},
@@ -95,11 +95,6 @@ impl Catalog {
         self.stored(keys::served(database, design), ServedRecord::decode).await
     }
 
-    pub(crate) async fn events(&self) -> Result<Option<EventsRecord>, StorageError> {
-        let stored = self.stored(keys::events(), EventsRecord::decode).await?;
-        Ok(stored.map(|stored| stored.record))
-    }
-
     /// All indexes of a database.
     pub(crate) async fn indexes(
         &self,
@@ -132,6 +127,13 @@ impl Catalog {
     pub(crate) async fn reclaims(&self) -> Result<Vec<(u64, u64)>, StorageError> {
         let rows = self.rows(keys::reclaims()).await?;
         Ok(rows.into_iter().filter_map(|(key, _)| keys::reclaim_of(&key)).collect())
+    }
+
+    /// Whether there is anything of a database.
+    pub(crate) async fn has(&self, database: u64) -> Result<bool, StorageError> {
+        let scan = Scan::prefix(&keys::database(database), Direction::Ascending);
+        let plan = Plan::new(vec![Step::Scan(scan)]);
+        Ok(self.engine.read_to_end(plan, Any(false)).await?.0)
     }
 
     /// The databases that have anything here, in order.
@@ -211,6 +213,15 @@ impl Visitor for Rows {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
         self.0.push((key.to_vec(), value.unwrap_or_default().to_vec()));
         Visit::Next
+    }
+}
+
+struct Any(bool);
+
+impl Visitor for Any {
+    fn visit(&mut self, _: usize, _: &[u8], _: Option<&[u8]>) -> Visit {
+        self.0 = true;
+        Visit::Stop
     }
 }
 

@@ -36,10 +36,6 @@ impl Buffer {
         self.bytes.len() + self.places.len() * size_of::<Place>()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.places.len()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.places.is_empty()
     }

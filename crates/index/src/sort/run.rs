@@ -111,8 +111,8 @@ struct Row {
 impl RunReader {
     /// Opens a run and stands on its first row.
     pub(crate) fn open(path: &Path) -> Result<Self, SortError> {
-        let file = File::open(path)
-            .map_err(|source| SortError::Read { path: path.to_owned(), source })?;
+        let file =
+            File::open(path).map_err(|source| SortError::Read { path: path.to_owned(), source })?;
         let mut reader = Self {
             file: BufReader::with_capacity(16 << 10, file),
             path: path.to_owned(),
@@ -197,9 +197,7 @@ impl RunReader {
 
     fn read(&mut self, bytes: &mut [u8]) -> Result<(), SortError> {
         let path = &self.path;
-        self.file
-            .read_exact(bytes)
-            .map_err(|source| SortError::Read { path: path.clone(), source })
+        self.file.read_exact(bytes).map_err(|source| SortError::Read { path: path.clone(), source })
     }
 
     fn damaged(&self) -> SortError {
