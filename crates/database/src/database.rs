@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 pub use self::{local::LocalError, settings::SettingError};
 use crate::{
-    edit::{Atomicity, Edit, EditError, Written},
+    edit::{Atomicity, Edit, EditError, Epochs, Written},
     error::StorageError,
     keys::Keys,
     record::{live::Live, state::State},
@@ -144,9 +144,8 @@ impl Database {
     }
 
     /// How often the design documents have changed; the security object, likewise.
-    pub fn epochs(&self) -> (u64, u64) {
-        let live = self.inner.live();
-        (live.design_epoch, live.security_epoch)
+    pub fn epochs(&self) -> Epochs {
+        self.inner.live().epochs()
     }
 
     pub fn subscribe(&self) -> Subscription {

@@ -87,9 +87,10 @@ pub fn sort_key(json: &[u8], collation: Collation) -> Vec<u8> {
     key
 }
 
-/// Appends the sort key of one minified JSON value. The order of the bytes is the order of the
-/// values; no key is the prefix of another, and the key of an array begins with its tag and the keys
-/// of its elements, so that the first elements of an array make a prefix of it.
+/// Appends the sort key of one minified JSON value.
+///
+/// The order of the bytes is the order of the values. No key is the prefix of another, and the key of an
+/// array begins with its tag and the keys of its elements, so that its first elements make a prefix of it.
 ///
 /// Of a text that is not minified JSON the key makes less sense, but it ends.
 pub fn push_sort_key(out: &mut Vec<u8>, json: &[u8], collation: Collation) {
@@ -99,9 +100,10 @@ pub fn push_sort_key(out: &mut Vec<u8>, json: &[u8], collation: Collation) {
     }
 }
 
-/// What the sort key of every row begins with that is in one group with `json` at `level`, which is
-/// at least 1: an array of `level` elements or more is cut to that many and has no end mark; any
-/// other key is whole. The group's rows lie from this up to this followed by [`ABOVE`].
+/// What the sort keys of all rows of a group begin with: the group of `json` at `level`, at least 1.
+///
+/// An array of `level` elements or more is cut to that many and has no end mark; any other key is
+/// whole. The group's rows lie from this up to this followed by [`ABOVE`].
 pub fn group_prefix(json: &[u8], level: u32, collation: Collation) -> Vec<u8> {
     let cut = cut(json, level).unwrap_or(json); // without its bracket, so no end mark follows
     sort_key(cut, collation)

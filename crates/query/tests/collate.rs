@@ -19,8 +19,7 @@ struct Recorded {
 
 #[test]
 fn keys_are_in_the_order_in_which_couchdb_returned_them() {
-    let recorded: Recorded =
-        serde_json::from_str(include_str!("recorded/collation.json")).unwrap();
+    let recorded: Recorded = serde_json::from_str(include_str!("recorded/collation.json")).unwrap();
     assert_eq!(recorded.order.len(), 119);
     let keys: Vec<_> = recorded
         .order
@@ -38,10 +37,38 @@ fn keys_are_in_the_order_in_which_couchdb_returned_them() {
 #[test]
 fn raw_keys_are_in_the_order_of_erlangs_terms() {
     let order = [
-        "-1", "0", "1.5", "2", "1e300", "false", "null", "true", "{}", r#"{"A":9}"#, r#"{"a":1}"#,
-        r#"{"a":1,"b":0}"#, r#"{"a":"x"}"#, r#"{"aa":0}"#, "[]", "[1]", "[1,2]", "[null]", "[[]]",
-        r#"["a"]"#, r#""""#, r#""\u0000""#, r#""\u0000a""#, r#""\u0001""#, r#""\u0002""#, r#""A""#,
-        r#""Aa""#, r#""B""#, r#""a""#, r#""é""#, r#""中""#, r#""😀""#,
+        "-1",
+        "0",
+        "1.5",
+        "2",
+        "1e300",
+        "false",
+        "null",
+        "true",
+        "{}",
+        r#"{"A":9}"#,
+        r#"{"a":1}"#,
+        r#"{"a":1,"b":0}"#,
+        r#"{"a":"x"}"#,
+        r#"{"aa":0}"#,
+        "[]",
+        "[1]",
+        "[1,2]",
+        "[null]",
+        "[[]]",
+        r#"["a"]"#,
+        r#""""#,
+        r#""\u0000""#,
+        r#""\u0000a""#,
+        r#""\u0001""#,
+        r#""\u0002""#,
+        r#""A""#,
+        r#""Aa""#,
+        r#""B""#,
+        r#""a""#,
+        r#""é""#,
+        r#""中""#,
+        r#""😀""#,
     ];
     let keys: Vec<_> = order.iter().map(|it| sort_key(it.as_bytes(), Collation::Raw)).collect();
     for (at, pair) in keys.windows(2).enumerate() {
@@ -52,8 +79,15 @@ fn raw_keys_are_in_the_order_of_erlangs_terms() {
 #[test]
 fn numbers_are_compared_by_value_however_they_are_spelt() {
     let equal = [
-        ("0", "-0"), ("0", "-0.0"), ("0", "0e5"), ("1", "1.0"), ("10", "1e1"), ("100", "1E+2"),
-        ("0.5", "5e-1"), ("9007199254740992", "9007199254740993"), ("1e-400", "0"),
+        ("0", "-0"),
+        ("0", "-0.0"),
+        ("0", "0e5"),
+        ("1", "1.0"),
+        ("10", "1e1"),
+        ("100", "1E+2"),
+        ("0.5", "5e-1"),
+        ("9007199254740992", "9007199254740993"),
+        ("1e-400", "0"),
     ];
     for (one, other) in equal {
         assert_eq!(
@@ -77,7 +111,9 @@ fn numbers_are_compared_by_value_however_they_are_spelt() {
 
 #[test]
 fn strings_that_collate_as_equal_have_equal_keys() {
-    for (one, other) in [(r#""é""#, r#""e\u0301""#), (r#""ab""#, r#""a\u0000b""#), (r#""a""#, r#""\u0061""#)] {
+    for (one, other) in
+        [(r#""é""#, r#""e\u0301""#), (r#""ab""#, r#""a\u0000b""#), (r#""a""#, r#""\u0061""#)]
+    {
         assert_eq!(
             sort_key(one.as_bytes(), Collation::Unicode),
             sort_key(other.as_bytes(), Collation::Unicode),
@@ -199,7 +235,8 @@ fn compare(a: &Value, b: &Value, collation: Collation) -> Ordering {
 fn compare_strings(a: &str, b: &str, collation: Collation) -> Ordering {
     match collation {
         Collation::Unicode => {
-            let (preferences, options) = (CollatorPreferences::default(), CollatorOptions::default());
+            let (preferences, options) =
+                (CollatorPreferences::default(), CollatorOptions::default());
             CollatorBorrowed::try_new(preferences, options).unwrap().compare(a, b)
         }
         Collation::Raw => a.cmp(b),

@@ -46,10 +46,8 @@ fn sums_are_couchdbs() {
     check(&["2", "[1,2,3,4]", "[3,4]", "1"], "[7,6,3,4]");
     check(&["[]"], "[0]");
     check(&["[]", "[]", "5"], "[5]");
-    let (x, y) = (
-        r#"{"a":1,"b":[1,2],"c":{"d":3},"g":1}"#,
-        r#"{"g":1,"a":2,"b":3,"c":{"e":5},"f":1}"#,
-    );
+    let (x, y) =
+        (r#"{"a":1,"b":[1,2],"c":{"d":3},"g":1}"#, r#"{"g":1,"a":2,"b":3,"c":{"e":5},"f":1}"#);
     let z = r#"{"a":3,"b":[4,2],"c":{"d":3,"e":5},"f":1,"g":2}"#;
     check(&[x, y], z);
     check(&[y, x], z);
@@ -302,11 +300,13 @@ proptest! {
 
 fn summand() -> impl Strategy<Value = String> {
     let number = values::number();
-    let array = prop::collection::vec(values::number(), 0..3).prop_map(|it| format!("[{}]", it.join(",")));
+    let array =
+        prop::collection::vec(values::number(), 0..3).prop_map(|it| format!("[{}]", it.join(",")));
     let leaf = prop_oneof![number, array];
     let members = prop::collection::btree_map("[abc]", leaf, 0..3);
     members.prop_map(|members| {
-        let members: Vec<_> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+        let members: Vec<_> =
+            members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
         format!("{{\"x\":{{{}}}}}", members.join(","))
     })
 }

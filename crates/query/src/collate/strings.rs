@@ -157,8 +157,13 @@ fn push_run(out: &mut Vec<u8>, mut count: usize, longest: usize, next: Next) {
 }
 
 impl Weights {
-    const GENERAL: Self =
-        Self { primary: [0; 4], primary_length: 0, compressible: false, tertiary: 0, general: true };
+    const GENERAL: Self = Self {
+        primary: [0; 4],
+        primary_length: 0,
+        compressible: false,
+        tertiary: 0,
+        general: true,
+    };
 
     /// Reads the weights off the keys of the character once and twice. `None` where they are not
     /// what the fast way can write.
@@ -179,7 +184,8 @@ impl Weights {
         let mut primary = [0; 4];
         primary[..first.len()].copy_from_slice(first);
         let twice = general_key(&String::from_iter([character, character]));
-        let compressible = if twice.starts_with(&[first, &first[1..], &[LEVEL_SEPARATOR]].concat()) {
+        let compressible = if twice.starts_with(&[first, &first[1..], &[LEVEL_SEPARATOR]].concat())
+        {
             true
         } else if twice.starts_with(&[first, first, &[LEVEL_SEPARATOR]].concat()) {
             false

@@ -132,7 +132,9 @@ impl Exact {
     pub fn to_json(&self) -> Option<String> {
         if self.double {
             let value = self.to_double();
-            return value.is_finite().then(|| ryu_js::Buffer::new().format_finite(value).to_owned());
+            return value
+                .is_finite()
+                .then(|| ryu_js::Buffer::new().format_finite(value).to_owned());
         }
         Some(match self.mantissa.shifted(self.shift_to(0)) {
             Short(value) => value.to_string(),
@@ -299,8 +301,10 @@ mod tests {
     #[test]
     fn integers_keep_all_digits() {
         assert_eq!(sum(&["9007199254740993", "1"]), "9007199254740994");
-        assert_eq!(sum(&["170141183460469231731687303715884105727", "1"]),
-            "170141183460469231731687303715884105728");
+        assert_eq!(
+            sum(&["170141183460469231731687303715884105727", "1"]),
+            "170141183460469231731687303715884105728"
+        );
         assert_eq!(sum(&[&"9".repeat(200), "1"]), format!("1{}", "0".repeat(200)));
         assert_eq!(sum(&["-5", "5"]), "0");
         assert_eq!(sum(&["-0"]), "0");

@@ -4,7 +4,9 @@
 /// another is refused with 400 `invalid_design_doc`.
 pub const RANK_MAX: u8 = 100;
 
-/// Bytes of the names and numbers that one `_sum` holds, 16 for a number. A sum whose members grow
+/// Bytes of the names and numbers that one `_sum` holds, 16 for a number.
+///
+/// A sum whose members grow
 /// with the rows is no reduction: every segment and every level of an index would keep it. A client
 /// sees the error `builtin_reduce_error` in place of the value, as with CouchDB's `reduce_limit`.
 pub const SUM_BYTES_MAX: usize = 64 * 1024;

@@ -22,7 +22,11 @@ struct Ranking<'a> {
     key: Vec<u8>,
 }
 
-pub(super) fn reduce<'a>(order: Order, most: u8, values: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+pub(super) fn reduce<'a>(
+    order: Order,
+    most: u8,
+    values: impl Iterator<Item = &'a [u8]>,
+) -> Vec<u8> {
     let mut ranking = Ranking::new(order, most);
     values.for_each(|value| ranking.insert(value));
     ranking.write()

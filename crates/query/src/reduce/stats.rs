@@ -17,7 +17,7 @@ use super::{
 enum Stats {
     Numbers(Box<Figures>),
     /// All arrays so far have this many elements.
-    Array(Vec<Stats>),
+    Array(Vec<Self>),
 }
 
 #[derive(Debug, Clone)]
@@ -196,7 +196,9 @@ impl Stats {
             })),
             ARRAY if depth > 0 => {
                 let count = reader.count()?;
-                Self::Array((0..count).map(|_| Self::read(reader, depth - 1)).collect::<Option<_>>()?)
+                Self::Array(
+                    (0..count).map(|_| Self::read(reader, depth - 1)).collect::<Option<_>>()?,
+                )
             }
             _ => return None,
         })

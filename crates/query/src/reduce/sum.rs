@@ -24,7 +24,7 @@ const REASON: &str = "The _sum function requires that map values be numbers, arr
 enum Sum {
     Number(Exact),
     Array(Vec<Exact>),
-    Object(BTreeMap<String, Sum>),
+    Object(BTreeMap<String, Self>),
     /// A member that nothing can be added to, as JSON.
     Other(Vec<u8>),
 }
@@ -153,7 +153,7 @@ impl Sum {
     fn of_row(value: &[u8]) -> Result<Self, Unfit> {
         match Self::of(value, NESTING_MAX) {
             Self::Other(value) => Err(Unfit(value)),
-            sum => Ok(sum),
+            sum @ (Self::Number(_) | Self::Array(_) | Self::Object(_)) => Ok(sum),
         }
     }
 
@@ -221,7 +221,9 @@ impl Sum {
             (Self::Object(_), other @ (Self::Number(_) | Self::Array(_)))
             | (Self::Number(_) | Self::Array(_), other @ Self::Object(_)) => {
                 let mut value = Vec::new();
-                return Err(Unfit(other.push_json(&mut value).map_or(b"null".to_vec(), |()| value)));
+                return Err(Unfit(
+                    other.push_json(&mut value).map_or_else(|| b"null".to_vec(), |()| value),
+                ));
             }
         }
         Ok(())

@@ -11,8 +11,8 @@ pub(crate) enum Value {
     /// As it is spelt.
     Number(String),
     String(String),
-    Array(Vec<Value>),
-    Object(Vec<(String, Value)>),
+    Array(Vec<Self>),
+    Object(Vec<(String, Self)>),
 }
 
 impl Value {
@@ -88,7 +88,9 @@ pub(crate) fn number() -> impl Strategy<Value = String> {
     prop_oneof![
         (-3..4_i32).prop_map(|it| it.to_string()),
         any::<i64>().prop_map(|it| it.to_string()),
-        any::<f64>().prop_filter("JSON has no others", |it| it.is_finite()).prop_map(|it| format!("{it:e}")),
+        any::<f64>()
+            .prop_filter("JSON has no others", |it| it.is_finite())
+            .prop_map(|it| format!("{it:e}")),
         (-300..300_i32).prop_map(|it| format!("{}", f64::from(it) / 100.0)),
     ]
 }

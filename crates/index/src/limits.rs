@@ -1,0 +1,53 @@
+//! Limits of this crate. What a client sees at a limit stands at each.
+
+use std::time::Duration;
+
+/// Bytes of rows that one build sorts in memory before it writes a run.
+pub const BUILD_BYTES_DEFAULT: usize = 64 << 20;
+
+/// How long after a write its indexes are warmed.
+pub const AUTOUPDATE_DELAY_DEFAULT: Duration = Duration::from_millis(500);
+
+/// How often something is tried anew when somebody else has changed what it rests on.
+pub(crate) const CLASHES_MAX: usize = 16;
+
+/// Index numbers are reserved in blocks. A crash loses the rest of a block.
+pub(crate) const NUMBER_BLOCK: u64 = 100;
+/// Bytes of the prefix of a tree: what a key has room for beside the longest sort key and id.
+pub const PREFIX_LENGTH_MAX: usize = 64;
+
+/// Bytes of the rows that one document emits in one map. One that emits more has no rows there, and
+/// a line in the log says so.
+pub const DOCUMENT_ROWS_BYTES_MAX: usize = 8 << 20;
+
+/// Documents of one batch on which a map function threw that are named in the log; the others are
+/// counted.
+pub(crate) const LOGGED_FAILURES_MAX: usize = 3;
+
+/// Documents and their bytes that are mapped together.
+pub(crate) const MAP_COUNT_MAX: usize = 1_000;
+pub(crate) const MAP_BYTES_MAX: usize = 2 << 20;
+
+/// Batches of a build that are read and mapped at a time.
+pub(crate) const MAP_BATCHES_AHEAD: usize = 3;
+
+/// Bytes of one commit of a build: as much as one turn of a committer takes.
+pub(crate) const COMMIT_BYTES: usize = 1 << 20;
+
+/// Files that are merged at a time; each holds a block in memory.
+pub(crate) const MERGE_RUNS_MAX: usize = 64;
+
+/// Indexes whose working memory is kept although nobody uses them.
+pub(crate) const OPEN_IDLE_MAX: usize = 500;
+
+/// Indexes that are warmed after writes at a time.
+pub(crate) const WARMING_MAX: usize = 2;
+
+/// Bytes that an index that is gone gives back in one slice.
+pub(crate) const RECLAIM_SLICE_BYTES: usize = 1 << 20;
+
+/// How long background work waits before it tries again what failed, or waits for readers to end.
+pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(10);
+
+/// Rows of the store's log of events that are read at one time.
+pub(crate) const EVENTS_AT_ONCE: usize = 500;
