@@ -10,10 +10,10 @@ run: ## Builds the server, fills it with 250 countries, and keeps it running on 
 	@cargo xtask run
 
 test: ## Checks everything, as CI does: format, lints, tests, documents, real clients
-	@tools/need cargo cc node npm
+	@tools/need cargo cc node npm python3
 	@cargo xtask ci
 	@cargo xtask clients
 
 clean: ## Removes what was built and fetched, and the data of `make run`
 	cargo clean
-	rm -rf data/countries examples/*/node_modules tests/clients/node_modules
+	rm -rf data/countries examples/*/node_modules tests/clients/node_modules tests/clients/.venv

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // Runs real clients against a real server, which it starts on a free port and a folder that is thrown
 // away:
-//   node run.mjs PROGRAM DOCUMENTS
-// PROGRAM is the `settle` binary, DOCUMENTS what ../../examples/countries makes. Every step is printed;
+//   node run.mjs PROGRAM DOCUMENTS PYTHON
+// PROGRAM is the `settle` binary, DOCUMENTS what ../../examples/countries makes, PYTHON an interpreter that
+// has what requirements.txt names. Every step is printed;
 // the last line is `N passed, N failed`. Ends with 0 when each step did what is expected of it.
 import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
@@ -13,9 +14,9 @@ import { expectedFailures } from './expected-failures.mjs';
 const SCRIPT_SECONDS_MAX = 300;
 const STEP = /^(PASS|FAIL) [\w-]+: (.*)$/;
 
-const [program, documents] = process.argv.slice(2).map((path) => resolve(path));
-if (!documents) {
-  console.error('usage: run.mjs PROGRAM DOCUMENTS');
+const [program, documents, python] = process.argv.slice(2).map((path) => resolve(path));
+if (!python) {
+  console.error('usage: run.mjs PROGRAM DOCUMENTS PYTHON');
   process.exit(2);
 }
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -31,7 +32,8 @@ function judge(passed, title, remark = '') {
 function run(script, arguments_, heard) {
   return new Promise((done) => {
     const options = { cwd: here, stdio: ['ignore', 'pipe', 'inherit'] };
-    const child = spawn(process.execPath, [script, ...arguments_], options);
+    const interpreter = script.endsWith('.py') ? python : process.execPath;
+    const child = spawn(interpreter, [script, ...arguments_], options);
     const timer = setTimeout(() => child.kill('SIGKILL'), SCRIPT_SECONDS_MAX * 1000);
     let rest = '';
     child.stdout.on('data', (text) => {
@@ -71,7 +73,14 @@ async function steps(script, url) {
 
 const server = new Server(program);
 await server.start();
-for (const script of ['nano-smoke.mjs', 'pouchdb-sync.mjs']) await steps(script, server.url);
+const scripts = [
+  'nano-smoke.mjs',
+  'pouchdb-sync.mjs',
+  'pouchdb-find.mjs',
+  'aiocouch_smoke.py',
+  'couchdb_python_smoke.py',
+];
+for (const script of scripts) await steps(script, server.url);
 if (total.failed) console.log(`the server's last lines:\n${server.log}`);
 await server.stop().then(
   () => judge(true, 'the server stops when it is asked to'),

@@ -1,5 +1,7 @@
-//! `cargo xtask clients`: nano, PouchDB and the example of two clients that go offline, against a
-//! server of their own. `tests/clients/README.md` says what each does.
+//! `cargo xtask clients`: nano, PouchDB, the clients for Python and the example of two clients that go
+//! offline, against a server of their own. `tests/clients/README.md` says what each does.
+
+use std::path::PathBuf;
 
 use crate::{
     countries,
@@ -11,5 +13,19 @@ pub(crate) fn run_all() -> Result<(), anyhow::Error> {
     let documents = countries::documents(&root().join("data/countries"))?;
     install_packages("tests/clients")?;
     install_packages("examples/offline-notes")?;
-    run(command("node", &["tests/clients/run.mjs"]).args([server, documents]))
+    let python = install_python()?;
+    run(command("node", &["tests/clients/run.mjs"]).args([server, documents, python]))
+}
+
+/// A Python of our own with the packages of the client scripts; where it is.
+fn install_python() -> Result<PathBuf, anyhow::Error> {
+    let folder = root().join("tests/clients/.venv");
+    let python = folder.join("bin/python");
+    if !python.exists() {
+        run(command("python3", &["-m", "venv"]).arg(&folder))?;
+    }
+    let quiet = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    let wanted = ["--only-binary=:all:", "-r", "tests/clients/requirements.txt"];
+    run(command(&python, &quiet).args(wanted))?;
+    Ok(python)
 }

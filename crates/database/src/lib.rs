@@ -10,11 +10,13 @@ mod codec;
 mod database;
 mod edit;
 mod error;
+pub mod follow;
 mod keys;
 pub mod limits;
 mod past;
 mod read;
 mod record;
+mod render;
 mod revision;
 mod scan;
 mod store;
@@ -34,6 +36,7 @@ pub use crate::{
         body::Attachment,
         later::{Cursor, Idempotency, Pin, Snapshot},
     },
+    render::DocumentForm,
     revision::{
         AttachmentError, BulkItem, Extras, GetError, Info, MissingRevs, OpenRevs, RevStatus,
         Revision, Select,
@@ -41,6 +44,7 @@ pub use crate::{
     scan::{
         ChangeCursor, ChangeFilter, ChangeRow, ChangeScan, DocumentContent, DocumentRow,
         DocumentScan, FoundDocument, LocalDocument, More, Next, Sink,
+        rendered::{RenderedDocument, RenderedScan},
     },
     store::{
         Compaction, CreateError, CreateOptions, DatabaseEvent, DropError, EventKind, EventPage,

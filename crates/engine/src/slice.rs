@@ -179,8 +179,10 @@ impl<'a, V: View> Slice<'a, '_, V> {
     }
 }
 
+type Range<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 /// What is left of a scan that goes on at `place`; `None` when that can hold nothing.
-fn range_from<'s>(scan: &'s Scan, place: &'s Place) -> Option<(Bound<&'s [u8]>, Bound<&'s [u8]>)> {
+fn range_from<'s>(scan: &'s Scan, place: &'s Place) -> Option<Range<'s>> {
     let mut start = as_slice(&scan.start);
     let mut end = as_slice(&scan.end);
     match (place, scan.direction) {

@@ -8,9 +8,13 @@
 //!
 //! What this crate does not know: HTTP, users, what JavaScript runs on, how an engine stores bytes.
 
+mod catalog;
+mod codec;
 mod designs;
 mod indexes;
+mod keys;
 pub mod limits;
+mod sort;
 pub mod tree;
 mod view;
 

@@ -75,7 +75,7 @@ pub enum ViewError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A file of a build could not be written or read.
-    #[error("a file of the index's build failed: {reason}")]
+    #[error("a file of an index's build failed: {reason}")]
     Files { reason: String },
     #[error("the server stops")]
     Closed,
@@ -140,5 +140,5 @@ impl ReadyView {
 }
 
 fn reducer(definition: &IndexDefinition, place: ViewPlace) -> Option<&ReduceSource> {
-    definition.maps.get(place.map)?.reducers.get(place.reducer?)
+    definition.maps[place.map].reducers.get(place.reducer?)
 }
