@@ -23,8 +23,18 @@ pub mod tree;
 mod view;
 mod warm;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::{
     designs::{BrokenDesign, DesignEntry, DesignResult, Designs},
     indexes::{DesignInfo, IndexParts, IndexSettings, IndexSizes, IndexerTask, Indexes, OpenError},
     view::{ReadyView, Update, View, ViewError},
 };
+
+/// What the tests of this crate run JavaScript in.
+#[cfg(test)]
+#[test]
+fn script_worker() {
+    settle_script::worker::main_of_test();
+}

@@ -51,3 +51,27 @@ pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// Rows of the store's log of events that are read at one time.
 pub(crate) const EVENTS_AT_ONCE: usize = 500;
+/// Bytes of runs that an update of a tree holds at one time; a single run may be larger.
+pub(crate) const APPLY_READ_BYTES: usize = 4 << 20;
+/// See [`APPLY_READ_BYTES`].
+pub(crate) const APPLY_READ_RUNS: usize = 512;
+
+/// Rows that a walk over a range takes before it looks for entries.
+pub(crate) const ROWS_BEFORE_LEVELS: u32 = 16;
+
+/// Rows that are passed over by visiting them; more are passed over by counts.
+pub(crate) const SKIP_BY_ROWS: u64 = 64;
+
+/// What one slice of a reduction gathers: groups, and bytes of their keys and of what they are made
+/// of.
+pub(crate) const GROUPS_COUNT_MAX: usize = 4_000;
+/// See [`GROUPS_COUNT_MAX`].
+pub(crate) const GROUPS_BYTES_MAX: usize = 4 << 20;
+
+/// Groups that one read finds backwards, where each takes two steps of its plan.
+pub(crate) const GROUPS_DESCENDING_COUNT_MAX: usize = 256;
+
+/// Rows that are handed to a reducer at one time, and their bytes.
+pub(crate) const REDUCE_ROWS_COUNT: usize = 1_024;
+/// See [`REDUCE_ROWS_COUNT`].
+pub(crate) const REDUCE_ROWS_BYTES: usize = 1 << 20;
