@@ -295,7 +295,9 @@ fn an_explanation_needs_no_usable_index() {
     check_explained(
         r#"{"selector":{"a":1},"sort":["b"]}"#,
         &[],
-        &expect![[r#"{"dbname":"rec","index":null,"partitioned":false,"selector":{"a":{"$eq":1}},"opts":{"use_index":[],"bookmark":"nil","limit":25,"skip":0,"sort":{"b":"asc"},"fields":[],"partition":"","r":1,"conflicts":false,"stale":false,"update":true,"stable":false,"execution_stats":false,"allow_fallback":true},"limit":25,"skip":0,"fields":[],"index_candidates":[{"index":{"ddoc":null,"name":"_all_docs","type":"special","def":{"fields":[{"_id":"asc"}]}},"analysis":{"usable":false,"reasons":[{"name":"field_mismatch"}],"ranking":1,"covering":null}}],"selector_hints":[{"type":"json","indexable_fields":["a"],"unindexable_fields":[]}]}"#]],
+        &expect![[
+            r#"{"dbname":"rec","index":null,"partitioned":false,"selector":{"a":{"$eq":1}},"opts":{"use_index":[],"bookmark":"nil","limit":25,"skip":0,"sort":{"b":"asc"},"fields":[],"partition":"","r":1,"conflicts":false,"stale":false,"update":true,"stable":false,"execution_stats":false,"allow_fallback":true},"limit":25,"skip":0,"fields":[],"index_candidates":[{"index":{"ddoc":null,"name":"_all_docs","type":"special","def":{"fields":[{"_id":"asc"}]}},"analysis":{"usable":false,"reasons":[{"name":"field_mismatch"}],"ranking":1,"covering":null}}],"selector_hints":[{"type":"json","indexable_fields":["a"],"unindexable_fields":[]}]}"#
+        ]],
     );
 }
 

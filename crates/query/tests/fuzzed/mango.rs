@@ -67,8 +67,7 @@ fn check_request(request: &FindRequest, documents: &[&[u8]]) {
             for document in documents {
                 let mut key = Vec::new();
                 let read = index.definition.push_key(&mut key, document)
-                    && (span.start.clone()..span.end.clone())
-                        .contains(&sort_key(&key, Collation::Unicode));
+                    && span.holds(&sort_key(&key, Collation::Unicode));
                 let is_design = document.starts_with(b"{\"_id\":\"_design");
                 let selected = request.selector.matches(document) && !is_design;
                 if !plan.ranges.is_empty() {
