@@ -29,7 +29,7 @@ use settle_script::Program;
 use tokio::sync::watch;
 
 pub(crate) use self::{
-    build::{index_of_run, remove_runs},
+    build::{index_of_run, remove_all_runs, remove_runs},
     progress::Progress,
 };
 use crate::{

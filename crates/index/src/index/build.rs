@@ -59,6 +59,8 @@ pub(super) async fn run(
     {
         let number = found.record.number;
         if shared.catalog.cursor(database, number).await?.is_some() {
+            // It was loaded when a crash came, and its runs may still be there.
+            remove_all_runs(shared, number).await;
             return Ok(found.clone());
         }
         let checkpoint = shared.catalog.checkpoint(database, number).await?;
@@ -409,10 +411,7 @@ impl<'a> Build<'a> {
         }
         self.commit().await?;
         self.finish_commit().await?;
-        if let Some(folder) = self.shared.parts.folder.clone() {
-            let removing = spawn_blocking(move || remove_runs(&folder, number));
-            removing.await.expect("removing runs does not panic");
-        }
+        remove_all_runs(self.shared, number).await;
         let bytes = self.registered.take().expect("commit registers the index");
         Ok(Stored { record: self.record, bytes })
     }
@@ -552,6 +551,13 @@ fn run_path(folder: &Path, number: u64, file: u64) -> PathBuf {
 pub(crate) fn index_of_run(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?.strip_suffix(".run")?;
     name.split_once('-')?.0.parse().ok()
+}
+
+/// Removes the runs of an index, off the threads that must not block.
+pub(crate) async fn remove_all_runs(shared: &Shared, number: u64) {
+    let Some(folder) = shared.parts.folder.clone() else { return };
+    let removing = spawn_blocking(move || remove_runs(&folder, number));
+    removing.await.expect("removing runs does not panic");
 }
 
 /// Removes the runs of an index; what cannot be removed is found at the next start.
