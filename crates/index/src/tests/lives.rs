@@ -9,18 +9,38 @@ use crate::Update;
 
 #[derive(Debug, Clone)]
 enum Op {
-    Put { id: u8, body: String },
-    Delete { id: u8 },
-    Graft { id: u8, name: u8, deleted: bool, body: String },
-    Purge { id: u8 },
+    Put {
+        id: u8,
+        body: String,
+    },
+    Delete {
+        id: u8,
+    },
+    Graft {
+        id: u8,
+        name: u8,
+        deleted: bool,
+        body: String,
+    },
+    Purge {
+        id: u8,
+    },
     /// Another definition takes a design document's place.
-    Design { id: u8, body: String },
-    DeleteDesign { id: u8 },
+    Design {
+        id: u8,
+        body: String,
+    },
+    DeleteDesign {
+        id: u8,
+    },
     /// Somebody asks for all views.
     Ask,
     Cleanup,
     /// The indexes' engine does something else some operations from now.
-    Fault { after: u64, fault: Fault },
+    Fault {
+        after: u64,
+        fault: Fault,
+    },
     /// The process is killed and started.
     Restart,
 }
@@ -42,12 +62,15 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 fn body() -> impl Strategy<Value = String> {
-    (prop::option::of(value()), prop::option::of(value()), any::<bool>()).prop_map(|(a, b, long)| {
-        let mut members = vec![format!("\"long\":\"{}\"", "x".repeat(if long { 900 } else { 0 }))];
-        members.extend(a.map(|a| format!("\"a\":{a}")));
-        members.extend(b.map(|b| format!("\"b\":{b}")));
-        format!("{{{}}}", members.join(","))
-    })
+    (prop::option::of(value()), prop::option::of(value()), any::<bool>()).prop_map(
+        |(a, b, long)| {
+            let mut members =
+                vec![format!("\"long\":\"{}\"", "x".repeat(if long { 900 } else { 0 }))];
+            members.extend(a.map(|a| format!("\"a\":{a}")));
+            members.extend(b.map(|b| format!("\"b\":{b}")));
+            format!("{{{}}}", members.join(","))
+        },
+    )
 }
 
 fn mango_design() -> impl Strategy<Value = String> {
@@ -133,7 +156,10 @@ async fn live(ops: Vec<Op>, build_bytes_max: usize) {
                     for view in entry.design.view_names() {
                         let update = if asked % 3 == 0 { Update::No } else { Update::Wait };
                         // It may meet the fault.
-                        drop(db.ready(&world.indexes, &format!("{}/{view}", entry.name), update).await);
+                        drop(
+                            db.ready(&world.indexes, &format!("{}/{view}", entry.name), update)
+                                .await,
+                        );
                     }
                 }
             }

@@ -69,8 +69,7 @@ impl World {
         self.store = open_store(&self.documents, &self.clock, identity).await;
         let runs = self.folder.path().to_owned();
         let engine = self.engine.clone();
-        self.indexes =
-            open(&self.store, engine, Some(runs), &self.clock, &self.settings).await;
+        self.indexes = open(&self.store, engine, Some(runs), &self.clock, &self.settings).await;
     }
 
     pub(super) async fn create(&self, name: &str) -> Db {
@@ -131,8 +130,7 @@ async fn open_store(
     })
     .await
     .unwrap();
-    let settings =
-        StoreSettings { grace: Duration::from_secs(3_600), identity: Some(identity) };
+    let settings = StoreSettings { grace: Duration::from_secs(3_600), identity: Some(identity) };
     let clock = clock.clone();
     let parts = StoreParts { engine: engine.clone(), blobs, clock, entropy, settings };
     Store::open(parts).await.unwrap()
