@@ -16,10 +16,10 @@ async fn foresee(db: &TestDatabase, edit: Edit) -> String {
     match db.db.foresee(&db.write, &[edit]).await.unwrap().remove(0) {
         Foreseen::Settled => "settled".to_owned(),
         Foreseen::Edit { seen, new, old, .. } => {
-            let old = old.map_or("null".to_owned(), |old| text(&old));
+            let old = old.map_or_else(|| "null".to_owned(), |old| text(&old));
             let seen = match seen {
                 Seen::Nothing => unreachable!("a foreseen edit looked"),
-                Seen::Document(seen) => seen.map_or("-".to_owned(), |it| it.to_string()),
+                Seen::Document(seen) => seen.map_or_else(|| "-".to_owned(), |it| it.to_string()),
             };
             format!("{} <- {old} at {seen}", text(&new))
         }
