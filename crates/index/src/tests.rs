@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod asking;
 mod beside;
 mod builds;
+mod gate;
 mod lives;
 mod world;
 
