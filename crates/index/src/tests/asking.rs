@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use settle_access::{Grant, Inspect, Resource};
 use settle_engine::memory::MemoryEngine;
 use settle_script::ScriptError;
 
 use super::{
     gate::Gate,
-    world::{Row, World, mango, rows_of, script, settings},
+    world::{Db, Row, World, mango, rows_of, script, settings},
     world_waits,
 };
 use crate::{IndexSettings, Update, ViewError};
@@ -58,17 +59,14 @@ async fn a_broken_function_fails_its_own_index_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_that_wait_share_one_build() {
     let world = World::new().await;
-    let db = Arc::new(world.create("many").await);
+    let db = world.create("many").await;
     db.put("x", "{\"a\":1}").await;
     db.put("_design/d", &mango(&[("a", &["a"])])).await;
     world.indexes.shared.catalog.next_number().await.unwrap();
     let before = world.engine.counts().commits;
-    let asking = (0..20).map(|_| {
-        let (db, indexes) = (db.clone(), world.indexes.clone());
-        tokio::spawn(async move { db.rows(&indexes, "d/a", Update::Wait).await.len() })
-    });
-    for asked in asking.collect::<Vec<_>>() {
-        assert_eq!(asked.await.unwrap(), 1);
+    let asking = (0..20).map(|_| db.rows(&world.indexes, "d/a", Update::Wait));
+    for rows in join_all(asking).await {
+        assert_eq!(rows.len(), 1);
     }
     assert_eq!(world.engine.counts().commits - before, 1);
 }
@@ -77,16 +75,20 @@ async fn many_that_wait_share_one_build() {
 async fn while_an_index_builds_others_are_answered_and_the_build_is_told_of() {
     let gate = Arc::new(Gate::open_before(Arc::new(MemoryEngine::new())));
     let world = World::on(gate.clone(), settings(64 << 20)).await;
-    let db = Arc::new(world.create("during").await);
+    let db = world.create("during").await;
     db.put_all((0..500).map(|n| (format!("d{n}"), format!("{{\"a\":{n},\"b\":1}}")))).await;
     db.put("_design/d", &mango(&[("v", &["a"])])).await;
     let old = db.rows(&world.indexes, "d/v", Update::Wait).await;
     gate.shut();
     db.put("_design/d", &mango(&[("v", &["b"])])).await;
-    let asking = {
-        let (db, indexes) = (db.clone(), world.indexes.clone());
-        tokio::spawn(async move { db.rows(&indexes, "d/v", Update::Wait).await })
-    };
+    let asking = db.rows(&world.indexes, "d/v", Update::Wait);
+    tokio::join!(asking, look_on(&world, &db, &gate, &old));
+    let new = db.rows(&world.indexes, "d/v", Update::Wait).await;
+    assert_eq!((new.len(), &new[0]), (501, &row("e", "[0]", "null")));
+}
+
+/// While the build waits at the gate.
+async fn look_on(world: &World, db: &Db, gate: &Gate, old: &[Row]) {
     let inspect: Grant<Inspect> = Grant::internal(Resource::Server, "a test");
     world_waits(|| async {
         let tasks = world.indexes.tasks(&inspect);
@@ -104,9 +106,6 @@ async fn while_an_index_builds_others_are_answered_and_the_build_is_told_of() {
     db.put("e", "{\"b\":0}").await;
     assert_eq!(db.rows(&world.indexes, "d/v", Update::No).await, old);
     gate.open();
-    asking.await.unwrap();
-    let new = db.rows(&world.indexes, "d/v", Update::Wait).await;
-    assert_eq!((new.len(), &new[0]), (501, &row("e", "[0]", "null")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
