@@ -29,8 +29,8 @@ pub use crate::{
     codec::RecordError,
     database::{Database, LocalError, SettingError, Subscription},
     edit::{
-        Atomicity, AttachmentEdit, AttachmentSource, Content, Edit, EditError, Epochs, Origin,
-        Seen, Verdict, Written,
+        Atomicity, AttachmentEdit, AttachmentSource, Attempt, Content, Edit, EditError, Epochs,
+        Foreseen, Origin, Seen, Verdict, Written,
     },
     error::StorageError,
     record::{

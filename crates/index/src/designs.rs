@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
@@ -13,7 +13,10 @@ use settle_database::{
     StorageError,
 };
 use settle_model::revision::RevId;
-use settle_query::design::{self, Design, DesignError, IndexDefinition, ViewPlace};
+use settle_query::{
+    design::{self, Design, DesignError, IndexDefinition, ViewPlace},
+    mango,
+};
 
 use crate::{
     catalog::{Catalog, ServedRecord},
@@ -27,6 +30,8 @@ pub struct Designs {
     /// The database's design epoch at which they were read.
     pub epoch: u64,
     pub all: BTreeMap<Arc<str>, DesignResult>,
+    /// The Mango indexes in them, once somebody has asked.
+    pub(crate) mango: OnceLock<Arc<[Arc<mango::Index>]>>,
 }
 
 pub type DesignResult = Result<Arc<DesignEntry>, BrokenDesign>;
@@ -143,7 +148,7 @@ impl DesignCache {
 async fn read(database: &Database, epoch: u64) -> Result<Designs, StorageError> {
     let grant = Grant::internal(database.resource(), "design documents say what indexes there are");
     let partitioned = database.info(&grant).await?.partitioned;
-    let mut designs = Designs { epoch, all: BTreeMap::new() };
+    let mut designs = Designs { epoch, ..Designs::default() };
     let mut scan = RenderedScan {
         start: Bound::Included(PREFIX.to_owned()),
         // `0` is what follows `/`.

@@ -12,6 +12,7 @@ mod catalog;
 mod codec;
 mod designs;
 mod documents;
+mod find;
 mod index;
 mod indexes;
 mod keys;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use crate::{
     designs::{BrokenDesign, DesignEntry, DesignResult, Designs},
+    find::{DefinitionError, Ending, FindError, Finding, IndexDeletion, Stats},
     indexes::{DesignInfo, IndexParts, IndexSettings, IndexSizes, IndexerTask, Indexes, OpenError},
     view::{ReadyView, Update, View, ViewError},
 };

@@ -75,3 +75,17 @@ pub(crate) const GROUPS_DESCENDING_COUNT_MAX: usize = 256;
 pub(crate) const REDUCE_ROWS_COUNT: usize = 1_024;
 /// See [`REDUCE_ROWS_COUNT`].
 pub(crate) const REDUCE_ROWS_BYTES: usize = 1 << 20;
+
+/// Documents that a `_find` reads together, and their bytes as far as these are known beforehand.
+pub(crate) const FIND_BATCH_MAX: usize = 1_000;
+pub(crate) const FIND_BATCH_BYTES: usize = 1 << 20;
+
+/// Documents that are looked at without a thread of their own.
+pub(crate) const FIND_INLINE_MAX: usize = 32;
+
+/// Bytes of documents found after which they are handed on.
+pub(crate) const FIND_PIECE_BYTES: usize = 64 << 10;
+
+/// Bytes of the documents that the joins of a request put into one document. Beyond, a client sees
+/// 400 `invalid_join`, or the connection cut where the reply has begun.
+pub const FIND_JOINED_BYTES_MAX: usize = 16 << 20;
