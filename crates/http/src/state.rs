@@ -5,6 +5,7 @@ use std::sync::Arc;
 use settle_accounts::Accounts;
 use settle_database::Store;
 use settle_model::time::{Clock, Entropy};
+use settle_script::Scripts;
 
 use tokio::sync::Semaphore;
 
@@ -17,6 +18,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Foundations {
     pub store: Store,
+    pub scripts: Scripts,
+    /// Whether `_show` and `_list` can be called.
+    pub shows_lists: bool,
     pub accounts: Arc<Accounts>,
     pub settings: Arc<Settings>,
     pub clock: Arc<dyn Clock>,
@@ -27,6 +31,8 @@ pub struct Foundations {
 #[derive(Debug)]
 pub struct AppState {
     pub store: Store,
+    pub scripts: Scripts,
+    pub(crate) shows_lists: bool,
     pub accounts: Arc<Accounts>,
     pub settings: Arc<Settings>,
     pub clock: Arc<dyn Clock>,
@@ -42,10 +48,13 @@ pub struct AppState {
 
 impl AppState {
     pub fn new(foundations: Foundations) -> Self {
-        let Foundations { store, accounts, settings, clock, entropy } = foundations;
+        let Foundations { store, scripts, shows_lists, accounts, settings, clock, entropy } =
+            foundations;
         let request_ids = RequestIds::new(&*entropy);
         let state = Self {
             store,
+            scripts,
+            shows_lists,
             accounts,
             settings,
             clock,

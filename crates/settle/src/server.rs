@@ -20,11 +20,12 @@ use settle_engine::{Engine, memory::MemoryEngine};
 use settle_engine_lmdb::{LmdbEngine, OpenOptions};
 use settle_http::{ConfigStore, Foundations, MemoryConfig, Settings, StopOutcome};
 use settle_model::time::{Clock, Entropy};
+use settle_script::{Launcher, ScriptSettings, Scripts};
 use thiserror::Error;
 use tokio::{net::TcpListener, task::spawn_blocking};
 
 use crate::{
-    config::Config,
+    config::{ByteCount, Config, WorkerCount},
     data_folder::{DataFolder, DataFolderError},
     durable_file,
     kept_config::{KeptConfig, KeptConfigError},
@@ -38,6 +39,7 @@ use crate::{
 pub struct Server {
     http: settle_http::Server,
     store: Store,
+    scripts: Scripts,
     address: SocketAddr,
     /// Tells commands on the same data folder where we are.
     address_file: Option<PathBuf>,
@@ -81,6 +83,8 @@ pub enum StartError {
     KeptConfig(#[from] KeptConfigError),
     #[error("write the address to {}", path.display())]
     AddressFile { path: PathBuf, source: io::Error },
+    #[error("find the program that is running")]
+    Program(#[source] io::Error),
 }
 
 impl StartError {
@@ -102,12 +106,25 @@ impl Server {
         Self::start_as(config, Storage::Folder, Admin::Kept).await
     }
 
-    /// The address is taken first and the folder's lock next: a start that fails on either has
-    /// changed nothing.
+    /// Functions of design documents run in processes of the program that is running.
     pub async fn start_as(
         config: Config,
         storage: Storage,
         admin: Admin,
+    ) -> Result<Self, StartError> {
+        let launcher = Launcher::this_program().map_err(StartError::Program)?;
+        Self::start_with(config, storage, admin, launcher).await
+    }
+
+    /// The same, with another program for functions: a test is not the server's binary.
+    ///
+    /// The address is taken first and the folder's lock next: a start that fails on either has
+    /// changed nothing.
+    pub async fn start_with(
+        config: Config,
+        storage: Storage,
+        admin: Admin,
+        launcher: Launcher,
     ) -> Result<Self, StartError> {
         let listen = |source| StartError::Listen { address: config.bind, source };
         let listener = TcpListener::bind(config.bind).await.map_err(listen)?;
@@ -153,8 +170,11 @@ impl Server {
             settings: StoreSettings { identity, grace: config.revisions_keep },
         })
         .await?;
+        let scripts = Scripts::new(launcher, script_settings(&config));
         let state = settle_http::AppState::new(Foundations {
             store: store.clone(),
+            scripts: scripts.clone(),
+            shows_lists: config.scripts_shows_lists,
             accounts: Arc::new(accounts),
             settings: Arc::new(Settings::load(settings)),
             clock,
@@ -162,7 +182,7 @@ impl Server {
         });
         let http = settle_http::Server::start(listener, Arc::new(state)).map_err(listen)?;
         let stop_patience = config.stop_patience;
-        Ok(Self { http, store, address, address_file, first_admin, stop_patience })
+        Ok(Self { http, store, scripts, address, address_file, first_admin, stop_patience })
     }
 
     /// Where it listens.
@@ -186,12 +206,28 @@ impl Server {
         if self.http.stop_within(self.stop_patience).await == StopOutcome::Cut {
             tracing::warn!(patience = ?self.stop_patience, "cut replies that took too long");
         }
+        self.scripts.close().await;
         self.store.close().await;
         if let Some(path) = self.address_file {
             // Before the lock goes, lest it be the next server's.
             fs::remove_file(&path).map_err(|source| StopError::AddressFile { path, source })?;
         }
         Ok(())
+    }
+}
+
+fn script_settings(config: &Config) -> ScriptSettings {
+    let default = ScriptSettings::default();
+    let bytes = |count: ByteCount| usize::try_from(count.0).unwrap_or(usize::MAX);
+    ScriptSettings {
+        workers: match config.scripts_workers {
+            WorkerCount::Auto => default.workers,
+            WorkerCount::Exactly(count) => usize::from(count.get()),
+        },
+        runtime_bytes_max: bytes(config.scripts_memory),
+        worker_bytes_max: bytes(config.scripts_process_memory),
+        deadline: config.scripts_deadline,
+        reduce_limit: config.scripts_reduce_limit,
     }
 }
 

@@ -14,6 +14,7 @@ use settle_database::{
 use settle_engine::{Engine, memory::MemoryEngine};
 use settle_http::{App, AppState, Foundations, MemoryConfig, Settings};
 use settle_model::time::{Clock, Entropy, ManualClock, SeededEntropy, Timestamp};
+use settle_script::{Launcher, ScriptSettings, Scripts};
 
 /// 2026-11-21, 03:05:46.
 pub(crate) const START: Timestamp = Timestamp::from_seconds(1_795_230_346);
@@ -73,7 +74,9 @@ pub(crate) async fn state(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> A
     let accounts = Accounts::new(admin, secret, Arc::clone(&clock), &*entropy);
     let settings = Settings::load(Arc::new(MemoryConfig::default()));
     let (accounts, settings) = (Arc::new(accounts), Arc::new(settings));
-    AppState::new(Foundations { store, accounts, settings, clock, entropy })
+    let scripts = Scripts::new(Launcher::this_test().unwrap(), ScriptSettings::default());
+    let shows_lists = true;
+    AppState::new(Foundations { store, scripts, shows_lists, accounts, settings, clock, entropy })
 }
 
 fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {
