@@ -17,6 +17,7 @@ use settle_query::design::{self, Design, DesignError, IndexDefinition, ViewPlace
 
 use crate::{
     catalog::{Catalog, ServedRecord},
+    lane::ValidatorsCell,
     limits::{MAP_BYTES_MAX, MAP_COUNT_MAX, OPEN_IDLE_MAX},
     view::View,
 };
@@ -27,6 +28,7 @@ pub struct Designs {
     /// The database's design epoch at which they were read.
     pub epoch: u64,
     pub all: BTreeMap<Arc<str>, DesignResult>,
+    pub(crate) validators: ValidatorsCell,
 }
 
 pub type DesignResult = Result<Arc<DesignEntry>, BrokenDesign>;
@@ -143,7 +145,7 @@ impl DesignCache {
 async fn read(database: &Database, epoch: u64) -> Result<Designs, StorageError> {
     let grant = Grant::internal(database.resource(), "design documents say what indexes there are");
     let partitioned = database.info(&grant).await?.partitioned;
-    let mut designs = Designs { epoch, all: BTreeMap::new() };
+    let mut designs = Designs { epoch, ..Designs::default() };
     let mut scan = RenderedScan {
         start: Bound::Included(PREFIX.to_owned()),
         // `0` is what follows `/`.

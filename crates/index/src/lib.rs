@@ -15,6 +15,7 @@ mod documents;
 mod index;
 mod indexes;
 mod keys;
+pub mod lane;
 pub mod limits;
 mod mapper;
 mod reclaim;
