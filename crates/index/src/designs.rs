@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
@@ -13,7 +13,10 @@ use settle_database::{
     StorageError,
 };
 use settle_model::revision::RevId;
-use settle_query::design::{self, Design, DesignError, IndexDefinition, ViewPlace};
+use settle_query::{
+    design::{self, Design, DesignError, IndexDefinition, ViewPlace},
+    mango,
+};
 
 use crate::{
     catalog::{Catalog, ServedRecord},
@@ -29,6 +32,8 @@ pub struct Designs {
     pub epoch: u64,
     pub all: BTreeMap<Arc<str>, DesignResult>,
     pub(crate) validators: ValidatorsCell,
+    /// The Mango indexes in them, once somebody has asked.
+    pub(crate) mango: OnceLock<Arc<[Arc<mango::Index>]>>,
 }
 
 pub type DesignResult = Result<Arc<DesignEntry>, BrokenDesign>;

@@ -12,6 +12,7 @@ mod catalog;
 mod codec;
 mod designs;
 mod documents;
+mod find;
 mod index;
 mod indexes;
 mod keys;
@@ -24,8 +25,19 @@ pub mod tree;
 mod view;
 mod warm;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::{
     designs::{BrokenDesign, DesignEntry, DesignResult, Designs},
+    find::{DefinitionError, Ending, FindError, Finding, IndexDeletion, Stats},
     indexes::{DesignInfo, IndexParts, IndexSettings, IndexSizes, IndexerTask, Indexes, OpenError},
     view::{ReadyView, Update, View, ViewError},
 };
+
+/// What the tests of this crate run JavaScript in.
+#[cfg(test)]
+#[test]
+fn script_worker() {
+    settle_script::worker::main_of_test();
+}

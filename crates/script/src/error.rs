@@ -12,7 +12,7 @@ pub enum ScriptError {
     Compilation { function: String, message: String },
     /// The design document has no such function. CouchDB's `not_found`.
     #[error("missing {kind} function {name} on design doc _design/{design}")]
-    Missing { kind: &'static str, name: String, design: String },
+    Missing { kind: String, name: String, design: String },
     /// The function threw.
     #[error("{0}")]
     Thrown(Thrown),

@@ -17,8 +17,10 @@
 //! *Does not know* documents as records, HTTP, what a view is: it takes JSON and gives JSON.
 
 mod error;
+mod frame;
 mod launcher;
 pub mod limits;
+pub mod message;
 mod program;
 mod request;
 mod rows;
@@ -28,6 +30,7 @@ pub mod worker;
 
 pub use self::{
     error::{ScriptError, Thrown},
+    frame::FrameError,
     launcher::Launcher,
     program::Program,
     request::{RequestObject, scrub},

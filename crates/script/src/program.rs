@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::message::ProgramKey;
+
 /// A design document of one database, as its functions see it.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -16,4 +18,10 @@ pub struct Program {
     /// The whole design document as JSON: `this` of most functions, and what `require` looks in.
     /// A missing `_id` is added.
     pub source: Bytes,
+}
+
+impl Program {
+    pub(crate) fn key(&self) -> ProgramKey {
+        ProgramKey { database: self.database, digest: self.digest }
+    }
 }

@@ -143,7 +143,7 @@ impl Exact {
     }
 
     /// The nearest double.
-    fn to_double(&self) -> f64 {
+    pub fn to_double(&self) -> f64 {
         let (mantissa, exponent) = match &self.mantissa {
             Short(value) => (*value, self.exponent),
             Long(value) => {
