@@ -16,6 +16,7 @@ mod find;
 mod index;
 mod indexes;
 mod keys;
+pub mod lane;
 pub mod limits;
 mod mapper;
 mod reclaim;
