@@ -91,8 +91,6 @@ pub enum StartError {
     KeptConfig(#[from] KeptConfigError),
     #[error("write the address to {}", path.display())]
     AddressFile { path: PathBuf, source: io::Error },
-    #[error("find the program that is running")]
-    Program(#[source] io::Error),
 }
 
 impl StartError {
