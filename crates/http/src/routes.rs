@@ -6,6 +6,7 @@
 
 mod database;
 mod document;
+mod mango;
 mod pattern;
 mod server;
 
@@ -87,7 +88,7 @@ pub enum Kind {
 
 /// Every route, in the order in which the documentation lists them.
 pub fn all() -> impl Iterator<Item = &'static Route> {
-    server::ROUTES.iter().chain(database::ROUTES).chain(document::ROUTES)
+    server::ROUTES.iter().chain(database::ROUTES).chain(mango::ROUTES).chain(document::ROUTES)
 }
 
 /// Whether some route has this path.
