@@ -202,7 +202,7 @@ impl Finding {
         self.left -= sifted.selected.len() as u64;
         self.stats.keys_examined += sifted.rows;
         self.examined(reads_documents, sifted.documents);
-        self.last = sifted.last.or(self.last.take());
+        self.last = sifted.last.or_else(|| self.last.take());
         self.selected.extend(sifted.selected);
         Ok(true)
     }
