@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 pub use self::{local::LocalError, settings::SettingError};
 use crate::{
-    edit::{Atomicity, Edit, EditError, Epochs, Written},
+    edit::{Atomicity, Attempt, Edit, EditError, Epochs, Foreseen, Written},
     error::StorageError,
     keys::Keys,
     record::{live::Live, state::State},
@@ -148,6 +148,11 @@ impl Database {
         self.inner.live().epochs()
     }
 
+    /// Whether ids are `partition:rest`; decided when the database was made.
+    pub fn is_partitioned(&self) -> bool {
+        self.inner.live().partitioned
+    }
+
     pub fn subscribe(&self) -> Subscription {
         Subscription { _database: self.clone(), committed: self.inner.committed.subscribe() }
     }
@@ -185,8 +190,28 @@ impl Database {
         edits: Vec<Edit>,
         atomicity: Atomicity,
     ) -> Result<Vec<Result<Written, EditError>>, StorageError> {
+        Ok(self.attempt(grant, edits, atomicity).await?.results)
+    }
+
+    /// As [`write`](Self::write), for whoever judges edits: gives back those whose verdict no longer holds.
+    pub async fn attempt(
+        &self,
+        grant: &Grant<Write>,
+        edits: Vec<Edit>,
+        atomicity: Atomicity,
+    ) -> Result<Attempt, StorageError> {
         self.inner.check(grant);
         self.inner.clone().write(edits, atomicity).await
+    }
+
+    /// What validators are shown of each edit, if it would be made now.
+    pub async fn foresee(
+        &self,
+        grant: &Grant<Write>,
+        edits: &[Edit],
+    ) -> Result<Vec<Foreseen>, StorageError> {
+        self.inner.check(grant);
+        self.inner.foresee(edits).await
     }
 
     /// Makes the edits soon, and says nothing of how they fare: `batch=ok`.

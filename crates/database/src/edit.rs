@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use settle_model::{
     id::{AttachmentName, DocumentId},
     revision::{RevId, RevPath},
@@ -100,6 +101,25 @@ impl Verdict {
     }
 }
 
+/// An edit as validators see it before it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Foreseen {
+    /// There is nothing to ask: it is refused in any case, or stored already, or of a design document.
+    Settled,
+    Edit {
+        /// What it rests on.
+        seen: Seen,
+        /// The document that it makes as JSON, with `_id`, `_rev` as it was sent (the base of an interactive
+        /// edit), `_deleted`, `_revisions`, stubs of `_attachments`.
+        new: Bytes,
+        deleted: bool,
+        /// What it replaces, likewise, with as much of the ancestry as stands in the document's record; of
+        /// an interactive edit its base, of a replicated one the nearest stored ancestor. `None` where
+        /// there is none.
+        old: Option<Bytes>,
+    },
+}
+
 /// Where an edit comes from decides how it meets what is stored.
 #[derive(Debug, Clone)]
 pub enum Origin {
@@ -149,6 +169,16 @@ pub enum AttachmentSource {
 pub struct Written {
     pub id: DocumentId,
     pub rev: RevId,
+}
+
+/// What a write came to.
+#[derive(Debug)]
+pub struct Attempt {
+    /// In the order of the edits.
+    pub results: Vec<Result<Written, EditError>>,
+    /// The edits that were [`EditError::Overtaken`], in order, for whoever looks at them again; of an atomic
+    /// write all of its edits, if there was one of those.
+    pub overtaken: Vec<Edit>,
 }
 
 /// Why one edit was refused; its neighbours are not concerned.

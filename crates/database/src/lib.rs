@@ -29,8 +29,8 @@ pub use crate::{
     codec::RecordError,
     database::{Database, LocalError, SettingError, Subscription},
     edit::{
-        Atomicity, AttachmentEdit, AttachmentSource, Content, Edit, EditError, Epochs, Origin,
-        Seen, Verdict, Written,
+        Atomicity, AttachmentEdit, AttachmentSource, Attempt, Content, Edit, EditError, Epochs,
+        Foreseen, Origin, Seen, Verdict, Written,
     },
     error::StorageError,
     record::{
@@ -45,6 +45,7 @@ pub use crate::{
     scan::{
         ChangeCursor, ChangeFilter, ChangeRow, ChangeScan, DocumentContent, DocumentRow,
         DocumentScan, FoundDocument, LocalDocument, More, Next, Sink,
+        documents::PartitionInfo,
         rendered::{RenderedDocument, RenderedScan},
     },
     store::{

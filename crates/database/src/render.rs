@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use settle_model::{
-    document::{AnyRev, AttachmentOut, ContentOut, Extras, Outgoing},
-    revision::RevId,
+    document::{AnyRev, AttachmentOut, ContentOut, Extras, Outgoing, Unsaved},
+    revision::{RevId, RevPath},
 };
 
 use crate::{
@@ -86,6 +86,30 @@ impl Winner {
         document.write(out);
         Ok(())
     }
+}
+
+/// As validators see a stored revision. `path` begins with it.
+pub(crate) fn with_path(
+    id: &str,
+    path: &RevPath,
+    deleted: bool,
+    attachments: &[Attachment],
+    body: &[u8],
+) -> Bytes {
+    let attachments: Vec<_> = attachments.iter().map(stub).collect();
+    let mut out = Vec::new();
+    let rev = AnyRev::from(path.newest());
+    let extras = Extras { revisions: Some(path), attachments: &attachments, ..Extras::default() };
+    Outgoing { id, rev: &rev, deleted, body, extras }.write(&mut out);
+    out.into()
+}
+
+/// As validators see a document that is made from nothing.
+pub(crate) fn unsaved(id: &str, deleted: bool, attachments: &[Attachment], body: &[u8]) -> Bytes {
+    let attachments: Vec<_> = attachments.iter().map(stub).collect();
+    let mut out = Vec::new();
+    Unsaved { id, deleted, body, attachments: &attachments }.write(&mut out);
+    out.into()
 }
 
 fn stub(attachment: &Attachment) -> AttachmentOut<'_> {

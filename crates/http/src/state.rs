@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use settle_accounts::Accounts;
 use settle_database::Store;
+use settle_index::Indexes;
 use settle_model::time::{Clock, Entropy};
 use settle_script::Scripts;
 
@@ -18,6 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Foundations {
     pub store: Store,
+    pub indexes: Indexes,
     pub scripts: Scripts,
     /// Whether `_show` and `_list` can be called.
     pub shows_lists: bool,
@@ -31,6 +33,7 @@ pub struct Foundations {
 #[derive(Debug)]
 pub struct AppState {
     pub store: Store,
+    pub indexes: Indexes,
     pub scripts: Scripts,
     pub(crate) shows_lists: bool,
     pub accounts: Arc<Accounts>,
@@ -48,11 +51,20 @@ pub struct AppState {
 
 impl AppState {
     pub fn new(foundations: Foundations) -> Self {
-        let Foundations { store, scripts, shows_lists, accounts, settings, clock, entropy } =
-            foundations;
+        let Foundations {
+            store,
+            indexes,
+            scripts,
+            shows_lists,
+            accounts,
+            settings,
+            clock,
+            entropy,
+        } = foundations;
         let request_ids = RequestIds::new(&*entropy);
         let state = Self {
             store,
+            indexes,
             scripts,
             shows_lists,
             accounts,

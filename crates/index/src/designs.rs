@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
@@ -13,10 +13,14 @@ use settle_database::{
     StorageError,
 };
 use settle_model::revision::RevId;
-use settle_query::design::{self, Design, DesignError, IndexDefinition, ViewPlace};
+use settle_query::{
+    design::{self, Design, DesignError, IndexDefinition, ViewPlace},
+    mango,
+};
 
 use crate::{
     catalog::{Catalog, ServedRecord},
+    lane::ValidatorsCell,
     limits::{MAP_BYTES_MAX, MAP_COUNT_MAX, OPEN_IDLE_MAX},
     view::View,
 };
@@ -27,6 +31,9 @@ pub struct Designs {
     /// The database's design epoch at which they were read.
     pub epoch: u64,
     pub all: BTreeMap<Arc<str>, DesignResult>,
+    pub(crate) validators: ValidatorsCell,
+    /// The Mango indexes in them, once somebody has asked.
+    pub(crate) mango: OnceLock<Arc<[Arc<mango::Index>]>>,
 }
 
 pub type DesignResult = Result<Arc<DesignEntry>, BrokenDesign>;
@@ -143,7 +150,7 @@ impl DesignCache {
 async fn read(database: &Database, epoch: u64) -> Result<Designs, StorageError> {
     let grant = Grant::internal(database.resource(), "design documents say what indexes there are");
     let partitioned = database.info(&grant).await?.partitioned;
-    let mut designs = Designs { epoch, all: BTreeMap::new() };
+    let mut designs = Designs { epoch, ..Designs::default() };
     let mut scan = RenderedScan {
         start: Bound::Included(PREFIX.to_owned()),
         // `0` is what follows `/`.
@@ -186,7 +193,10 @@ impl ServedDesign {
 
 /// Old design documents that are still served, parsed.
 #[derive(Debug, Default)]
-pub(crate) struct ServedCache(Mutex<HashMap<(u64, Arc<str>), Arc<ServedDesign>>>);
+pub(crate) struct ServedCache(Mutex<HashMap<DesignName, Arc<ServedDesign>>>);
+
+/// The number of the database, and the name behind `_design/`.
+type DesignName = (u64, Arc<str>);
 
 impl ServedCache {
     /// What answers for the design document of `view`, if anything was ever built for it.

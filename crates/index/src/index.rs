@@ -29,7 +29,7 @@ use settle_script::Program;
 use tokio::sync::watch;
 
 pub(crate) use self::{
-    build::{index_of_run, remove_runs},
+    build::{index_of_run, remove_all_runs, remove_runs},
     progress::Progress,
 };
 use crate::{
@@ -266,11 +266,7 @@ impl Index {
     async fn run_open(self: &Arc<Self>, shared: &Arc<Shared>, progress: &Progress) {
         // A panic must not leave those waiting who wait.
         let opening = Opening { index: self, done: false };
-        let opened = tokio::select! {
-            () = shared.tasks.stopping() => Err(ViewError::Closed),
-            opened = self.open(shared, progress) => opened,
-        };
-        opening.end(match opened {
+        opening.end(match self.open(shared, progress).await {
             Ok(opened) => Phase::Open(opened),
             Err(ViewError::Closed) => Phase::Closed,
             Err(error) => Phase::Failed(error),
@@ -293,7 +289,11 @@ impl Index {
         let built = build::run(shared, self, progress, stored).await?;
         let opened = self.follow(shared, &built.record);
         if built.record.state == State::Building {
-            match opened.follower.reach(self.database.sequence()).await {
+            let reached = tokio::select! {
+                () = shared.tasks.stopping() => Err(FollowError::Stopped),
+                reached = opened.follower.reach(self.database.sequence()) => reached,
+            };
+            match reached {
                 Ok(_) => {}
                 Err(FollowError::Stopped) => return Err(ViewError::Closed),
                 Err(FollowError::Gone) => return Err(StorageError::Gone.into()),

@@ -12,9 +12,11 @@ mod catalog;
 mod codec;
 mod designs;
 mod documents;
+mod find;
 mod index;
 mod indexes;
 mod keys;
+pub mod lane;
 pub mod limits;
 mod mapper;
 mod reclaim;
@@ -23,8 +25,20 @@ pub mod tree;
 mod view;
 mod warm;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::{
     designs::{BrokenDesign, DesignEntry, DesignResult, Designs},
+    find::{DefinitionError, Ending, FindError, Finding, IndexDeletion, Stats},
     indexes::{DesignInfo, IndexParts, IndexSettings, IndexSizes, IndexerTask, Indexes, OpenError},
+    mapper::partition_prefix,
     view::{ReadyView, Update, View, ViewError},
 };
+
+/// What the tests of this crate run JavaScript in.
+#[cfg(test)]
+#[test]
+fn script_worker() {
+    settle_script::worker::main_of_test();
+}

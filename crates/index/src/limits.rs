@@ -51,3 +51,59 @@ pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// Rows of the store's log of events that are read at one time.
 pub(crate) const EVENTS_AT_ONCE: usize = 500;
+
+/// Edits, and bytes of them, about which a validator in JavaScript is asked in one call.
+pub(crate) const ASKED_AT_ONCE_MAX: usize = 500;
+pub(crate) const ASKED_AT_ONCE_BYTES_MAX: usize = 4 << 20;
+
+/// Calls of one validator that may run into their limits before those that wait behind them are given
+/// the same error without being asked about.
+pub(crate) const SLOW_ANSWERS_MAX: usize = 3;
+
+/// Bytes that a pattern of a JSON Schema may need when it is compiled. Beyond: 400 `invalid_design_doc`.
+pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of what is said about a document that breaks a schema.
+pub(crate) const VIOLATION_BYTES_MAX: usize = 1_000;
+
+/// Bytes of edits up to which rules that need no JavaScript are asked on the spot.
+pub(crate) const RULES_INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of runs that an update of a tree holds at one time; a single run may be larger.
+pub(crate) const APPLY_READ_BYTES: usize = 4 << 20;
+/// See [`APPLY_READ_BYTES`].
+pub(crate) const APPLY_READ_RUNS: usize = 512;
+
+/// Rows that a walk over a range takes before it looks for entries.
+pub(crate) const ROWS_BEFORE_LEVELS: u32 = 16;
+
+/// Rows that are passed over by visiting them; more are passed over by counts.
+pub(crate) const SKIP_BY_ROWS: u64 = 64;
+
+/// What one slice of a reduction gathers: groups, and bytes of their keys and of what they are made
+/// of.
+pub(crate) const GROUPS_COUNT_MAX: usize = 4_000;
+/// See [`GROUPS_COUNT_MAX`].
+pub(crate) const GROUPS_BYTES_MAX: usize = 4 << 20;
+
+/// Groups that one read finds backwards, where each takes two steps of its plan.
+pub(crate) const GROUPS_DESCENDING_COUNT_MAX: usize = 256;
+
+/// Rows that are handed to a reducer at one time, and their bytes.
+pub(crate) const REDUCE_ROWS_COUNT: usize = 1_024;
+/// See [`REDUCE_ROWS_COUNT`].
+pub(crate) const REDUCE_ROWS_BYTES: usize = 1 << 20;
+
+/// Documents that a `_find` reads together, and their bytes as far as these are known beforehand.
+pub(crate) const FIND_BATCH_MAX: usize = 1_000;
+pub(crate) const FIND_BATCH_BYTES: usize = 1 << 20;
+
+/// Documents that are looked at without a thread of their own.
+pub(crate) const FIND_INLINE_MAX: usize = 32;
+
+/// Bytes of documents found after which they are handed on.
+pub(crate) const FIND_PIECE_BYTES: usize = 64 << 10;
+
+/// Bytes of the documents that the joins of a request put into one document. Beyond, a client sees
+/// 400 `invalid_join`, or the connection cut where the reply has begun.
+pub const FIND_JOINED_BYTES_MAX: usize = 16 << 20;

@@ -13,7 +13,7 @@ use settle_engine::{Batch, Cleared, Expected, key};
 use crate::{
     catalog::{State, background, committed},
     codec::sealed,
-    index::{index_of_run, is_current, remove_runs},
+    index::{index_of_run, is_current, remove_all_runs, remove_runs},
     indexes::Shared,
     keys::{self, Signature},
     limits::{CLASHES_MAX, RECLAIM_SLICE_BYTES, RETRY_DELAY},
@@ -176,14 +176,9 @@ async fn reclaim(shared: &Shared, database: u64, index: u64) -> Result<(), Stora
     let end = key::after_prefix(&start).unwrap_or_default();
     let engine = &shared.parts.engine;
     while engine.clear(start.clone(), end.clone(), RECLAIM_SLICE_BYTES).await? == Cleared::More {}
-    if index != 0
-        && let Some(folder) = shared.parts.folder.clone()
-    {
-        let removing = tokio::task::spawn_blocking(move || remove_runs(&folder, index));
-        removing.await.expect("removing runs does not panic");
-    }
     let mut batch = background();
     if index != 0 {
+        remove_all_runs(shared, index).await;
         batch.delete(keys::cursor(database, index));
         batch.delete(keys::checkpoint(database, index));
     }

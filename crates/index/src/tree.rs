@@ -30,8 +30,23 @@ mod error;
 mod reducers;
 mod types;
 
+mod apply;
+mod audit;
+mod loader;
+mod reduce;
+mod rows;
+mod walk;
+
+mod cut;
+mod element;
+mod keys;
+mod record;
+mod shape;
+
 pub use self::{
+    audit::{AuditError, Shape},
     error::TreeError,
+    loader::Loader,
     reducers::Reducers,
     types::{
         Edge, Group, Grouping, NewRow, Place, Range, ReduceScan, Reduced, RowKey, RowScan,
@@ -39,20 +54,13 @@ pub use self::{
     },
 };
 
-use settle_database::{Direction, Next, Sink};
-use settle_engine::{Engine, Operation};
+use std::sync::Arc;
 
-/// The rows of one map. Cheap to make: it holds nothing but names.
+/// The rows of one map. Cheap to make and to clone: it holds nothing but names.
 #[derive(Debug, Clone)]
 pub struct Tree {
-    prefix: Vec<u8>,
+    prefix: Arc<[u8]>,
     reducers: Reducers,
-}
-
-/// Makes a tree from rows that come in key order. See [`Tree::loader`].
-#[derive(Debug)]
-pub struct Loader {
-    _tree: Tree,
 }
 
 impl Tree {
@@ -60,115 +68,7 @@ impl Tree {
     /// that does not belong to it may begin so.
     ///
     /// [`limits::PREFIX_LENGTH_MAX`]: crate::limits::PREFIX_LENGTH_MAX
-    pub fn new(prefix: Vec<u8>, reducers: Reducers) -> Self {
-        Self { prefix, reducers }
-    }
-
-    /// Appends what deletes and puts rows, and brings counts and partials up to date. A delete of a
-    /// row that is not there is no error; a put replaces, also one that is deleted in the same call.
-    /// The caller commits the operations, and lets no other `apply` of this tree run meanwhile.
-    pub async fn apply(
-        &self,
-        _engine: &dyn Engine,
-        _shape: &ShapeKey,
-        _puts: Vec<NewRow>,
-        _deletes: Vec<RowKey>,
-        _operations: &mut Vec<Operation>,
-    ) -> Result<(), TreeError> {
-        unimplemented!()
-    }
-
-    /// For an empty tree: rows in, in the order of (sort key, id, n), operations out.
-    pub fn loader(&self, _shape: &ShapeKey) -> Loader {
-        unimplemented!()
-    }
-
-    /// Goes on where a loader stood at a [`checkpoint`](Loader::checkpoint) whose operations are
-    /// committed. Rows that were pushed after it are pushed again.
-    pub async fn resume(
-        &self,
-        _engine: &dyn Engine,
-        _shape: &ShapeKey,
-        _checkpoint: &[u8],
-    ) -> Result<Loader, TreeError> {
-        unimplemented!()
-    }
-
-    /// How many rows there are, in O(1).
-    pub async fn total(&self, _engine: &dyn Engine) -> Result<u64, TreeError> {
-        unimplemented!()
-    }
-
-    /// How many rows a range has, in O(log n).
-    pub async fn count(&self, _engine: &dyn Engine, _range: &Range) -> Result<u64, TreeError> {
-        unimplemented!()
-    }
-
-    /// One slice of the rows in a range: until the sink has enough, or the engine's budget is used
-    /// up. Each slice shows one state; two slices may show two. Long skips cost O(log n).
-    pub async fn rows<S>(
-        &self,
-        _engine: &dyn Engine,
-        _scan: RowScan,
-        _sink: S,
-    ) -> Result<(S, Next<RowScan>), TreeError>
-    where
-        S: for<'r> Sink<TreeRow<'r>>,
-    {
-        unimplemented!()
-    }
-
-    /// As [`rows`](Self::rows), for the first slice, with the place of its first row in all rows, as
-    /// of the same state.
-    pub async fn rows_and_place<S>(
-        &self,
-        _engine: &dyn Engine,
-        _scan: RowScan,
-        _sink: S,
-    ) -> Result<(S, Place, Next<RowScan>), TreeError>
-    where
-        S: for<'r> Sink<TreeRow<'r>>,
-    {
-        unimplemented!()
-    }
-
-    /// One slice of the groups of a range, in order, in O(groups · log n).
-    pub async fn reduce(
-        &self,
-        _engine: &dyn Engine,
-        _scan: ReduceScan,
-    ) -> Result<(Reduced, Next<ReduceScan>), TreeError> {
-        unimplemented!()
-    }
-
-    fn _unused(&self) -> (&[u8], &Reducers, Direction) {
-        (&self.prefix, &self.reducers, Direction::Ascending)
-    }
-}
-
-impl Loader {
-    /// The next row; rows come in the order of (sort key, id, n), each once.
-    pub fn push(&mut self, _row: NewRow) -> Result<(), TreeError> {
-        unimplemented!()
-    }
-
-    /// Bytes of keys and values of operations that [`drain`](Self::drain) would give.
-    pub fn waiting_bytes(&self) -> usize {
-        unimplemented!()
-    }
-
-    /// Appends the operations for what was pushed since the last time.
-    pub async fn drain(&mut self, _operations: &mut Vec<Operation>) -> Result<(), TreeError> {
-        unimplemented!()
-    }
-
-    /// Where it stands after a [`drain`](Self::drain), to be committed with its operations.
-    pub fn checkpoint(&self) -> Vec<u8> {
-        unimplemented!()
-    }
-
-    /// Appends the operations for all that is left. The tree is whole once they are committed.
-    pub async fn finish(self, _operations: &mut Vec<Operation>) -> Result<(), TreeError> {
-        unimplemented!()
+    pub fn new(prefix: impl Into<Arc<[u8]>>, reducers: Reducers) -> Self {
+        Self { prefix: prefix.into(), reducers }
     }
 }

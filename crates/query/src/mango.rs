@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod index;
 pub mod limits;
+mod object;
 mod plan;
 mod projection;
 mod range;
@@ -27,8 +28,9 @@ pub use self::{
     error::MangoError,
     explain::{DatabaseFacts, explain},
     index::{Direction, Index, IndexField, MangoIndex, NamedIndex, list_json, sort_indexes},
+    object::with_member,
     plan::{Plan, Purpose, plan},
     projection::{Projection, document_of_key},
-    range::{KeySpan, Ranges},
+    range::{KeyEdge, KeySpan, Ranges},
     request::{FindRequest, Join, JoinTarget},
 };

@@ -28,7 +28,7 @@ pub(crate) use self::{
     condition::{Comparison, Condition},
     names::{Names, find_in},
     node::Node,
-    operand::{Operand, number, sort_key},
+    operand::{Operand, sort_key},
     same::{Numbers, is_integer, same},
 };
 pub use self::{

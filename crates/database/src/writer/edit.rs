@@ -139,7 +139,7 @@ impl Group<'_> {
     /// What an interactive edit descends from, if CouchDB's rules let it in.
     ///
     /// Source: `couch_db:prep_and_validate_update`, `couch_db_updater:merge_rev_tree`.
-    fn parent(
+    pub(super) fn parent(
         &self,
         id: &DocumentId,
         base: Option<&RevId>,

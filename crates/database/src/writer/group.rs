@@ -84,7 +84,7 @@ impl<'w> Group<'w> {
         jobs: &[Job],
         missing_blobs: &'w BTreeSet<BlobDigest>,
     ) -> Result<Group<'w>, StorageError> {
-        let mut ids: Vec<DocumentId> = Vec::new();
+        let mut ids = Vec::new();
         for job in jobs {
             match job {
                 Job::Write { edits, .. } => ids.extend(edits.iter().map(|it| it.edit.id.clone())),
@@ -92,6 +92,15 @@ impl<'w> Group<'w> {
                 Job::Collect { .. } => {}
             }
         }
+        Self::over(inner, ids, missing_blobs).await
+    }
+
+    /// Reads these documents in one view.
+    pub(super) async fn over(
+        inner: &'w Arc<Inner>,
+        mut ids: Vec<DocumentId>,
+        missing_blobs: &'w BTreeSet<BlobDigest>,
+    ) -> Result<Group<'w>, StorageError> {
         // In order, so that neighbours are read from the same page.
         ids.sort_unstable();
         ids.dedup();

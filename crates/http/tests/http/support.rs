@@ -13,6 +13,7 @@ use settle_database::{
 };
 use settle_engine::{Engine, memory::MemoryEngine};
 use settle_http::{App, AppState, Foundations, MemoryConfig, Settings};
+use settle_index::{IndexParts, IndexSettings, Indexes};
 use settle_model::time::{Clock, Entropy, ManualClock, SeededEntropy, Timestamp};
 use settle_script::{Launcher, ScriptSettings, Scripts};
 
@@ -69,14 +70,32 @@ pub(crate) async fn state(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> A
         settings: StoreSettings::default(),
     };
     let store = Store::open(parts).await.unwrap();
+    let scripts = Scripts::new(Launcher::this_test().unwrap(), ScriptSettings::default());
+    let indexes = IndexParts {
+        engine: Arc::new(MemoryEngine::new()),
+        store: store.clone(),
+        scripts: scripts.clone(),
+        folder: None,
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        settings: IndexSettings::default(),
+    };
+    let indexes = Indexes::open(indexes).await.unwrap();
     let admin = Account::admin("admin", PasswordHash::of("pw", &*entropy).unwrap());
     let secret = SessionSecret::from_stored(b"secret".to_vec());
     let accounts = Accounts::new(admin, secret, Arc::clone(&clock), &*entropy);
     let settings = Settings::load(Arc::new(MemoryConfig::default()));
     let (accounts, settings) = (Arc::new(accounts), Arc::new(settings));
-    let scripts = Scripts::new(Launcher::this_test().unwrap(), ScriptSettings::default());
-    let shows_lists = true;
-    AppState::new(Foundations { store, scripts, shows_lists, accounts, settings, clock, entropy })
+    AppState::new(Foundations {
+        store,
+        indexes,
+        scripts,
+        shows_lists: true,
+        accounts,
+        settings,
+        clock,
+        entropy,
+    })
 }
 
 fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {

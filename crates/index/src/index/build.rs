@@ -25,7 +25,7 @@ use settle_database::{Next, RecordError, RenderedScan, StorageError};
 use settle_engine::{Batch, Cleared, Expected, Operation, Outcome, Urgency, key};
 use settle_query::collate;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{JoinHandle, spawn_blocking},
 };
 
@@ -59,6 +59,8 @@ pub(super) async fn run(
     {
         let number = found.record.number;
         if shared.catalog.cursor(database, number).await?.is_some() {
+            // It was loaded when a crash came, and its runs may still be there.
+            remove_all_runs(shared, number).await;
             return Ok(found.clone());
         }
         let checkpoint = shared.catalog.checkpoint(database, number).await?;
@@ -102,7 +104,7 @@ struct Build<'a> {
     /// To be committed.
     operations: Vec<Operation>,
     bytes: usize,
-    committing: Option<JoinHandle<Outcome>>,
+    committing: Option<oneshot::Receiver<Outcome>>,
     room: [Vec<u8>; 2],
 }
 
@@ -190,6 +192,20 @@ impl<'a> Build<'a> {
     }
 
     async fn run(mut self) -> Result<Stored<IndexRecord>, ViewError> {
+        let built = self.work().await;
+        if built.is_err() {
+            // Nothing of this build may happen after its end: another may begin.
+            if let Some(Spilling { writing, .. }) = self.spilling.take() {
+                drop(writing.await);
+            }
+            if let Some(committing) = self.committing.take() {
+                drop(committing.await);
+            }
+        }
+        built
+    }
+
+    async fn work(&mut self) -> Result<Stored<IndexRecord>, ViewError> {
         if !self.at.scanned {
             self.scan().await?;
         }
@@ -201,8 +217,13 @@ impl<'a> Build<'a> {
     async fn scan(&mut self) -> Result<(), ViewError> {
         let slices = self.slices();
         tokio::pin!(slices);
-        while let Some(slice) = slices.next().await {
-            let slice = slice?;
+        loop {
+            // A function may take long; what has been begun otherwise is brought to its end.
+            let slice = tokio::select! {
+                () = self.shared.tasks.stopping() => return Err(ViewError::Closed),
+                slice = slices.next() => slice,
+            };
+            let Some(slice) = slice.transpose()? else { break };
             self.progress.mapped(slice.documents);
             self.at.documents += slice.documents;
             for mapped in &slice.mapped {
@@ -392,7 +413,7 @@ impl<'a> Build<'a> {
 
     /// Gives the index its cursor. If all is in this one commit and nothing has happened since the
     /// beginning, it is ready.
-    async fn finish(mut self) -> Result<Stored<IndexRecord>, ViewError> {
+    async fn finish(&mut self) -> Result<Stored<IndexRecord>, ViewError> {
         let (database, number) = (self.index.database.number(), self.record.number);
         let key = keys::cursor(database, number);
         let value = self.at.cursor.encode(&key);
@@ -409,12 +430,9 @@ impl<'a> Build<'a> {
         }
         self.commit().await?;
         self.finish_commit().await?;
-        if let Some(folder) = self.shared.parts.folder.clone() {
-            let removing = spawn_blocking(move || remove_runs(&folder, number));
-            removing.await.expect("removing runs does not panic");
-        }
+        remove_all_runs(self.shared, number).await;
         let bytes = self.registered.take().expect("commit registers the index");
-        Ok(Stored { record: self.record, bytes })
+        Ok(Stored { record: self.record.clone(), bytes })
     }
 
     /// Commits what has gathered with the index's record, which must not be there yet.
@@ -460,6 +478,9 @@ impl<'a> Build<'a> {
 
     /// Commits what has gathered, after what was committed before. The next is made meanwhile.
     async fn commit(&mut self) -> Result<(), ViewError> {
+        if self.shared.tasks.is_stopping() {
+            return Err(ViewError::Closed);
+        }
         if self.registered.is_none() {
             let bytes = self.register(self.record.clone()).await?;
             self.registered = Some(bytes);
@@ -468,13 +489,16 @@ impl<'a> Build<'a> {
         self.finish_commit().await?;
         let batch = self.batch();
         let committing = self.shared.parts.engine.commit(batch);
-        self.committing = Some(tokio::spawn(committing));
+        let (sender, receiver) = oneshot::channel();
+        // Whoever gave up the build wants no answer.
+        self.shared.tasks.spawn(async move { drop(sender.send(committing.await)) });
+        self.committing = Some(receiver);
         Ok(())
     }
 
     async fn finish_commit(&mut self) -> Result<(), ViewError> {
         let Some(committing) = self.committing.take() else { return Ok(()) };
-        match committed(committing.await.expect("engines do not panic"))? {
+        match committed(committing.await.expect("engines answer"))? {
             true => Ok(()),
             // It was cleaned up, or the database was dropped.
             false => Err(StorageError::Contended.into()),
@@ -552,6 +576,13 @@ fn run_path(folder: &Path, number: u64, file: u64) -> PathBuf {
 pub(crate) fn index_of_run(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?.strip_suffix(".run")?;
     name.split_once('-')?.0.parse().ok()
+}
+
+/// Removes the runs of an index, off the threads that must not block.
+pub(crate) async fn remove_all_runs(shared: &Shared, number: u64) {
+    let Some(folder) = shared.parts.folder.clone() else { return };
+    let removing = spawn_blocking(move || remove_runs(&folder, number));
+    removing.await.expect("removing runs does not panic");
 }
 
 /// Removes the runs of an index; what cannot be removed is found at the next start.

@@ -62,9 +62,18 @@ pub enum Edge {
     Open,
     /// Before all rows whose sort key begins with this; with `id`, before the rows of that document
     /// under this sort key, which is then a whole one.
-    Before { sort_key: Vec<u8>, id: Option<String> },
+    Before {
+        sort_key: Vec<u8>,
+        id: Option<String>,
+    },
     /// After all these.
-    After { sort_key: Vec<u8>, id: Option<String> },
+    After {
+        sort_key: Vec<u8>,
+        id: Option<String>,
+    },
+    /// Where this row stands or would stand.
+    BeforeRow(RowKey),
+    AfterRow(RowKey),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

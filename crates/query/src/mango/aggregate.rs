@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     collate::{Collation, push_sort_key},
-    selector::{FieldPath, Found, Names, find_in, is_integer, number, sort_key},
+    reduce::exact::Exact,
+    selector::{FieldPath, Found, Names, find_in, sort_key},
 };
 
 /// What a request computes of its documents.
@@ -72,20 +73,11 @@ struct Group {
 
 #[derive(Debug, Clone)]
 enum State {
-    Sum(Sum),
+    Sum(Exact),
     Count(u64),
     /// The value and its sort key.
     Extreme(Option<(Vec<u8>, Vec<u8>)>),
-    Average(Sum, u64),
-}
-
-/// Exact as long as only integers are added; doubles are added with the error of each step kept.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sum {
-    integers: i128,
-    doubles: f64,
-    error: f64,
-    is_integer: Option<bool>,
+    Average(Exact, u64),
 }
 
 fn invalid(reason: impl Into<String>) -> MangoError {
@@ -281,10 +273,10 @@ impl Group {
 impl Aggregation {
     fn states(&self) -> Vec<State> {
         let state = |aggregate: &Aggregate| match aggregate.function {
-            Function::Sum => State::Sum(Sum::default()),
+            Function::Sum => State::Sum(Exact::ZERO),
             Function::Count => State::Count(0),
             Function::Min | Function::Max => State::Extreme(None),
-            Function::Average => State::Average(Sum::default(), 0),
+            Function::Average => State::Average(Exact::ZERO, 0),
         };
         self.aggregates.iter().map(state).collect()
     }
@@ -294,9 +286,18 @@ impl State {
     /// Takes one value; how many bytes more it holds. What is no number adds nothing to a sum.
     fn add(&mut self, function: Function, value: &[u8]) -> usize {
         match self {
-            Self::Sum(sum) => drop(sum.add(value)),
+            Self::Sum(sum) => {
+                if let Some(number) = Exact::parse(value) {
+                    sum.add(&number);
+                }
+            }
             Self::Count(count) => *count += 1,
-            Self::Average(sum, count) => *count += u64::from(sum.add(value)),
+            Self::Average(sum, count) => {
+                if let Some(number) = Exact::parse(value) {
+                    sum.add(&number);
+                    *count += 1;
+                }
+            }
             Self::Extreme(extreme) => {
                 let key = sort_key(value);
                 let better = extreme.as_ref().is_none_or(|(_, known)| match function {
@@ -318,50 +319,12 @@ impl State {
 
     fn finish(self) -> Vec<u8> {
         match self {
-            Self::Sum(sum) => sum.finish(),
+            Self::Sum(sum) => sum.to_json().map_or_else(|| b"null".to_vec(), String::into_bytes),
             Self::Count(count) => count.to_string().into_bytes(),
             Self::Extreme(extreme) => extreme.map_or_else(|| b"null".to_vec(), |(json, _)| json),
             Self::Average(_, 0) => b"null".to_vec(),
             #[expect(clippy::cast_precision_loss, reason = "an average is a double")]
-            Self::Average(sum, count) => double(sum.value() / count as f64),
-        }
-    }
-}
-
-impl Sum {
-    /// Whether `json` is a number.
-    fn add(&mut self, json: &[u8]) -> bool {
-        let Some(value) = number(json) else { return false };
-        let integer = is_integer(json).then(|| str::from_utf8(json).ok()?.parse::<i128>().ok());
-        let sum = integer.flatten().and_then(|it| self.integers.checked_add(it));
-        match sum {
-            Some(sum) => self.integers = sum,
-            None => self.add_double(value),
-        }
-        self.is_integer = Some(sum.is_some() && self.is_integer != Some(false));
-        true
-    }
-
-    /// Neumaier's summation.
-    fn add_double(&mut self, value: f64) {
-        let sum = self.doubles + value;
-        self.error += if self.doubles.abs() >= value.abs() {
-            (self.doubles - sum) + value
-        } else {
-            (value - sum) + self.doubles
-        };
-        self.doubles = sum;
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a sum with doubles in it is a double")]
-    fn value(self) -> f64 {
-        self.integers as f64 + (self.doubles + self.error)
-    }
-
-    fn finish(self) -> Vec<u8> {
-        match self.is_integer {
-            None | Some(true) => self.integers.to_string().into_bytes(),
-            Some(false) => double(self.value()),
+            Self::Average(sum, count) => double(sum.to_double() / count as f64),
         }
     }
 }
@@ -435,17 +398,18 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_added_exactly_and_doubles_closely() {
-        let sum = |values: &[&str]| {
-            let mut sum = Sum::default();
-            values.iter().for_each(|it| drop(sum.add(it.as_bytes())));
-            String::from_utf8(sum.finish()).unwrap()
-        };
-        assert_eq!(sum(&["9007199254740993", "9007199254740993"]), "18014398509481986");
-        assert_eq!(sum(&["0.1"; 10]), "1");
-        assert_eq!(sum(&["1e100", "1.0", "-1e100"]), "1");
-        assert_eq!(sum(&["true", "\"1\""]), "0");
-        assert_eq!(sum(&["1e308", "1e308"]), "null");
+    fn numbers_are_added_exactly() {
+        let request = r#"{"selector":{},"aggregate":{"sum":{"$sum":"v"}}}"#;
+        for (values, sum) in [
+            (&["9007199254740993", "9007199254740993"][..], "18014398509481986"),
+            (&["1e100", "1.0", "-1e100"], "1"),
+            (&["true", "\"1\""], "0"),
+            (&["1e308", "1e308"], "null"),
+        ] {
+            let documents: Vec<_> = values.iter().map(|it| format!("{{\"v\":{it}}}")).collect();
+            let documents: Vec<_> = documents.iter().map(String::as_str).collect();
+            check(request, &documents, &[&format!("{{\"sum\":{sum}}}")]);
+        }
     }
 
     #[test]

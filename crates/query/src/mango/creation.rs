@@ -7,7 +7,7 @@
 //! `add/2` and `delete/4`.
 
 use settle_model::{
-    json::{elements, members, unescape, write_string},
+    json::{elements, string_value, write_string},
     revision_hash::Term,
 };
 use sha1::{Digest as _, Sha1};
@@ -15,6 +15,7 @@ use sha1::{Digest as _, Sha1};
 use super::{
     error::MangoError,
     index::IndexField,
+    object::{member, with_member, without_member},
     request::{Options, positive, sort, use_index},
 };
 use crate::{
@@ -55,7 +56,7 @@ pub fn parse_bulk_delete(body: &[u8]) -> Result<Vec<String>, MangoError> {
     let id = |json| {
         let invalid = || MangoError::InvalidBulkDocs { value: terms::plain(ids) };
         use_index(json)?;
-        let id = settle_model::json::string_value(json).ok_or_else(invalid)?;
+        let id = string_value(json).ok_or_else(invalid)?;
         let name = id.strip_prefix("_design/").unwrap_or(&id);
         Ok(format!("_design/{name}"))
     };
@@ -236,54 +237,4 @@ fn check_language(body: &[u8]) -> Result<(), MangoError> {
             Err(MangoError::DesignLanguage { language })
         }
     }
-}
-
-fn member<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    members(object).find(|(key, _)| unescape(key) == name).map(|(_, value)| value)
-}
-
-/// The object with a member, in its place if it was there and at the end if not.
-fn with_member(object: &[u8], name: &str, value: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(object.len() + name.len() + value.len() + 4);
-    let mut found = false;
-    for (key, old) in members(object) {
-        let is_it = unescape(key) == name;
-        found |= is_it;
-        push_member(&mut out, |out| push_key(out, key), if is_it { value } else { old });
-    }
-    if !found {
-        push_member(&mut out, |out| write_string(out, name), value);
-    }
-    close(out)
-}
-
-/// The object without a member; `None` if it has none of that name.
-fn without_member(object: &[u8], name: &str) -> Option<Vec<u8>> {
-    member(object, name)?;
-    let mut out = Vec::with_capacity(object.len());
-    for (key, value) in members(object).filter(|(key, _)| unescape(key) != name) {
-        push_member(&mut out, |out| push_key(out, key), value);
-    }
-    Some(close(out))
-}
-
-fn push_key(out: &mut Vec<u8>, raw: &str) {
-    out.push(b'"');
-    out.extend_from_slice(raw.as_bytes());
-    out.push(b'"');
-}
-
-fn push_member(out: &mut Vec<u8>, key: impl FnOnce(&mut Vec<u8>), value: &[u8]) {
-    out.push(if out.is_empty() { b'{' } else { b',' });
-    key(out);
-    out.push(b':');
-    out.extend_from_slice(value);
-}
-
-fn close(mut out: Vec<u8>) -> Vec<u8> {
-    if out.is_empty() {
-        out.push(b'{');
-    }
-    out.push(b'}');
-    out
 }

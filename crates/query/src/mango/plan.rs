@@ -96,7 +96,11 @@ pub fn plan(
     let covering = chosen.index.covers(request.required_fields().as_deref());
     let exact = match &*chosen.index {
         Index::AllDocs => false,
-        Index::Json(index) => ranges.is_exact(selector.node(), &index.definition),
+        Index::Json(index) => {
+            // Escaped and ended.
+            let partition = request.partition.as_ref().map_or(0, |it| 2 * it.len() + 2);
+            ranges.is_exact(selector.node(), &index.definition, partition)
+        }
     };
     let descending = request.sort_descends();
     Ok(Plan { index: Some(chosen.index), ranges, covering, exact, descending, trace })

@@ -47,6 +47,14 @@ impl Projection {
         if names.is_empty() { Ok(None) } else { Self::new(names).map(Some) }
     }
 
+    /// The id alone.
+    pub(crate) fn id() -> Self {
+        let path = FieldPath::id();
+        let mut names = Names::default();
+        let slot = names.slot(&path);
+        Self { fields: vec![Field { name: "_id".to_owned(), path, slot }], names }
+    }
+
     fn new(list: Vec<String>) -> Result<Self, MangoError> {
         let mut names = Names::default();
         let fields = list.into_iter().map(|name| {

@@ -9,7 +9,7 @@ use super::{
     limits::EXACT_KEY_BYTES_MAX,
 };
 use crate::{
-    collate::{Collation, push_sort_key},
+    collate::{self, Collation},
     selector::{Comparison, Condition, FieldPath, Node, Operand},
 };
 
@@ -40,15 +40,40 @@ pub struct Ranges {
     pub(crate) nothing: bool,
 }
 
-/// Sort keys of an index's rows, from the first (inclusive) to the last (exclusive).
+/// Sort keys of an index's rows, between two edges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySpan {
-    pub start: Vec<u8>,
-    pub end: Vec<u8>,
+    pub start: KeyEdge,
+    pub end: KeyEdge,
 }
 
-/// Above every byte that a sort key can go on with.
-const ABOVE: u8 = 0xFF;
+/// A place between sort keys: before or after all that begin with these bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyEdge {
+    Before(Vec<u8>),
+    After(Vec<u8>),
+}
+
+impl KeySpan {
+    pub fn holds(&self, sort_key: &[u8]) -> bool {
+        self.start.is_before(sort_key) && !self.end.is_before(sort_key)
+    }
+}
+
+impl KeyEdge {
+    fn is_before(&self, sort_key: &[u8]) -> bool {
+        match self {
+            Self::Before(edge) => sort_key >= edge.as_slice(),
+            Self::After(edge) => sort_key > edge.as_slice() && !sort_key.starts_with(edge),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Before(edge) | Self::After(edge) => edge.len(),
+        }
+    }
+}
 
 impl Bound {
     fn new(operand: &Operand, inclusive: bool) -> Self {
@@ -244,40 +269,25 @@ impl Ranges {
 
     /// The rows of a Mango index that may be selected.
     pub fn span(&self) -> KeySpan {
-        let mut start = array_start();
-        for bound in self.fields.iter().map_while(FieldRange::low) {
-            start.extend_from_slice(&bound.sort_key);
-            if !bound.inclusive {
-                start.push(ABOVE);
-                break;
-            }
-        }
-        let mut end = array_start();
-        let mut exclusive = false;
-        for bound in self.fields.iter().map_while(FieldRange::high) {
-            end.extend_from_slice(&bound.sort_key);
-            exclusive = !bound.inclusive;
-            if exclusive {
-                break;
-            }
-        }
-        if !exclusive {
-            end.push(ABOVE);
-        }
+        let (start, inclusive) = prefix(self.fields.iter().map_while(FieldRange::low));
+        let start = if inclusive { KeyEdge::Before(start) } else { KeyEdge::After(start) };
+        let (end, inclusive) = prefix(self.fields.iter().map_while(FieldRange::high));
+        let end = if inclusive { KeyEdge::After(end) } else { KeyEdge::Before(end) };
         KeySpan { start, end }
     }
 
     /// Whether [`Ranges::span`] of `index` holds exactly what `node` selects: every condition is
     /// one that the span stands for, fields before the last one that is narrowed have one value
     /// each, and no key in question is so long that it is cut.
-    pub(crate) fn is_exact(&self, node: &Node, index: &MangoIndex) -> bool {
+    /// `partition_bytes` stand before the keys.
+    pub(crate) fn is_exact(&self, node: &Node, index: &MangoIndex, partition_bytes: usize) -> bool {
         let narrowed = |range: &FieldRange| range.low().is_some() || range.high().is_some();
         let last = self.fields.iter().rposition(narrowed);
         let before = &self.fields[..last.unwrap_or(0)];
         let span = self.span();
         let narrowed_columns = last.map_or(0, |last| last + 1);
         before.iter().all(FieldRange::is_one_value)
-            && span.start.len().max(span.end.len()) <= EXACT_KEY_BYTES_MAX
+            && partition_bytes + span.start.bytes().max(span.end.bytes()) <= EXACT_KEY_BYTES_MAX
             && is_spanned(node, index, narrowed_columns)
     }
 
@@ -329,11 +339,17 @@ fn is_spanned(node: &Node, index: &MangoIndex, narrowed_columns: usize) -> bool 
     }
 }
 
-/// What the sort keys of all arrays begin with.
-fn array_start() -> Vec<u8> {
-    let mut key = Vec::new();
-    push_sort_key(&mut key, b"[", Collation::Unicode);
-    key
+/// What the sort keys of arrays begin with whose first elements are these, up to one that is not
+/// itself allowed, and whether all are.
+fn prefix<'a>(bounds: impl Iterator<Item = &'a Bound>) -> (Vec<u8>, bool) {
+    let mut key = collate::sort_key(b"[", Collation::Unicode);
+    for bound in bounds {
+        key.extend_from_slice(&bound.sort_key);
+        if !bound.inclusive {
+            return (key, false);
+        }
+    }
+    (key, true)
 }
 
 fn array(values: &[&[u8]]) -> Vec<u8> {

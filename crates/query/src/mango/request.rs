@@ -3,18 +3,20 @@
 //! Source: `mango_opts:validate_find/1`, whose order of checks is kept. `count`, `group`,
 //! `aggregate` and `join` are ours.
 
+use std::sync::Arc;
+
 use settle_model::json::{elements, members, string_value, unescape};
 
 use super::{
     aggregate::Aggregation,
     error::MangoError,
-    index::{Direction, IndexField},
+    index::{Direction, Index, IndexField, NamedIndex},
     limits::{FIND_LIMIT_DEFAULT, JOIN_LIMIT_DEFAULT, JOIN_LIMIT_MAX, JOINS_MAX},
     plan::selector_fields,
     projection::Projection,
 };
 use crate::{
-    selector::{FieldPath, Selector, is_integer},
+    selector::{FieldPath, Found, Selector, is_integer, sort_key},
     terms,
 };
 
@@ -171,6 +173,19 @@ impl FindRequest {
         }
     }
 
+    /// The request as it is planned to count all that is selected.
+    #[must_use]
+    pub fn to_count(&self) -> Self {
+        Self {
+            sort: Vec::new(),
+            fields: Some(Projection::id()),
+            conflicts: false,
+            aggregation: None,
+            joins: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn sort_descends(&self) -> bool {
         self.sort.first().is_some_and(|it| it.direction == Direction::Descending)
     }
@@ -311,6 +326,41 @@ fn joins(json: &[u8]) -> Result<Vec<Join>, MangoError> {
 }
 
 impl Join {
+    /// The value that is looked for, of a document found.
+    pub fn value(&self, document: &[u8]) -> Option<Vec<u8>> {
+        match self.from.find(document) {
+            Found::Value(value) => Some(value.to_vec()),
+            Found::Missing | Found::BadPath => None,
+        }
+    }
+
+    /// Whether `document` has `value` where this looks for it.
+    pub fn leads_to(&self, document: &[u8], value: &[u8]) -> bool {
+        let path = match &self.to {
+            JoinTarget::Id => &FieldPath::id(),
+            JoinTarget::Field { path, .. } => path,
+        };
+        match path.find(document) {
+            Found::Value(found) => sort_key(found) == sort_key(value),
+            Found::Missing | Found::BadPath => false,
+        }
+    }
+
+    /// The index by which it looks: one that has every document with the field, and this field alone.
+    pub fn index<'a>(&self, all: &'a [Arc<Index>], in_partition: bool) -> Option<&'a NamedIndex> {
+        let JoinTarget::Field { path, .. } = &self.to else { return None };
+        all.iter().find_map(|index| match &**index {
+            Index::Json(index)
+                if index.partitioned == in_partition
+                    && index.definition.filter().is_none()
+                    && matches!(index.definition.fields(), [only] if only.path == *path) =>
+            {
+                Some(index)
+            }
+            Index::Json(_) | Index::AllDocs => None,
+        })
+    }
+
     fn parse(json: &[u8]) -> Result<Self, MangoError> {
         let invalid = |reason: &str| MangoError::InvalidJoin { reason: reason.to_owned() };
         let options =

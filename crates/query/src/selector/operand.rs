@@ -126,7 +126,7 @@ fn rank(json: &[u8]) -> u8 {
 
 /// The double that a number stands for; `None` of anything else.
 #[inline]
-pub(crate) fn number(json: &[u8]) -> Option<f64> {
+pub(super) fn number(json: &[u8]) -> Option<f64> {
     match json.first() {
         Some(b'-' | b'0'..=b'9') => str::from_utf8(json).ok()?.parse().ok(),
         Some(_) | None => None,

@@ -68,12 +68,22 @@ impl FieldPath {
     }
 }
 
-/// As CouchDB shows paths: names with dots between them, and no escapes.
+/// A name that [`FieldPath::parse`] reads back. CouchDB shows it without the escapes.
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, part) in self.parts.iter().enumerate() {
-            f.write_str(if index == 0 { "" } else { "." })?;
-            f.write_str(part)?;
+            let is_operator = index == 0 && part.starts_with('$');
+            f.write_str(if index > 0 {
+                "."
+            } else if is_operator {
+                "\\"
+            } else {
+                ""
+            })?;
+            for (place, piece) in part.split('.').enumerate() {
+                f.write_str(if place == 0 { "" } else { "\\." })?;
+                f.write_str(piece)?;
+            }
         }
         Ok(())
     }
@@ -118,6 +128,13 @@ mod tests {
         assert_eq!(parts(r"a\.b"), ["a.b"]);
         assert_eq!(parts(r"a\.b.c"), ["a.b", "c"]);
         assert_eq!(parts(r"\$and"), ["$and"]);
+    }
+
+    #[test]
+    fn a_shown_path_reads_back() {
+        for name in ["a.b", r"a\.b.c", r"\$and", r"\$a\.b.$c", r"a\..b"] {
+            assert_eq!(FieldPath::parse(name).unwrap().to_string(), name);
+        }
     }
 
     #[test]
