@@ -193,7 +193,10 @@ impl ServedDesign {
 
 /// Old design documents that are still served, parsed.
 #[derive(Debug, Default)]
-pub(crate) struct ServedCache(Mutex<HashMap<(u64, Arc<str>), Arc<ServedDesign>>>);
+pub(crate) struct ServedCache(Mutex<HashMap<DesignName, Arc<ServedDesign>>>);
+
+/// The number of the database, and the name behind `_design/`.
+type DesignName = (u64, Arc<str>);
 
 impl ServedCache {
     /// What answers for the design document of `view`, if anything was ever built for it.
