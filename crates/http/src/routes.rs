@@ -5,6 +5,7 @@
 //! `a%2Fb` is one name; empty segments do not count, so a trailing slash changes nothing.
 
 mod database;
+mod design;
 mod document;
 mod pattern;
 mod server;
@@ -87,7 +88,7 @@ pub enum Kind {
 
 /// Every route, in the order in which the documentation lists them.
 pub fn all() -> impl Iterator<Item = &'static Route> {
-    server::ROUTES.iter().chain(database::ROUTES).chain(document::ROUTES)
+    server::ROUTES.iter().chain(database::ROUTES).chain(design::ROUTES).chain(document::ROUTES)
 }
 
 /// Whether some route has this path.
