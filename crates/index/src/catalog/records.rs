@@ -267,7 +267,9 @@ mod tests {
             &record,
             IndexRecord::encode,
             IndexRecord::decode,
-            expect![[r#"\x01\x031sixteen bytes ok = 1.\x05\x01\xe8\x07\x03c 1timelinessssssssssssssssssssssssssssssss"#]],
+            expect![[
+                r#"\x01\x031sixteen bytes ok = 1.\x05\x01\xe8\x07\x03c 1timelinessssssssssssssssssssssssssssssss"#
+            ]],
         );
         check(
             &keys::cursor(3, 5),
@@ -293,6 +295,14 @@ mod tests {
             scanned: true,
             maps: vec![vec![run], vec![]],
         };
-        check(&keys::build(3, 5), &record, BuildRecord::encode, BuildRecord::decode, expect![[r#"\x01\x034\x01\x05 = 1.\xac\x02\x02\x07\x80\x01\x01\t\x01z\x01\x02\x01\x01\x02\xc8\x01\x00"#]]);
+        check(
+            &keys::build(3, 5),
+            &record,
+            BuildRecord::encode,
+            BuildRecord::decode,
+            expect![[
+                r#"\x01\x034\x01\x05 = 1.\xac\x02\x02\x07\x80\x01\x01\t\x01z\x01\x02\x01\x01\x02\xc8\x01\x00"#
+            ]],
+        );
     }
 }
