@@ -17,9 +17,17 @@ mod databases;
 mod documents;
 mod limits;
 mod lists;
+mod mango;
 mod recorded;
 mod replies;
 mod routes;
 mod sockets;
 mod story;
 mod support;
+
+/// Functions of design documents run in processes of this test binary, which then has no other test
+/// to do.
+#[test]
+fn script_worker() {
+    settle_script::worker::main_of_test();
+}
