@@ -16,3 +16,4 @@ pub(crate) mod revisions;
 pub(crate) mod security;
 pub(crate) mod server;
 pub(crate) mod session;
+pub(crate) mod views;

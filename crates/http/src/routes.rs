@@ -5,6 +5,7 @@
 //! `a%2Fb` is one name; empty segments do not count, so a trailing slash changes nothing.
 
 mod database;
+mod design;
 mod document;
 mod mango;
 mod pattern;
@@ -88,7 +89,8 @@ pub enum Kind {
 
 /// Every route, in the order in which the documentation lists them.
 pub fn all() -> impl Iterator<Item = &'static Route> {
-    server::ROUTES.iter().chain(database::ROUTES).chain(mango::ROUTES).chain(document::ROUTES)
+    let database = database::ROUTES.iter().chain(mango::ROUTES).chain(design::ROUTES);
+    server::ROUTES.iter().chain(database).chain(document::ROUTES)
 }
 
 /// Whether some route has this path.

@@ -168,6 +168,11 @@ impl Indexes {
         &self.shared.parts.scripts
     }
 
+    /// For work that has to be finished before the store is closed.
+    pub(crate) fn store_tasks(&self) -> &Tasks {
+        self.shared.parts.store.tasks()
+    }
+
     pub fn engine(&self) -> &Arc<dyn Engine> {
         &self.shared.parts.engine
     }

@@ -58,6 +58,15 @@ codes! {
     DocValidation 400 "doc_validation":
         "The document has a member with a leading underscore that has no meaning.",
         "Rename the member; names with a leading underscore belong to the server.";
+    CompilationError 400 "compilation_error":
+        "A function of a design document cannot be compiled.",
+        "Correct the source; `reason` says where it goes wrong.";
+    InvalidDesignDoc 400 "invalid_design_doc":
+        "A design document has a member of the wrong form.",
+        "Correct the member that `reason` names.";
+    IllegalPartition 400 "illegal_partition":
+        "The text cannot name a partition.",
+        "Use text without a colon that does not begin with an underscore.";
     ContentMd5Mismatch 400 "content_md5_mismatch":
         "An attachment's bytes are not those that its digest announced.",
         "Send it again; it was damaged on the way.";
@@ -211,6 +220,21 @@ codes! {
     InternalServerError 500 "internal_server_error":
         "The server failed; it is not the request's fault.",
         "Look in the server's log for the request's id; repeat the request later.";
+    InvalidValue 500 "invalid_value":
+        "A built-in reducer met a value that it cannot reduce.",
+        "Emit what the reducer takes, or skip such documents; `reason` names the value.";
+    OsProcessTimeout 500 "os_process_timeout":
+        "A function of a design document did not end in time and was stopped.",
+        "Make the function do less, or raise the time that functions have.";
+    OsProcessError 500 "os_process_error":
+        "A function of a design document needed too much memory, gave back what cannot be used, or ended its process.",
+        "Correct the function; `reason` says what it did.";
+    UnknownQueryLanguage 500 "unknown_query_language":
+        "The design document is in a language that the server does not run.",
+        "Use JavaScript, or `query` for Mango indexes.";
+    UnknownError 500 "unknown_error":
+        "A function of a design document threw; the name is the one that it gave, if it gave one.",
+        "Correct the function, or what it was asked.";
     NotImplemented 501 "not_implemented":
         "The server does not have this part of the protocol.",
         "Do without it; `reason` may name a way.";

@@ -24,3 +24,10 @@ mod routes;
 mod sockets;
 mod story;
 mod support;
+
+/// Functions of design documents run in processes of this test binary, which then has no other test
+/// to do.
+#[test]
+fn script_worker() {
+    settle_script::worker::main_of_test();
+}

@@ -25,7 +25,7 @@ use settle_database::{Next, RecordError, RenderedScan, StorageError};
 use settle_engine::{Batch, Cleared, Expected, Operation, Outcome, Urgency, key};
 use settle_query::collate;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{JoinHandle, spawn_blocking},
 };
 
@@ -104,7 +104,7 @@ struct Build<'a> {
     /// To be committed.
     operations: Vec<Operation>,
     bytes: usize,
-    committing: Option<JoinHandle<Outcome>>,
+    committing: Option<oneshot::Receiver<Outcome>>,
     room: [Vec<u8>; 2],
 }
 
@@ -489,13 +489,16 @@ impl<'a> Build<'a> {
         self.finish_commit().await?;
         let batch = self.batch();
         let committing = self.shared.parts.engine.commit(batch);
-        self.committing = Some(tokio::spawn(committing));
+        let (sender, receiver) = oneshot::channel();
+        // Whoever gave up the build wants no answer.
+        self.shared.tasks.spawn(async move { drop(sender.send(committing.await)) });
+        self.committing = Some(receiver);
         Ok(())
     }
 
     async fn finish_commit(&mut self) -> Result<(), ViewError> {
         let Some(committing) = self.committing.take() else { return Ok(()) };
-        match committed(committing.await.expect("engines do not panic"))? {
+        match committed(committing.await.expect("engines answer"))? {
             true => Ok(()),
             // It was cleaned up, or the database was dropped.
             false => Err(StorageError::Contended.into()),
