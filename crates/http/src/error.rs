@@ -5,11 +5,8 @@
 
 mod code;
 mod database;
-<<<<<<< HEAD
 mod mango;
-=======
 mod query;
->>>>>>> queries
 
 use std::{borrow::Cow, error::Error};
 

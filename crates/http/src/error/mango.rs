@@ -2,7 +2,7 @@
 //!
 //! Source: `mango_error:info/2`, whose codes these are, where it has one.
 
-use settle_index::{DefinitionError, FindError, ViewError};
+use settle_index::{DefinitionError, FindError};
 use settle_query::{mango::MangoError, selector::SelectorError};
 
 use super::{ApiError, Code};
@@ -28,16 +28,15 @@ impl From<MangoError> for ApiError {
     fn from(error: MangoError) -> Self {
         let code = match &error {
             MangoError::Selector(error) => return error.clone().into(),
-            MangoError::NotAnObject => Code::BadRequest,
+            MangoError::NotAnObject
+            | MangoError::InvalidStale { .. }
+            | MangoError::InvalidPartitioned { .. } => Code::BadRequest,
             MangoError::InvalidKey { .. } => Code::InvalidKey,
             MangoError::MissingKey { .. } => Code::MissingRequiredKey,
             MangoError::InvalidString { .. } => Code::InvalidString,
             MangoError::InvalidBoolean { .. } => Code::InvalidBoolean,
             MangoError::InvalidPositive { .. } => Code::InvalidPosInteger,
             MangoError::InvalidNonNegative { .. } => Code::InvalidNonNegInteger,
-            MangoError::InvalidStale { .. } | MangoError::InvalidPartitioned { .. } => {
-                Code::InvalidValue
-            }
             MangoError::EmptyString => Code::InvalidEmptyString,
             MangoError::InvalidIndexName { .. } => Code::InvalidIndexName,
             MangoError::InvalidBulkDocs { .. } => Code::InvalidBulkDocs,
@@ -68,28 +67,11 @@ impl From<FindError> for ApiError {
     fn from(error: FindError) -> Self {
         match error {
             FindError::Request(error) => error.into(),
-            FindError::View(error) => view(error),
+            FindError::View(error) => error.into(),
             FindError::NotPartitioned => Self::bad_request("database is not partitioned"),
             FindError::NoJoinIndex { .. } => Self::new(Code::NoUsableIndex, error.to_string()),
             FindError::JoinTooLarge => Self::new(Code::InvalidJoin, error.to_string()),
         }
-    }
-}
-
-/// The view that keeps an index. It runs no functions.
-fn view(error: ViewError) -> ApiError {
-    match error {
-        ViewError::DesignMissing { .. } => ApiError::missing(),
-        ViewError::DesignDeleted { .. } => ApiError::deleted(),
-        ViewError::ViewMissing { .. } => ApiError::new(Code::NotFound, "missing_named_view"),
-        ViewError::Storage(error) => error.into(),
-        ViewError::Closed => ApiError::busy("The server is stopping.", 5),
-        ViewError::UnknownLanguage { .. }
-        | ViewError::Design { .. }
-        | ViewError::Script(_)
-        | ViewError::Tree(_)
-        | ViewError::Files { .. }
-        | ViewError::Update { .. } => ApiError::internal(error),
     }
 }
 
@@ -99,7 +81,7 @@ impl From<DefinitionError> for ApiError {
             DefinitionError::Request(error) => error.into(),
             DefinitionError::Name(error) => error.into(),
             DefinitionError::Missing => Self::missing(),
-            DefinitionError::Design(error) => Self::new(Code::InvalidDesignDoc, error.to_string()),
+            DefinitionError::Design(error) => error.into(),
             DefinitionError::Edit(error) => error.into(),
             DefinitionError::Storage(error) => error.into(),
         }
