@@ -6,6 +6,7 @@ mod beside;
 mod builds;
 mod finds;
 mod gate;
+mod invoices;
 mod lives;
 mod world;
 

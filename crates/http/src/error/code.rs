@@ -214,7 +214,7 @@ codes! {
     InternalServerError 500 "internal_server_error":
         "The server failed; it is not the request's fault.",
         "Look in the server's log for the request's id; repeat the request later.";
-    InvalidValue 500 "invalid_value":
+    BuiltinReduceError 500 "builtin_reduce_error":
         "A built-in reducer met a value that it cannot reduce.",
         "Emit what the reducer takes, or skip such documents; `reason` names the value.";
     OsProcessTimeout 500 "os_process_timeout":
