@@ -332,7 +332,7 @@ async fn submit(
     Ok(open)
 }
 
-impl crate::Designs {
+impl Designs {
     /// The rules that its writes have to satisfy.
     pub(crate) fn validators(&self, database: u64) -> &Validators {
         self.validators.get_or_init(|| Validators::of(database, self))

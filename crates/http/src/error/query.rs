@@ -51,7 +51,7 @@ impl From<Thrown> for ApiError {
 impl From<ReduceError> for ApiError {
     fn from(error: ReduceError) -> Self {
         match error {
-            ReduceError::InvalidValue { reason } => Self::new(Code::InvalidValue, reason),
+            ReduceError::InvalidValue { reason } => Self::new(Code::BuiltinReduceError, reason),
             ReduceError::Unsupported { .. }
             | ReduceError::RankNotANumber
             | ReduceError::RankOutOfRange => Self::new(Code::InvalidDesignDoc, error.to_string()),

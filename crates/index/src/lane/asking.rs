@@ -112,7 +112,26 @@ impl Asking {
         gone.is_gone = true;
     }
 
+    /// A validator that fails on an edit, rather than refuse it, ends the call; then each is asked about by
+    /// itself.
     async fn call(&self, key: &Key, program: &Program, edits: Vec<ValidateEdit>) -> Answers {
+        match self.call_once(key, program, edits.clone()).await {
+            Err(ScriptError::Thrown(thrown)) if edits.len() == 1 => Ok(vec![Err(thrown)]),
+            Err(ScriptError::Thrown(_)) => {
+                let mut answers = Vec::with_capacity(edits.len());
+                for edit in edits {
+                    match self.call_once(key, program, vec![edit]).await {
+                        Err(ScriptError::Thrown(thrown)) => answers.push(Err(thrown)),
+                        answer => answers.append(&mut answer?),
+                    }
+                }
+                Ok(answers)
+            }
+            answers => answers,
+        }
+    }
+
+    async fn call_once(&self, key: &Key, program: &Program, edits: Vec<ValidateEdit>) -> Answers {
         let count = edits.len();
         let (user_ctx, security) = (key.user_ctx.clone(), key.security.clone());
         let answers = self.scripts.validate(program, edits, user_ctx, security).await?;
