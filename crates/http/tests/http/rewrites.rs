@@ -13,7 +13,7 @@ async fn rules_lead_to_documents_views_shows_lists_updates_and_attachments() {
         "updates": { "u": "function(doc, req) { return [{_id: req.id}, 'made ' + req.body] }" },
         "lists": { "l": "function() { var row, keys = []; while (row = getRow()) keys.push(row.key); return keys.join() }" },
         "rewrites": [
-            {"from": "", "to": "_view/v", "query": {"limit": "1"}},
+            {"from": "", "to": "_list/l/v", "query": {"limit": "1"}},
             {"from": "show/:what", "to": "_show/s", "query": {"what": ":what"}},
             {"from": "up/:id", "to": "_update/u/:id", "method": "PUT"},
             {"from": "list/:a/:b", "to": "_list/l/v", "query": {"startkey": ":a", "endkey": ":b"}, "formats": {"a": "int", "b": "int"}},
@@ -30,13 +30,12 @@ async fn rules_lead_to_documents_views_shows_lists_updates_and_attachments() {
         (
             "GET /d/_design/x/_rewrite",
             expect![[r#"
-                200 OK
-                content-type: application/json
+            200 OK
+            content-security-policy: sandbox
+            content-type: application/json
+            x-content-type-options: nosniff
 
-                {"total_rows":4,"offset":0,"rows":[
-                {"id":"d1","key":1,"value":"d1"}
-                ]}
-            "#]],
+            1"#]],
         ),
         (
             "GET /d/_design/x/_rewrite/show/a%20b?c=d",
