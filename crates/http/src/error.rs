@@ -5,6 +5,7 @@
 
 mod code;
 mod database;
+mod mango;
 mod query;
 
 use std::{borrow::Cow, error::Error};

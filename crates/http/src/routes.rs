@@ -7,6 +7,7 @@
 mod database;
 mod design;
 mod document;
+mod mango;
 mod pattern;
 mod server;
 
@@ -88,7 +89,9 @@ pub enum Kind {
 
 /// Every route, in the order in which the documentation lists them.
 pub fn all() -> impl Iterator<Item = &'static Route> {
-    server::ROUTES.iter().chain(database::ROUTES).chain(design::ROUTES).chain(document::ROUTES)
+    let tables =
+        [server::ROUTES, database::ROUTES, design::ROUTES, mango::ROUTES, document::ROUTES];
+    tables.into_iter().flatten()
 }
 
 /// Whether some route has this path.

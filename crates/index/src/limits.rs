@@ -40,6 +40,9 @@ pub(crate) const MERGE_RUNS_MAX: usize = 64;
 /// Indexes whose working memory is kept although nobody uses them.
 pub(crate) const OPEN_IDLE_MAX: usize = 500;
 
+/// Versions of design documents that an index remembers to have noted that it serves them.
+pub(crate) const SERVED_MAX: usize = 100;
+
 /// Indexes that are warmed after writes at a time.
 pub(crate) const WARMING_MAX: usize = 2;
 

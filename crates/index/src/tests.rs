@@ -5,6 +5,7 @@ mod asking;
 mod beside;
 mod builds;
 mod gate;
+mod invoices;
 mod lives;
 mod world;
 

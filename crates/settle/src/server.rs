@@ -83,16 +83,12 @@ pub enum StartError {
     IndexEngine(#[source] settle_engine_lmdb::OpenError),
     #[error("open the indexes")]
     Indexes(#[from] settle_index::OpenError),
-    #[error("find this program, to run JavaScript in processes of it")]
-    Program(#[source] io::Error),
     #[error(transparent)]
     Secrets(#[from] SecretsError),
     #[error(transparent)]
     KeptConfig(#[from] KeptConfigError),
     #[error("write the address to {}", path.display())]
     AddressFile { path: PathBuf, source: io::Error },
-    #[error("find the program that is running")]
-    Program(#[source] io::Error),
 }
 
 impl StartError {

@@ -31,7 +31,16 @@ impl From<ScriptError> for ApiError {
 /// Source: `couch_query_servers`, `chttpd:error_info/1`.
 impl From<Thrown> for ApiError {
     fn from(Thrown { error, reason }: Thrown) -> Self {
-        let known = [Code::Forbidden, Code::Unauthorized, Code::NotFound, Code::BadRequest];
+        let known = [
+            Code::BadRequest,
+            Code::Unauthorized,
+            Code::Forbidden,
+            Code::NotFound,
+            Code::MethodNotAllowed,
+            Code::NotAcceptable,
+            Code::Conflict,
+            Code::Gone,
+        ];
         match known.into_iter().find(|code| code.as_str() == error) {
             Some(code) => Self::new(code, reason),
             None => Self::new(Code::UnknownError, reason).named(error),
@@ -42,7 +51,7 @@ impl From<Thrown> for ApiError {
 impl From<ReduceError> for ApiError {
     fn from(error: ReduceError) -> Self {
         match error {
-            ReduceError::InvalidValue { reason } => Self::new(Code::InvalidValue, reason),
+            ReduceError::InvalidValue { reason } => Self::new(Code::BuiltinReduceError, reason),
             ReduceError::Unsupported { .. }
             | ReduceError::RankNotANumber
             | ReduceError::RankOutOfRange => Self::new(Code::InvalidDesignDoc, error.to_string()),

@@ -17,6 +17,7 @@ mod databases;
 mod documents;
 mod limits;
 mod lists;
+mod mango;
 mod recorded;
 mod replies;
 mod routes;

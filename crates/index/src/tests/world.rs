@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, ops::Bound, path::PathBuf, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use settle_access::{Administer, AdministerServer, Grant, Read, Resource, Write};
 use settle_database::{
     Atomicity, Content, CreateOptions, Database, Direction, DocumentForm, Edit, More, Next, Origin,
-    RenderedScan, Sink, Store, StoreParts, StoreSettings, Verdict,
+    RenderedDocument, RenderedScan, Sink, Store, StoreParts, StoreSettings, Verdict,
     blobs::{BlobSettings, BlobStore, BlobStoreParts},
 };
 use settle_engine::{
@@ -192,7 +193,16 @@ impl Db {
 
     /// The ids of all live documents but design documents.
     pub(super) async fn ids(&self) -> Vec<String> {
-        let mut ids = Vec::new();
+        self.all().await.into_iter().map(|document| document.id).collect()
+    }
+
+    /// The winners of all live documents but design documents, as JSON.
+    pub(super) async fn documents(&self) -> Vec<Bytes> {
+        self.all().await.into_iter().map(|document| document.document).collect()
+    }
+
+    async fn all(&self) -> Vec<RenderedDocument> {
+        let mut all = Vec::new();
         let mut next = Next::Go(RenderedScan {
             start: Bound::Unbounded,
             end: Bound::Unbounded,
@@ -203,10 +213,10 @@ impl Db {
         while let Next::Go(scan) = next {
             let documents;
             (documents, next) = self.db.scan_rendered(&self.read, scan).await.unwrap();
-            ids.extend(documents.into_iter().map(|document| document.id));
+            all.extend(documents);
         }
-        ids.retain(|id| !id.starts_with("_design/"));
-        ids
+        all.retain(|document| !document.id.starts_with("_design/"));
+        all
     }
 
     /// Puts a document over the one that is there.

@@ -4,7 +4,7 @@ use settle_access::{Grant, Read};
 use settle_database::{Database, Direction, More, Next, Sink, blobs::BlobStore};
 use settle_index::{
     ReadyView,
-    tree::{Group, Range, ReduceScan, RowScan, TreeRow},
+    tree::{Edge, Group, Grouping, Range, ReduceScan, RowScan, TreeRow},
 };
 use settle_model::json::write_string;
 
@@ -29,7 +29,7 @@ pub(super) struct Answer {
 
 enum Scan {
     Rows { now: Option<RowScan>, form: RowForm, include_docs: bool },
-    Groups { now: Option<ReduceScan>, grouping: settle_index::tree::Grouping, partition: Vec<u8> },
+    Groups { now: Option<ReduceScan>, grouping: Grouping, partition: Vec<u8> },
 }
 
 impl Answer {
@@ -45,9 +45,10 @@ impl Answer {
             Wanted::Rows { form, include_docs, with_counts, by_keys } => {
                 if with_counts {
                     let total = view.total().await?;
-                    let before = match ranges.first() {
-                        Some(range) if !by_keys => view.count(&before(range, direction)).await?,
-                        Some(_) | None => 0,
+                    let first = ranges.first().filter(|_| !by_keys);
+                    let before = match first.and_then(|range| before(range, direction)) {
+                        Some(range) => view.count(&range).await?,
+                        None => 0,
                     };
                     let offset = before.saturating_add(skip).min(total);
                     let counts = format!("\"total_rows\":{total},\"offset\":{offset},");
@@ -209,12 +210,16 @@ impl Answer {
     }
 }
 
-/// The rows that come before those of a range.
-fn before(range: &Range, direction: Direction) -> Range {
-    use settle_index::tree::Edge;
+/// The rows that come before those of a range; `None` where there cannot be any.
+fn before(range: &Range, direction: Direction) -> Option<Range> {
+    let all = Range::default();
     match direction {
-        Direction::Ascending => Range { start: Edge::Open, end: range.start.clone() },
-        Direction::Descending => Range { start: range.end.clone(), end: Edge::Open },
+        Direction::Ascending => {
+            (range.start != Edge::Open).then(|| Range { end: range.start.clone(), ..all })
+        }
+        Direction::Descending => {
+            (range.end != Edge::Open).then(|| Range { start: range.end.clone(), ..all })
+        }
     }
 }
 
