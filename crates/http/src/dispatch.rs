@@ -152,6 +152,22 @@ impl App {
     }
 }
 
+/// On a reply: it has no `Cache-Control` unless it brings one, as CouchDB's of functions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeepsCaching;
+
+/// Answers a request that has been rewritten, for whoever sent it.
+pub(crate) async fn again(mut call: Call) -> Result<Response, ApiError> {
+    check_uri(&call.parts.uri)?;
+    let found = routes::router().find(call.parts.uri.path());
+    let Some((found, captures)) = found else { return Err(ApiError::no_database()) };
+    let operation = Verb::of(&call.parts.method).and_then(|verb| found.route.operation(verb));
+    let operation = operation.ok_or_else(|| ApiError::method_not_allowed(&found.allow))?;
+    gate(&call.actor, operation.access)?;
+    call.captures = captures;
+    (operation.handler)(call).await
+}
+
 fn check_uri(uri: &Uri) -> Result<(), ApiError> {
     let path = uri.path();
     let query = uri.query().unwrap_or_default();
@@ -284,8 +300,11 @@ impl Reply {
             announce_length(&mut response);
             *response.body_mut() = Body::empty();
         }
+        let keeps_caching = response.extensions().get::<KeepsCaching>().is_some();
         let headers = response.headers_mut();
-        headers.entry(header::CACHE_CONTROL).or_insert(MUST_REVALIDATE);
+        if !keeps_caching {
+            headers.entry(header::CACHE_CONTROL).or_insert(MUST_REVALIDATE);
+        }
         headers.insert(header::SERVER, SERVER);
         if status == StatusCode::UNAUTHORIZED
             && let Some(challenge) = self.challenge.take()
