@@ -26,6 +26,8 @@ mod routes;
 mod sockets;
 mod story;
 mod support;
+mod validation;
+mod views;
 
 /// Functions of design documents run in processes of this test binary, which then has no other test
 /// to do.
