@@ -15,6 +15,7 @@ mod checklist_server;
 mod database;
 mod databases;
 mod documents;
+mod filters;
 mod limits;
 mod lists;
 mod mango;
