@@ -16,6 +16,7 @@ mod database;
 mod databases;
 mod documents;
 mod functions;
+mod filters;
 mod limits;
 mod lists;
 mod mango;
