@@ -104,6 +104,11 @@ impl ApiError {
         Self { name: Some(name.into()), ..self }
     }
 
+    /// What the `error` member says: the code, or the name that a function gave.
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.code.as_str())
+    }
+
     pub fn code(&self) -> Code {
         self.code
     }
@@ -123,8 +128,7 @@ impl ApiError {
             error: &'a str,
             reason: &'a str,
         }
-        let error = self.name.as_deref().unwrap_or(self.code.as_str());
-        reply::to_json(&Wire { error, reason: &self.reason })
+        reply::to_json(&Wire { error: self.name(), reason: &self.reason })
     }
 
     pub(crate) fn into_response(self) -> Response {

@@ -223,6 +223,9 @@ codes! {
     OsProcessError 500 "os_process_error":
         "A function of a design document needed too much memory, gave back what cannot be used, or ended its process.",
         "Correct the function; `reason` says what it did.";
+    BrokenRule 500 "broken_rule":
+        "A validator or schema in a design document cannot be used, so no document can be written.",
+        "Correct the design document that `reason` names, or delete it.";
     UnknownQueryLanguage 500 "unknown_query_language":
         "The design document is in a language that the server does not run.",
         "Use JavaScript, or `query` for Mango indexes.";
