@@ -215,3 +215,71 @@ async fn a_long_bulk_is_parsed_aside_and_answered_alike() {
         [{"ok":true,"id":"a","rev":"1-fd31b24060e391d81f39cbcd2ec4f147"},{"ok":true,"id":"b","rev":"1-967a00dff5e02add41819138abb3284d"}]
     "#]].assert_eq(&reply);
 }
+
+#[tokio::test]
+async fn ids_of_a_partitioned_database_name_their_partition() {
+    check(
+        &[
+            "PUT /p?partitioned=true",
+            r#"PUT /p/a:b {}"#,
+            r#"PUT /p/a {}"#,
+            r#"PUT /p/:a {}"#,
+            r#"PUT /p/a:_b {}"#,
+            r#"PUT /p/a?new_edits=false {"_rev": "1-a"}"#,
+            r#"POST /p {"n": 1}"#,
+            r#"POST /p/_bulk_docs {"docs": [{"_id": "c:d"}, {"_id": "c"}]}"#,
+            r#"POST /p/_bulk_docs {"docs": [{"_id": "c:d"}, {"_id": "_design/x"}, {"_id": "_local/x"}]}"#,
+            "PUT /p/a/file\n\ntext",
+            "GET /p/a",
+        ],
+        expect![[r#"
+            > PUT /p?partitioned=true
+            501 Not Implemented
+            {"error":"not_implemented","reason":"Partitioned databases are not supported."}
+
+            > PUT /p/a:b {}
+            404 Not Found
+            {"error":"not_found","reason":"Database does not exist."}
+
+            > PUT /p/a {}
+            404 Not Found
+            {"error":"not_found","reason":"Database does not exist."}
+
+            > PUT /p/:a {}
+            404 Not Found
+            {"error":"not_found","reason":"Database does not exist."}
+
+            > PUT /p/a:_b {}
+            404 Not Found
+            {"error":"not_found","reason":"Database does not exist."}
+
+            > PUT /p/a?new_edits=false {"_rev": "1-a"}
+            404 Not Found
+            {"error":"not_found","reason":"Database does not exist."}
+
+            > POST /p {"n": 1}
+            404 Not Found
+            {"error":"not_found","reason":"Database does not exist."}
+
+            > POST /p/_bulk_docs {"docs": [{"_id": "c:d"}, {"_id": "c"}]}
+            404 Not Found
+            {"error":"not_found","reason":"Database does not exist."}
+
+            > POST /p/_bulk_docs {"docs": [{"_id": "c:d"}, {"_id": "_design/x"}, {"_id": "_local/x"}]}
+            404 Not Found
+            {"error":"not_found","reason":"Database does not exist."}
+
+            > PUT /p/a/file
+
+            text
+            404 Not Found
+            {"error":"not_found","reason":"Database does not exist."}
+
+            > GET /p/a
+            404 Not Found
+            {"error":"not_found","reason":"Database does not exist."}
+
+        "#]],
+    )
+    .await;
+}

@@ -25,6 +25,7 @@ mod routes;
 mod sockets;
 mod story;
 mod support;
+mod timestamps;
 mod validation;
 
 /// Functions of design documents run in processes of this test binary, which then has no other test
