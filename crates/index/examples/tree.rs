@@ -70,7 +70,9 @@ async fn commit(
 ) -> Result<(), Failure> {
     match engine.commit(Batch { operations, ..Batch::default() }).await {
         Outcome::Committed => Ok(()),
-        outcome => Err(format!("{outcome:?}").into()),
+        outcome @ (Outcome::Refused { .. }
+        | Outcome::NotApplied { .. }
+        | Outcome::Unknown { .. }) => Err(format!("{outcome:?}").into()),
     }
 }
 

@@ -83,6 +83,8 @@ pub enum StartError {
     IndexEngine(#[source] settle_engine_lmdb::OpenError),
     #[error("open the indexes")]
     Indexes(#[from] settle_index::OpenError),
+    #[error("find the program that is running, to run JavaScript in processes of it")]
+    Program(#[source] io::Error),
     #[error(transparent)]
     Secrets(#[from] SecretsError),
     #[error(transparent)]

@@ -109,9 +109,6 @@ codes! {
     InvalidNonNegInteger 400 "invalid_non_neg_integer":
         "A number of a request of Mango must not be negative.",
         "Send an integer of 0 or more.";
-    InvalidValue 400 "invalid_value":
-        "A member of a request of Mango has a value that it cannot have.",
-        "Correct the member that `reason` names.";
     InvalidEmptyString 400 "invalid_empty_string":
         "The name of an index or of its design document is empty.",
         "Choose a name, or send none and be given one.";

@@ -450,9 +450,8 @@ async fn what_is_posted_to_an_endpoint_that_is_not_here_is_missing() {
             {"error":"not_found","reason":"missing"}
 
             > POST /d/_design/x/_view/y {}
-            405 Method Not Allowed
-            allow: DELETE,GET,HEAD,PUT
-            {"error":"method_not_allowed","reason":"Only DELETE,GET,HEAD,PUT allowed"}
+            404 Not Found
+            {"error":"not_found","reason":"missing"}
 
             > POST /_replicate {}
             404 Not Found

@@ -251,7 +251,9 @@ impl Exact {
         let head = reader.varint()?;
         let zigzag = u32::try_from(head >> 1).ok()?;
         let exponent = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
-        if !(-10_000..=10_000).contains(&exponent) {
+        let double = head & 1 == 1;
+        let least = if double { -10_000 } else { 0 };
+        if !(least..=10_000).contains(&exponent) {
             return None;
         }
         let bytes = reader.bytes()?;
@@ -262,7 +264,7 @@ impl Exact {
         } else {
             Long(Box::new(BigInt::from_signed_bytes_le(bytes)))
         };
-        Some(Self { double: head & 1 == 1, exponent, mantissa })
+        Some(Self { double, exponent, mantissa })
     }
 }
 
