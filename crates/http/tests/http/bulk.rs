@@ -234,50 +234,53 @@ async fn ids_of_a_partitioned_database_name_their_partition() {
         ],
         expect![[r#"
             > PUT /p?partitioned=true
-            501 Not Implemented
-            {"error":"not_implemented","reason":"Partitioned databases are not supported."}
+            201 Created
+            location: http://localhost:5984/p
+            {"ok":true}
 
             > PUT /p/a:b {}
-            404 Not Found
-            {"error":"not_found","reason":"Database does not exist."}
+            201 Created
+            etag: "1-967a00dff5e02add41819138abb3284d"
+            location: http://localhost:5984/p/a%3Ab
+            {"ok":true,"id":"a:b","rev":"1-967a00dff5e02add41819138abb3284d"}
 
             > PUT /p/a {}
-            404 Not Found
-            {"error":"not_found","reason":"Database does not exist."}
+            400 Bad Request
+            {"error":"illegal_docid","reason":"Doc id must be of form partition:id"}
 
             > PUT /p/:a {}
-            404 Not Found
-            {"error":"not_found","reason":"Database does not exist."}
+            400 Bad Request
+            {"error":"illegal_partition","reason":"Partition must not be empty"}
 
             > PUT /p/a:_b {}
-            404 Not Found
-            {"error":"not_found","reason":"Database does not exist."}
+            400 Bad Request
+            {"error":"illegal_docid","reason":"Only reserved document ids may start with underscore."}
 
             > PUT /p/a?new_edits=false {"_rev": "1-a"}
-            404 Not Found
-            {"error":"not_found","reason":"Database does not exist."}
+            400 Bad Request
+            {"error":"illegal_docid","reason":"Doc id must be of form partition:id"}
 
             > POST /p {"n": 1}
-            404 Not Found
-            {"error":"not_found","reason":"Database does not exist."}
+            400 Bad Request
+            {"error":"illegal_docid","reason":"Doc id must be of form partition:id"}
 
             > POST /p/_bulk_docs {"docs": [{"_id": "c:d"}, {"_id": "c"}]}
-            404 Not Found
-            {"error":"not_found","reason":"Database does not exist."}
+            400 Bad Request
+            {"error":"illegal_docid","reason":"Doc id must be of form partition:id"}
 
             > POST /p/_bulk_docs {"docs": [{"_id": "c:d"}, {"_id": "_design/x"}, {"_id": "_local/x"}]}
-            404 Not Found
-            {"error":"not_found","reason":"Database does not exist."}
+            201 Created
+            [{"ok":true,"id":"c:d","rev":"1-967a00dff5e02add41819138abb3284d"},{"ok":true,"id":"_design/x","rev":"1-967a00dff5e02add41819138abb3284d"},{"ok":true,"id":"_local/x","rev":"0-1"}]
 
             > PUT /p/a/file
 
             text
-            404 Not Found
-            {"error":"not_found","reason":"Database does not exist."}
+            400 Bad Request
+            {"error":"illegal_docid","reason":"Doc id must be of form partition:id"}
 
             > GET /p/a
             404 Not Found
-            {"error":"not_found","reason":"Database does not exist."}
+            {"error":"not_found","reason":"missing"}
 
         "#]],
     )
