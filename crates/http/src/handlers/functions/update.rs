@@ -65,7 +65,7 @@ async fn answer(mut call: Call, id: Option<String>) -> Result<Response, ApiError
     let id: DocumentId = document.id.as_deref().unwrap_or_default().parse()?;
     may_write(&call, &asked.database, &id)?;
     let edit = incoming::edit(call.app.store.blobs(), id, document, true, []).await?;
-    let written = write_one(&asked.database, &asked.grant, edit).await?;
+    let written = write_one(&call, &asked.database, &asked.grant, edit).await?;
     let mut rev = Vec::new();
     AnyRev::from(written.rev).write_to(&mut rev);
     given.set(
