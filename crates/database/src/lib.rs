@@ -46,6 +46,7 @@ pub use crate::{
         ChangeCursor, ChangeFilter, ChangeRow, ChangeScan, DocumentContent, DocumentRow,
         DocumentScan, FoundDocument, LocalDocument, More, Next, Sink,
         documents::PartitionInfo,
+        leaves::{LeafChange, LeafForm},
         rendered::{RenderedDocument, RenderedScan},
     },
     store::{

@@ -3,6 +3,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod documents;
+pub(crate) mod leaves;
 pub(crate) mod locals;
 pub(crate) mod rendered;
 

@@ -10,7 +10,7 @@ use std::{
     any::Any,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -29,7 +29,7 @@ use crate::{
     error::{ApiError, Code},
     handlers::session,
     limits, request_id,
-    routes::{self, Access, Found, Verb},
+    routes::{self, Access, Found, Handler, Verb},
     state::AppState,
 };
 
@@ -138,7 +138,7 @@ impl App {
         };
         gate(&identity.actor, operation.access)?;
 
-        let call = Call {
+        let mut call = Call {
             app: Arc::clone(&self.state),
             actor: identity.actor,
             signed_in_by: identity.signed_in_by,
@@ -148,7 +148,14 @@ impl App {
             body_micros: reply.body_micros.clone(),
             place: None,
         };
-        (operation.handler)(call).await
+        let mut handler = operation.handler;
+        loop {
+            let mut response = handler(call).await?;
+            match rewritten(&mut response)? {
+                None => return Ok(response),
+                Some(next) => (handler, call) = next,
+            }
+        }
     }
 }
 
@@ -156,8 +163,23 @@ impl App {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KeepsCaching;
 
-/// Answers a request that has been rewritten, for whoever sent it.
-pub(crate) async fn again(mut call: Call) -> Result<Response, ApiError> {
+/// On a reply that is none: the request has become this one. One after the other, so that a hundred
+/// rewrites need no deeper stack than one.
+#[derive(Debug, Clone)]
+struct Again(Arc<Mutex<Option<Call>>>);
+
+/// What a handler gives back so that `call` is answered instead of its own, for whoever sent that.
+pub(crate) fn again(call: Call) -> Response {
+    let mut response = Response::default();
+    response.extensions_mut().insert(Again(Arc::new(Mutex::new(Some(call)))));
+    response
+}
+
+/// The call that is to be answered instead, with its handler.
+fn rewritten(response: &mut Response) -> Result<Option<(Handler, Call)>, ApiError> {
+    let Some(Again(call)) = response.extensions_mut().remove::<Again>() else { return Ok(None) };
+    let call = call.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(mut call) = call else { return Ok(None) };
     check_uri(&call.parts.uri)?;
     let found = routes::router().find(call.parts.uri.path());
     let Some((found, captures)) = found else { return Err(ApiError::no_database()) };
@@ -165,7 +187,7 @@ pub(crate) async fn again(mut call: Call) -> Result<Response, ApiError> {
     let operation = operation.ok_or_else(|| ApiError::method_not_allowed(&found.allow))?;
     gate(&call.actor, operation.access)?;
     call.captures = captures;
-    (operation.handler)(call).await
+    Ok(Some((operation.handler, call)))
 }
 
 fn check_uri(uri: &Uri) -> Result<(), ApiError> {

@@ -178,7 +178,7 @@ mod tests {
         };
         let json = String::from_utf8(request.to_json().unwrap().into()).unwrap();
         assert!(!json.contains("secret") && !json.contains("c2VjcmV0"));
-        expect![[r#""#]].assert_eq(&json);
+        expect![[r#"{"info":{"db_name":"db"},"uuid":"u","id":null,"method":"POST","requested_path":["db","_design","d"],"path":["db","_design","d"],"raw_path":"/db/_design/d?key=%5B1%5D","query":{"descending":true,"key":[1],"limit":"1","startkey":"x"},"headers":{"Accept":"*/*","Content-Type":"text/plain","X-Auth-Couchdb-Username":"ada"},"body":"a body","peer":"127.0.0.1","form":{"a":"b"},"cookie":{},"userCtx":{"db":"db","name":"ada","roles":[]},"secObj":{}}"#]].assert_eq(&json);
         let of_rewrite = RequestObject { info: None, uuid: None, ..request };
         let json = String::from_utf8(of_rewrite.to_json().unwrap().into()).unwrap();
         assert!(json.starts_with(r#"{"method":"POST","#) && !json.contains("\"form\""));

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use settle_access::{Grant, Read};
-use settle_engine::{Direction, Plan, Progress, Scan, Step, Visit, Visitor};
+use settle_engine::{Direction, Plan, Progress, Resume, Scan, Step, Visit, Visitor};
 use settle_model::revision::RevId;
 
 use super::{
@@ -58,15 +58,7 @@ impl Database {
         rows.failure.check()?;
         let next = match progress {
             Progress::Done => Next::Done,
-            Progress::Paused(resume) => {
-                let from = match scan.direction {
-                    Direction::Ascending => scan.since,
-                    // One above the first row to come.
-                    Direction::Descending => scan.until + 1,
-                };
-                let at = resume.after().and_then(keys::number_of).unwrap_or(from);
-                Next::Go(ChangeCursor { at })
-            }
+            Progress::Paused(resume) => Next::Go(scan.cursor_after(&resume)),
         };
         Ok((rows.sink, next))
     }
@@ -124,8 +116,25 @@ enum Stage {
     Body,
 }
 
+/// Whether a row is not one of `_changes`.
+pub(super) fn is_hidden(change: &ChangeView<'_>) -> bool {
+    change.superseded_by.is_some() || (change.purge && change.leaf_count == 0)
+}
+
+impl ChangeScan {
+    /// Where a slice that paused goes on.
+    pub(super) fn cursor_after(&self, resume: &Resume) -> ChangeCursor {
+        let from = match self.direction {
+            Direction::Ascending => self.since,
+            // One above the first row to come.
+            Direction::Descending => self.until + 1,
+        };
+        ChangeCursor { at: resume.after().and_then(keys::number_of).unwrap_or(from) }
+    }
+}
+
 impl ChangeFilter {
-    fn admits(&self, id: &str) -> bool {
+    pub(super) fn admits(&self, id: &str) -> bool {
         match self {
             Self::All => true,
             Self::Ids(ids) => ids.binary_search_by(|it| it.as_str().cmp(id)).is_ok(),
@@ -156,8 +165,7 @@ where
 
     fn change(&mut self, key: &[u8], value: &[u8]) -> Result<Visit, StorageError> {
         let change = ChangeView::decode(key, value)?;
-        let hidden = change.superseded_by.is_some() || (change.purge && change.leaf_count == 0);
-        if hidden || !self.only.admits(change.id) {
+        if is_hidden(&change) || !self.only.admits(change.id) {
             return Ok(Visit::Next);
         }
         let row = &mut self.row;
@@ -245,8 +253,7 @@ impl Count {
     fn look(&mut self, step: usize, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
         if step == 0 {
             let change = ChangeView::decode(key, value)?;
-            let hidden = change.superseded_by.is_some() || (change.purge && change.leaf_count == 0);
-            self.rows += u64::from(!hidden);
+            self.rows += u64::from(!is_hidden(&change));
         } else {
             self.rows += decode_count(key, value)?;
         }

@@ -1,7 +1,8 @@
 //! Rows of a feed of changes.
 
-use settle_database::{ChangeRow, Database, More, Sink, blobs::BlobStore};
+use settle_database::{ChangeRow, Database, LeafChange, More, Sink, blobs::BlobStore};
 use settle_model::{json::write_string, revision::RevId};
+use settle_query::mango::Projection;
 
 use crate::{
     documents::{
@@ -42,6 +43,11 @@ impl Changes {
             timeline: format!("-{}\"", database.timeline()),
             sequence: Vec::new(),
         }
+    }
+
+    /// Whether rows name every leaf.
+    pub(super) fn shows_all(&self) -> bool {
+        self.style == Style::AllDocs
     }
 
     /// Whether documents are written only after the view that they were found in is closed.
@@ -119,6 +125,45 @@ impl Sink<ChangeRow<'_>> for Writer {
         self.left -= 1;
         if self.left == 0 || self.rows.is_full() { More::Enough } else { More::Yes }
     }
+}
+
+/// Writes a change of which a filter has seen the documents. `passed` are the leaves that it let through.
+pub(super) async fn write_passed(
+    changes: &mut Changes,
+    rows: &mut Rows,
+    change: &LeafChange,
+    passed: &[(RevId, bool)],
+    document: Option<Whole<'_>>,
+) -> Result<(), ApiError> {
+    let form = changes.form;
+    let shown = Change { id: &change.id, leaves: passed, deleted: change.deleted() };
+    let Some(Whole { blobs, fields }) = document else {
+        changes.push(rows, change.sequence, shown, |_| {});
+        return Ok(());
+    };
+    let content = change.content();
+    let contents = form.form.contents(blobs, content.attachments).await?;
+    changes.push(rows, change.sequence, shown, |out| {
+        let [(winner, deleted), ..] = &*change.leaves else { return };
+        out.extend_from_slice(b",\"doc\":");
+        match fields {
+            None => form.write(out, &change.id, winner, *deleted, &content, &contents),
+            Some(fields) => {
+                let mut whole = Vec::new();
+                form.write(&mut whole, &change.id, winner, *deleted, &content, &contents);
+                fields.push(out, &whole);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// How the document of a change comes along.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whole<'a> {
+    pub(super) blobs: &'a BlobStore,
+    /// Only these of its fields.
+    pub(super) fields: Option<&'a Projection>,
 }
 
 /// Copies changes whose attachments are to be read.

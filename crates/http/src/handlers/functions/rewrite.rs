@@ -44,7 +44,7 @@ pub(crate) async fn rewrite(mut call: Call) -> Result<Response, ApiError> {
             let target = rules::apply(rules, call.parts.method.as_str(), &behind, call.query())?;
             let target = target.ok_or_else(ApiError::missing)?;
             let path = normalized(&call, &target.path)?;
-            again(call, times, &joined(&path, &target.query)).await
+            again(call, times, &joined(&path, &target.query))
         }
         Some(Rewrites::Script(_)) => {
             let body = call.bytes(limits::FUNCTION_BODY_MAX).await?;
@@ -53,7 +53,7 @@ pub(crate) async fn rewrite(mut call: Call) -> Result<Response, ApiError> {
             let request = request::object(&call, &asked, None, text, Members::OfRewrite).await?;
             let rewritten = call.app.scripts.rewrite(&asked.program(), request).await?;
             let rewritten = rewritten.ok_or_else(invalid_path)?;
-            by_function(call, times, body, &rewritten).await
+            by_function(call, times, body, &rewritten)
         }
     }
 }
@@ -103,7 +103,7 @@ fn joined(path: &str, query: &[(String, String)]) -> String {
 }
 
 /// What a function made of the request: another one, or a reply.
-async fn by_function(
+fn by_function(
     mut call: Call,
     times: u32,
     body: Bytes,
@@ -153,7 +153,7 @@ async fn by_function(
         call.body_micros.get_or_insert_with(|| Arc::new(AtomicU64::new(BODY_UNREAD)));
     }
     call.body = std::sync::Mutex::new(Body::from(body));
-    again(call, times, &target).await
+    again(call, times, &target)
 }
 
 fn text_of(value: &Value) -> String {
@@ -186,12 +186,12 @@ fn replace(headers: &mut HeaderMap, new: Map<String, Value>) {
     }
 }
 
-/// Answers the request as one to `target`.
-async fn again(mut call: Call, times: u32, target: &str) -> Result<Response, ApiError> {
+/// Has the request answered as one to `target`.
+fn again(mut call: Call, times: u32, target: &str) -> Result<Response, ApiError> {
     let uri: Uri = target.parse().map_err(|_| wrong("bad path"))?;
     let known = call.parts.extensions.remove::<Rewritten>();
     let requested = known.map_or_else(|| call.parts.uri.clone(), |it| it.requested);
     call.parts.extensions.insert(Rewritten { requested, times: times + 1 });
     call.parts.uri = uri;
-    dispatch::again(call).await
+    Ok(dispatch::again(call))
 }

@@ -286,7 +286,19 @@ mod tests {
             GET /db/a/b?rev=1
             GET /none
             ",
-            &expect![[r#""#]],
+            &expect![[r#"
+                GET /foo: foo.txt
+                GET /only: get
+                PUT /only: put
+                PUT /hello/a: _update/hello/a id=a
+                GET /hello/a: no rule
+                GET /welcome/ada: _show/welcome name=ada
+                GET /welcome2?x=1: _show/welcome name=user x=1
+                GET /welcome5/a/b: _show/a/b name=*
+                GET /: _view/basicView
+                GET /db/a/b?rev=1: ../../a/b rev=1
+                GET /none: no rule
+            "#]],
         );
     }
 
@@ -314,12 +326,29 @@ mod tests {
             GET /fixed?key=%22a%22
             GET /fixed?key=a
             "#,
-            &expect![[r#""#]],
+            &expect![[r#"
+                GET /fixed?startkey=4: _view/v endkey=8 startkey=3
+                GET /path/3/8: _view/v endkey=8 startkey=3 start=3 end=8
+                GET /path/x/8: _view/v endkey=8 startkey="x" start=x end=8
+                GET /key/test/essai: _view/v key=["test","essai",1] a=test b=essai
+                GET /key?a=test&b=essai&doc=true: _view/v include_docs=true key=["test","essai"] doc=true b=essai a=test
+                GET /object: _view/v key={"c":1} reduce=false
+                GET /x/2: _view/v key="2" reduce=false k=2
+                GET /missing/1: _show/undefined a=1
+                GET /fixed?key=%22a%22: _view/v endkey=8 startkey=3 key="a"
+                GET /fixed?key=a: error: invalid UTF-8 JSON
+            "#]],
         );
     }
 
     #[test]
     fn no_rule_leads_out_of_its_database() {
-        check("a -> ../../../other/doc", "GET /a", &expect![[r#""#]]);
+        check(
+            "a -> ../../../other/doc",
+            "GET /a",
+            &expect![[r#"
+            GET /a: error: too many ../.. segments
+        "#]],
+        );
     }
 }
