@@ -40,7 +40,7 @@ pub use crate::{
     render::DocumentForm,
     revision::{
         AttachmentError, BulkItem, Extras, GetError, Info, MissingRevs, OpenRevs, RevStatus,
-        Revision, Select,
+        Revision, Select, Times,
     },
     scan::{
         ChangeCursor, ChangeFilter, ChangeRow, ChangeScan, DocumentContent, DocumentRow,

@@ -54,7 +54,14 @@ async fn check(db: &TestDatabase, scan: &ChangeScan, form: LeafForm, expected: &
 }
 
 fn scan(direction: Direction) -> ChangeScan {
-    ChangeScan { since: 0, until: 9, direction, content: false, only: ChangeFilter::All }
+    ChangeScan {
+        since: 0,
+        until: 9,
+        direction,
+        content: false,
+        times: false,
+        only: ChangeFilter::All,
+    }
 }
 
 fn form(all: bool, ancestors: u32, count_max: usize) -> LeafForm {

@@ -20,6 +20,7 @@ use crate::{
         head::{BodyView, HeadView},
         later::{BUCKET_BITS, decode_count},
     },
+    revision::Times,
 };
 
 impl Database {
@@ -47,6 +48,7 @@ impl Database {
         let rows = Rows {
             keys,
             content: scan.content,
+            times: scan.times,
             only: scan.only.clone(),
             sink,
             row: Row::default(),
@@ -91,6 +93,7 @@ impl Database {
 struct Rows<S> {
     keys: Keys,
     content: bool,
+    times: bool,
     only: ChangeFilter,
     sink: S,
     /// Kept from one row to the next for its buffers.
@@ -105,6 +108,7 @@ struct Row {
     sequence: u64,
     id: String,
     leaves: Vec<(RevId, bool)>,
+    times: Option<Times>,
     conflicts: Vec<RevId>,
 }
 
@@ -176,19 +180,20 @@ where
                 row.leaves.push(leaf?);
             }
         }
-        if self.content || change.more_leaves {
+        if self.content || self.times || change.more_leaves {
             row.stage = Stage::Head;
             row.id.clear();
             row.id.push_str(change.id);
             return Ok(Visit::Follow(self.keys.head_at(change.id)));
         }
         let (sequence, leaves) = (row.sequence, row.leaves.as_slice());
-        let row = ChangeRow { sequence, id: change.id, leaves, content: None };
+        let row = ChangeRow { sequence, id: change.id, leaves, times: None, content: None };
         Ok(passed(self.sink.row(&row)))
     }
 
     fn head(&mut self, head: &HeadView<'_>) -> Result<Visit, StorageError> {
         let row = &mut self.row;
+        row.times = self.times.then(|| head.times());
         if row.leaves.is_empty() {
             for leaf in head.leaves() {
                 let leaf = leaf?;
@@ -197,7 +202,7 @@ where
         }
         if !self.content {
             let (sequence, leaves) = (row.sequence, row.leaves.as_slice());
-            let row = ChangeRow { sequence, id: &row.id, leaves, content: None };
+            let row = ChangeRow { sequence, id: &row.id, leaves, times: row.times, content: None };
             return Ok(passed(self.sink.row(&row)));
         }
         row.conflicts = winner_and_conflicts(head)?.1;
@@ -212,10 +217,10 @@ where
 
     fn emit_with(&mut self, payload: &[u8]) -> Result<Visit, StorageError> {
         let (attachments, body) = decode_payload(payload)?;
-        let Row { sequence, id, leaves, conflicts, .. } = &self.row;
+        let Row { sequence, id, leaves, times, conflicts, .. } = &self.row;
         let sequence = *sequence;
         let content = DocumentContent { body, attachments: &attachments, conflicts, sequence };
-        let row = ChangeRow { sequence, id, leaves, content: Some(content) };
+        let row = ChangeRow { sequence, id, leaves, times: *times, content: Some(content) };
         Ok(passed(self.sink.row(&row)))
     }
 

@@ -21,6 +21,7 @@ use crate::{
         head::{BodyPlace, Head},
     },
     render,
+    revision::Times,
 };
 
 /// Which revisions of each changed document come along, and how.
@@ -44,6 +45,7 @@ pub struct LeafChange {
     pub leaves: Vec<(RevId, bool)>,
     /// Of the first leaves, as JSON with special members; the winner's has `_conflicts`.
     pub documents: Vec<Bytes>,
+    pub times: Times,
     content: Content,
 }
 
@@ -201,7 +203,8 @@ impl Reading {
         let Some(content) = content else { return Err(lost(&id)) };
         let leaves = head.tree.leaves().iter().map(|leaf| (leaf.rev.clone(), leaf.deleted));
         let leaves = leaves.collect();
-        self.found.push(LeafChange { sequence, id, leaves, documents, content });
+        let times = Times { created: head.created, updated: head.updated };
+        self.found.push(LeafChange { sequence, id, leaves, documents, times, content });
         let is_full = self.found.len() >= self.form.count_max || self.bytes >= self.form.bytes_max;
         Ok(if is_full { Visit::Pause } else { Visit::Next })
     }

@@ -32,7 +32,7 @@ use self::{
 };
 use crate::{
     call::Call,
-    documents::rows::COPIED_BYTES_MAX,
+    documents::{rows::COPIED_BYTES_MAX, times::has_timestamps},
     error::ApiError,
     feed::{self, End, Progress, Rows, Source},
     limits,
@@ -86,6 +86,7 @@ async fn send(
         until: end,
         direction,
         content: parameters.include_docs,
+        times: parameters.timestamps && has_timestamps(&call, &database).await?,
         only,
     };
     let is_judged = judge.is_some();
@@ -248,7 +249,7 @@ impl Followed {
             if leaves.is_empty() {
                 continue;
             }
-            write_passed(&mut self.rows, &mut rows, &change, &leaves, whole).await?;
+            write_passed(&mut self.rows, &mut rows, &change, &leaves, scan.times, whole).await?;
             self.left -= 1;
             self.sent += 1;
             self.last = change.sequence;

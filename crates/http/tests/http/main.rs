@@ -27,6 +27,7 @@ mod routes;
 mod sockets;
 mod story;
 mod support;
+mod timestamps;
 mod validation;
 mod views;
 
