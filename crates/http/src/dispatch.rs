@@ -10,7 +10,7 @@ use std::{
     any::Any,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -29,7 +29,7 @@ use crate::{
     error::{ApiError, Code},
     handlers::session,
     limits, request_id,
-    routes::{self, Access, Found, Verb},
+    routes::{self, Access, Found, Handler, Verb},
     state::AppState,
 };
 
@@ -138,7 +138,7 @@ impl App {
         };
         gate(&identity.actor, operation.access)?;
 
-        let call = Call {
+        let mut call = Call {
             app: Arc::clone(&self.state),
             actor: identity.actor,
             signed_in_by: identity.signed_in_by,
@@ -148,8 +148,46 @@ impl App {
             body_micros: reply.body_micros.clone(),
             place: None,
         };
-        (operation.handler)(call).await
+        let mut handler = operation.handler;
+        loop {
+            let mut response = handler(call).await?;
+            match rewritten(&mut response)? {
+                None => return Ok(response),
+                Some(next) => (handler, call) = next,
+            }
+        }
     }
+}
+
+/// On a reply: it has no `Cache-Control` unless it brings one, as CouchDB's of functions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeepsCaching;
+
+/// On a reply that is none: the request has become this one. One after the other, so that a hundred
+/// rewrites need no deeper stack than one.
+#[derive(Debug, Clone)]
+struct Again(Arc<Mutex<Option<Call>>>);
+
+/// What a handler gives back so that `call` is answered instead of its own, for whoever sent that.
+pub(crate) fn again(call: Call) -> Response {
+    let mut response = Response::default();
+    response.extensions_mut().insert(Again(Arc::new(Mutex::new(Some(call)))));
+    response
+}
+
+/// The call that is to be answered instead, with its handler.
+fn rewritten(response: &mut Response) -> Result<Option<(Handler, Call)>, ApiError> {
+    let Some(Again(call)) = response.extensions_mut().remove::<Again>() else { return Ok(None) };
+    let call = call.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(mut call) = call else { return Ok(None) };
+    check_uri(&call.parts.uri)?;
+    let found = routes::router().find(call.parts.uri.path());
+    let Some((found, captures)) = found else { return Err(ApiError::no_database()) };
+    let operation = Verb::of(&call.parts.method).and_then(|verb| found.route.operation(verb));
+    let operation = operation.ok_or_else(|| ApiError::method_not_allowed(&found.allow))?;
+    gate(&call.actor, operation.access)?;
+    call.captures = captures;
+    Ok(Some((operation.handler, call)))
 }
 
 fn check_uri(uri: &Uri) -> Result<(), ApiError> {
@@ -284,8 +322,11 @@ impl Reply {
             announce_length(&mut response);
             *response.body_mut() = Body::empty();
         }
+        let keeps_caching = response.extensions().get::<KeepsCaching>().is_some();
         let headers = response.headers_mut();
-        headers.entry(header::CACHE_CONTROL).or_insert(MUST_REVALIDATE);
+        if !keeps_caching {
+            headers.entry(header::CACHE_CONTROL).or_insert(MUST_REVALIDATE);
+        }
         headers.insert(header::SERVER, SERVER);
         if status == StatusCode::UNAUTHORIZED
             && let Some(challenge) = self.challenge.take()

@@ -23,7 +23,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::patient::Patient;
-use crate::{App, AppState, limits};
+use crate::{App, AppState, handlers::functions::Peer, limits};
 
 /// A server that runs.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ async fn accept(
             () = shutdown.begun() => return graceful,
             accepted = next_connection(&listener, &room) => accepted,
         };
-        let (stream, permit) = match accepted {
+        let (stream, peer, permit) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
@@ -121,7 +121,9 @@ async fn accept(
             let service = hyper::service::service_fn(|request: hyper::Request<Incoming>| {
                 let app = app.clone();
                 async move {
-                    let response = app.answer(request.map(Body::new)).await;
+                    let mut request = request.map(Body::new);
+                    request.extensions_mut().insert(Peer(peer));
+                    let response = app.answer(request).await;
                     Ok::<_, std::convert::Infallible>(response)
                 }
             });
@@ -142,12 +144,12 @@ async fn accept(
 async fn next_connection(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let permit = Arc::clone(room).acquire_owned().await.expect("the semaphore is never closed");
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     // Small replies leave at once; an error here is one of the connection, found out by using it.
     drop(stream.set_nodelay(true));
-    Ok((stream, permit))
+    Ok((stream, peer, permit))
 }
 
 fn protocol() -> auto::Builder<TokioExecutor> {

@@ -15,15 +15,21 @@ mod checklist_server;
 mod database;
 mod databases;
 mod documents;
+mod filters;
+mod functions;
 mod limits;
 mod lists;
 mod mango;
 mod recorded;
 mod replies;
+mod rewrites;
 mod routes;
 mod sockets;
 mod story;
 mod support;
+mod timestamps;
+mod validation;
+mod views;
 
 /// Functions of design documents run in processes of this test binary, which then has no other test
 /// to do.

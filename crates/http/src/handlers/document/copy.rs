@@ -65,7 +65,7 @@ pub(super) async fn copy(
             may_write(call, database, id)?;
             let base = base.map(|rev| rev.into_document().ok_or_else(ApiError::conflict));
             let edit = edit(id.clone(), base.transpose()?, source);
-            let rev = AnyRev::from(write_one(database, grant, edit).await?.rev);
+            let rev = AnyRev::from(write_one(call, database, grant, edit).await?.rev);
             let etag = named::etag(&rev);
             (rev, etag)
         }

@@ -54,7 +54,7 @@ pub(super) async fn post(
     may_write(call, database, &id)?;
     let form = read(call).await?;
     let edit = edit(call, database, id, form).await?;
-    let written = write_one(database, grant, edit).await?;
+    let written = write_one(call, database, grant, edit).await?;
     let rev = AnyRev::from(written.rev);
     let mut response = saved(StatusCode::CREATED, written.id.as_str(), &rev);
     response.headers_mut().insert(header::ETAG, named::etag(&rev));
