@@ -215,21 +215,21 @@ impl Pool {
             let (class, database) = (job.class, job.program.database);
             let mut slow = false;
             let after = self.serve(&mut process, job, &mut slow).await;
-            self.finish(class, slow.then_some(database));
+            let done = Ended { class, slow_of: slow.then_some(database) };
             match after {
                 After::Usable if !process.is_reniced() => {}
                 After::Usable | After::Ended => {
-                    self.go_on();
+                    self.end(done, None);
                     process.kill().await;
                     return;
                 }
                 After::Again(job) => {
-                    self.requeue(job);
+                    self.end(done, Some(job));
                     process.kill().await;
                     return;
                 }
             }
-            match self.next(&process).await {
+            match self.next(&process, done).await {
                 Some(next) => job = next,
                 None => {
                     process.kill().await;
@@ -241,8 +241,7 @@ impl Pool {
 
     /// A call that found no worker.
     fn refuse(self: &Arc<Self>, job: Job, error: ScriptError) {
-        self.finish(job.class, None);
-        self.go_on();
+        self.end(Ended { class: job.class, slow_of: None }, None);
         drop(job.answer.send(Err(error)));
     }
 
@@ -473,45 +472,27 @@ impl Pool {
         true
     }
 
-    /// Hands out the place of a worker that is gone.
-    fn go_on(self: &Arc<Self>) {
+    /// A call has ended, and its worker with it. `again` is for another one.
+    fn end(self: &Arc<Self>, ended: Ended, again: Option<Job>) {
         let mut state = self.state();
-        self.hand_out(&mut state);
-    }
-
-    /// A call has ended. Its worker takes the next one, or [`go_on`](Self::go_on) is called.
-    fn finish(self: &Arc<Self>, class: Class, slow_of: Option<u64>) {
-        let mut state = self.state();
-        match slow_of {
-            Some(database) => {
-                let left = state.slow.get_mut(&database).map(|count| {
-                    *count -= 1;
-                    *count
-                });
-                if left == Some(0) {
-                    state.slow.remove(&database);
-                }
+        state.finish(ended);
+        if let Some(job) = again {
+            if state.closed {
+                drop(job.answer.send(Err(ScriptError::Closed)));
+                return;
             }
-            None => state.give_place(class),
+            state.queued_bytes += job.request.len();
+            state.queue.push_front(job);
         }
-    }
-
-    /// Puts a call that was not begun back in front.
-    fn requeue(self: &Arc<Self>, job: Job) {
-        let mut state = self.state();
-        if state.closed {
-            drop(job.answer.send(Err(ScriptError::Closed)));
-            return;
-        }
-        state.queued_bytes += job.request.len();
-        state.queue.push_front(job);
         self.hand_out(&mut state);
     }
 
-    /// The next call for a worker that has none; none when it should end.
-    async fn next(self: &Arc<Self>, process: &Process) -> Option<Job> {
+    /// A call has ended; the next one for its worker, or none when that should end.
+    async fn next(self: &Arc<Self>, process: &Process, ended: Ended) -> Option<Job> {
         let (id, mut given) = {
             let mut state = self.state();
+            // In one step, lest another worker be started for what this one can do.
+            state.finish(ended);
             if state.closed {
                 return None;
             }
@@ -553,6 +534,17 @@ pub(super) fn unexpected(function: &str) -> ScriptError {
 }
 
 impl State {
+    fn finish(&mut self, Ended { class, slow_of }: Ended) {
+        let Some(database) = slow_of else { return self.give_place(class) };
+        let left = self.slow.get_mut(&database).map(|count| {
+            *count -= 1;
+            *count
+        });
+        if left == Some(0) {
+            self.slow.remove(&database);
+        }
+    }
+
     fn take_place(&mut self, class: Class) {
         match class {
             Class::Short => self.running += 1,
@@ -574,6 +566,14 @@ impl State {
             Class::List => self.lists -= 1,
         }
     }
+}
+
+/// A call that has ended.
+#[derive(Clone, Copy)]
+struct Ended {
+    class: Class,
+    /// The database whose slow call it was, and which has given back its place before.
+    slow_of: Option<u64>,
 }
 
 /// What to do with a worker after a call.

@@ -30,6 +30,22 @@ async fn processes_start_with_the_first_call_and_end_with_the_pool() {
 }
 
 #[tokio::test]
+async fn one_worker_serves_one_caller_after_call_after_call() {
+    let scripts = with(ScriptSettings { workers: 1, ..ScriptSettings::default() });
+    let mut seen = Vec::new();
+    for _ in 0..50 {
+        let rows = written(map(&scripts, "function(doc) { emit(1) }", &["{}"]).await);
+        assert_eq!(rows, "1 null\n--\n");
+        seen.extend(workers());
+        // Time to be idle in.
+        tokio::task::yield_now().await;
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    scripts.close().await;
+}
+
+#[tokio::test]
 async fn a_worker_that_died_while_idle_costs_nobody_anything() {
     let scripts = scripts();
     for _ in 0..5 {
