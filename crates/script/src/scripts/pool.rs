@@ -5,7 +5,7 @@
 //! - A *long* call finds no place where it would take the last one, so that a short call never
 //!   waits for a batch of an index build.
 //! - A call that has run for [`SLOW_AFTER`](limits::SLOW_AFTER) gives back its place: another process is
-//!   started for those that wait, the slow one gets less of the processor, ends with its call, and until then no
+//!   started for those that wait, the slow one soon gets less of the processor, and until it has ended no
 //!   other call of its database starts. So whoever loops delays nobody but themselves.
 //! - A list function has a process beside the places, since its client decides how long it takes.
 
@@ -369,20 +369,25 @@ impl Pool {
         let waited = {
             let id = process.id();
             let mut asking = pin!(process.ask(message));
-            match self.wait(limits::SLOW_AFTER, asking.as_mut()).await {
-                Waited::Late => {
-                    if let Some((class, slow)) = watch
-                        && self.mark_slow(class, database)
-                    {
-                        *slow = true;
+            let mut waited = self.wait(limits::SLOW_AFTER, asking.as_mut()).await;
+            if let Waited::Late = waited {
+                let is_slow = watch.is_some_and(|(class, slow)| {
+                    *slow |= self.mark_slow(class, database);
+                    *slow
+                });
+                let time = limits::RENICE_AFTER - limits::SLOW_AFTER;
+                waited = self.wait(time, asking.as_mut()).await;
+                if let Waited::Late = waited {
+                    if is_slow {
                         reniced = true;
                         renice(id);
                     }
                     let whole = deadline + limits::BATCH_TIME + limits::KILL_GRACE;
-                    self.wait(whole.saturating_sub(limits::SLOW_AFTER), asking.as_mut()).await
+                    let time = whole.saturating_sub(limits::RENICE_AFTER);
+                    waited = self.wait(time, asking.as_mut()).await;
                 }
-                waited @ (Waited::Done(_) | Waited::Closing) => waited,
             }
+            waited
         };
         if reniced {
             process.set_reniced();
