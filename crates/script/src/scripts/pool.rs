@@ -12,6 +12,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     future::Future,
+    io,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -396,6 +397,16 @@ impl Pool {
         match waited {
             Waited::Done(Ok(reply)) => Ok(reply),
             Waited::Done(Err(Broken::NotAsked)) => Err(Trouble::NotAsked),
+            // One that had been idle may have been about to end. Functions change nothing, so that the
+            // call is run again costs time alone, and that happens once.
+            Waited::Done(Err(Broken::Midway(error)))
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+                ) && process.has_served() =>
+            {
+                Err(Trouble::NotAsked)
+            }
             Waited::Done(Err(Broken::Midway(error))) => {
                 let status = process.how_it_ended(&error).await;
                 Err(Trouble::Dead(ScriptError::Died { function, status }))
@@ -590,6 +601,7 @@ enum After {
 }
 
 enum Trouble {
+    /// The worker has ended, and has perhaps not begun.
     NotAsked,
     Dead(ScriptError),
     /// The worker is well.

@@ -127,6 +127,11 @@ impl Process {
         self.programs.push(key);
     }
 
+    /// Whether it has answered before.
+    pub(super) fn has_served(&self) -> bool {
+        !self.programs.is_empty()
+    }
+
     pub(super) fn programs(&self) -> &[ProgramKey] {
         &self.programs
     }
