@@ -16,7 +16,7 @@ use settle_access::AccessError;
 use settle_accounts::{SessionError, SignInError};
 use settle_database::StorageError;
 use settle_model::{
-    id::{AttachmentNameError, DatabaseNameError, DocumentIdError},
+    id::{AttachmentNameError, DatabaseNameError, DocumentIdError, PartitionError},
     sequence::SinceError,
 };
 
@@ -209,6 +209,18 @@ impl From<DatabaseNameError> for ApiError {
             DatabaseNameError::TooLong { .. } => Code::DatabaseNameTooLong,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<PartitionError> for ApiError {
+    fn from(error: PartitionError) -> Self {
+        match error {
+            PartitionError::NoPartition => Self::new(Code::IllegalDocid, error.to_string()),
+            PartitionError::Empty | PartitionError::Underscore => {
+                Self::new(Code::IllegalPartition, error.to_string())
+            }
+            PartitionError::Rest(error) => error.into(),
+        }
     }
 }
 

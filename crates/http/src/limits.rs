@@ -108,3 +108,10 @@ pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Bytes of a setting's value. Beyond: 400 `bad_request`.
 pub const SETTING_MAX: usize = 4 << 10;
+
+/// Ids of `_doc_ids` up to which the documents are looked up one by one; of more, the whole feed is looked
+/// through.
+pub const FEW_IDS_MAX: usize = 1_000;
+
+/// Changes about which a filter is asked together.
+pub const FILTERED_COUNT_MAX: usize = 500;

@@ -320,7 +320,7 @@ async fn submit(
     for (at, outcome) in places.into_iter().zip(outcomes) {
         match (outcome, *atomicity) {
             (Err(EditError::Overtaken), Atomicity::EachAlone) => {
-                open.extend(overtaken.next().map(|edit| (at, edit)))
+                open.extend(overtaken.next().map(|edit| (at, edit)));
             }
             // Another edit of it is refused in any case.
             (Err(EditError::Overtaken), Atomicity::AllOrNothing) => {

@@ -15,7 +15,7 @@ mod document;
 pub use self::{
     attachment::{AttachmentName, AttachmentNameError},
     database::{DatabaseName, DatabaseNameError},
-    document::{AnyId, DocumentId, DocumentIdError, LocalId},
+    document::{AnyId, DocumentId, DocumentIdError, LocalId, PartitionError},
 };
 
 /// What all names share: a text behind a counter, compared by its bytes.

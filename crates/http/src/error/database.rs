@@ -103,6 +103,7 @@ impl From<EditError> for ApiError {
             EditError::TooManyAttachments { .. } => {
                 Self::new(Code::TooManyAttachments, error.to_string())
             }
+            EditError::Partition(error) => error.into(),
             EditError::GenerationsExhausted => Self::bad_request(error.to_string()),
             EditError::Overtaken => Self::overtaken(),
             EditError::Aborted => Self::new(Code::ExpectationFailed, error.to_string()),

@@ -155,6 +155,11 @@ impl Request<'_> {
             return Err(ApiError::bad_request(reason));
         }
         let id = id_of(self.call, document)?;
+        if let AnyId::Document(id) = &id
+            && self.database.is_partitioned()
+        {
+            id.check_partition()?;
+        }
         if self.is_atomic() && matches!(id, AnyId::Local(_)) {
             let reason = "local documents cannot be part of an `all_or_nothing` request";
             return Err(ApiError::bad_request(reason));

@@ -12,7 +12,7 @@ use settle_model::id::DatabaseName;
 use super::server::NODE;
 use crate::{
     call::Call,
-    error::{ApiError, Code},
+    error::ApiError,
     open::open,
     reply,
     wire::{DatabaseInfo, instance_start_time},
@@ -22,20 +22,15 @@ use crate::{
 const RANGE: &str = "00000000-ffffffff";
 
 /// `PUT /{db}`
-///
-/// Partitions are refused rather than passed over: ids would not be checked for them.
 pub(crate) async fn create(call: Call) -> Result<Response, ApiError> {
     let grant = call.authorize::<AdministerServer>(Resource::Server)?;
     let name: DatabaseName = call.segment(0)?.parse()?;
-    match call.query().get("partitioned").as_deref() {
-        None | Some("false") => {}
-        Some("true") => {
-            let reason = "Partitioned databases are not supported.";
-            return Err(ApiError::new(Code::NotImplemented, reason));
-        }
+    let partitioned = match call.query().get("partitioned").as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
         Some(_) => return Err(ApiError::bad_request("Invalid `partitioned` parameter")),
-    }
-    call.app.store.create(&grant, &name, CreateOptions::default()).await?;
+    };
+    call.app.store.create(&grant, &name, CreateOptions { partitioned }).await?;
     let mut response = reply::ok(StatusCode::CREATED);
     let location = call.absolute(&format!("/{}", call.raw_segment(0)));
     response.headers_mut().insert(header::LOCATION, location);

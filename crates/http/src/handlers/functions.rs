@@ -9,7 +9,7 @@
 mod asked;
 mod list;
 mod reply;
-mod request;
+pub(crate) mod request;
 mod rewrite;
 mod rules;
 mod show;

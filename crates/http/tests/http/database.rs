@@ -41,8 +41,9 @@ async fn a_database_is_created_described_and_dropped() {
 
 
             > PUT /e?partitioned=true
-            501 Not Implemented
-            {"error":"not_implemented","reason":"Partitioned databases are not supported."}
+            201 Created
+            location: http://localhost:5984/e
+            {"ok":true}
 
             > PUT /e?partitioned=x
             400 Bad Request

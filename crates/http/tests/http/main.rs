@@ -15,6 +15,7 @@ mod checklist_server;
 mod database;
 mod databases;
 mod documents;
+mod filters;
 mod functions;
 mod limits;
 mod lists;
@@ -26,6 +27,7 @@ mod routes;
 mod sockets;
 mod story;
 mod support;
+mod timestamps;
 mod validation;
 mod views;
 

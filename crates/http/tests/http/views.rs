@@ -502,8 +502,9 @@ async fn an_answer_may_be_older_than_the_database_where_that_is_wanted() {
 #[tokio::test]
 async fn a_long_answer_is_whole() {
     let server = filled().await;
-    let docs: Vec<String> =
-        (0..3_000).map(|n| format!(r#"{{"_id":"n{n:05}","day":{n},"pad":"{:060}"}}"#, n)).collect();
+    let docs: Vec<String> = (0..3_000)
+        .map(|n| format!(r#"{{"_id":"n{n:05}","by":"dan","day":{n},"pad":"{n:060}"}}"#))
+        .collect();
     let request = format!("POST /d/_bulk_docs {{\"docs\":[{}]}}", docs.join(","));
     assert_eq!(ask(&server, &request).await.status(), 201);
     for (query, count) in [
@@ -518,6 +519,40 @@ async fn a_long_answer_is_whole() {
         assert_eq!(body["total_rows"], 3_004);
         assert_eq!(body["rows"].as_array().unwrap().len(), count, "{query}");
     }
+    // Functions reduce many segments, and what they made of them.
+    let range = "?startkey=[%22cem%22]&endkey=[%22dan%22,2000]";
+    check_on(
+        &server,
+        &[
+            "GET /d/_design/s/_view/all",
+            "GET /d/_design/s/_view/all?group_level=1",
+            &format!("GET /d/_design/s/_view/all{range}"),
+        ],
+        expect![[r#"
+            > GET /d/_design/s/_view/all
+            200 OK
+            {"rows":[
+            {"key":null,"value":3005}
+            ]}
+
+            > GET /d/_design/s/_view/all?group_level=1
+            200 OK
+            {"rows":[
+            {"key":["ann"],"value":2},
+            {"key":["bob"],"value":2},
+            {"key":["cem"],"value":1},
+            {"key":["dan"],"value":3000}
+            ]}
+
+            > GET /d/_design/s/_view/all?startkey=[%22cem%22]&endkey=[%22dan%22,2000]
+            200 OK
+            {"rows":[
+            {"key":null,"value":2002}
+            ]}
+
+        "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -567,7 +602,7 @@ async fn an_index_tells_of_itself() {
 async fn a_partition_is_asked_as_if_it_were_alone() {
     let server = TestServer::new().await;
     let grant = Grant::<AdministerServer>::internal(Resource::Server, "a test");
-    let options = CreateOptions { partitioned: true, ..CreateOptions::default() };
+    let options = CreateOptions { partitioned: true };
     server.app.state().store.create(&grant, &"p".parse().unwrap(), options).await.unwrap();
     let requests = [
         r#"PUT /p/_design/s {"views": {"v": {"map": "function (doc) { emit(doc.n, doc.n); }", "reduce": "_sum"}}}"#,

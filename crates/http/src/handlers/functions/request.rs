@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{Method, Uri, header};
-use settle_access::Action;
+use settle_access::{Action, Grant, Read};
+use settle_database::Database;
 use settle_index::lane::{Author, security_of};
 use settle_script::{RequestBody, RequestObject};
 
@@ -23,7 +24,7 @@ pub(super) struct Rewritten {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Members {
+pub(crate) enum Members {
     All,
     /// Functions of `rewrites` are told neither of the database nor of a document.
     OfRewrite,
@@ -37,7 +38,18 @@ pub(super) async fn object<A: Action>(
     body: RequestBody<'_>,
     members: Members,
 ) -> Result<Bytes, ApiError> {
-    let Asked { database, reading, .. } = asked;
+    object_of(call, &asked.database, &asked.reading, id, body, members).await
+}
+
+/// The same, whatever the design document was found for.
+pub(crate) async fn object_of(
+    call: &Call,
+    database: &Database,
+    reading: &Grant<Read>,
+    id: Option<&str>,
+    body: RequestBody<'_>,
+    members: Members,
+) -> Result<Bytes, ApiError> {
     let (info, uuid) = match members {
         Members::All => {
             let info = database.info(reading).await?;
@@ -75,7 +87,7 @@ pub(super) async fn object<A: Action>(
 }
 
 /// A body as text. One that was not sent is `undefined`, in letters, as in CouchDB.
-pub(super) fn text_of(body: &[u8]) -> String {
+pub(crate) fn text_of(body: &[u8]) -> String {
     if body.is_empty() {
         return "undefined".to_owned();
     }
