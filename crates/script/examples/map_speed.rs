@@ -1,5 +1,5 @@
 //! How many documents a second map functions get through, from one caller over the socket to one worker and
-//! back: `cargo run --release -p settle-script --example map_speed`.
+//! back: `cargo run --release -p settle-script --example map_speed`, and `-- b` for one function alone.
 //!
 //! Documents of 400 B and 4 KB; functions a, b and c of `reference/measured.md`. Told are documents a
 //! second of time, and of the processor in both processes, which says more on a busy machine.
@@ -45,7 +45,9 @@ async fn measure() {
     for (size, count) in [("400 B", 40_000), ("4 KB", 8_000)] {
         let words = if size == "400 B" { 6 } else { 600 };
         let docs: Vec<_> = (0..count).map(|n| invoice(n, words)).collect();
-        for (name, source) in MAPS {
+        let only = std::env::args().nth(1);
+        let is_wanted = |name: &str| only.as_deref().is_none_or(|only| name.starts_with(only));
+        for (name, source) in MAPS.into_iter().filter(|(name, _)| is_wanted(name)) {
             let (wall, cpu) = best(&scripts, source, &docs).await;
             println!(
                 "{size} {name:20} {:9.0} docs/s {:9.0} docs/s of CPU",
@@ -160,5 +162,6 @@ fn ticks(path: &str) -> u64 {
     let stat = fs::read_to_string(path).unwrap();
     let behind_name = stat.rsplit_once(") ").unwrap().1;
     let fields: Vec<_> = behind_name.split(' ').collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    // The last two are of workers that have ended.
+    fields[11..15].iter().map(|field| field.parse::<u64>().unwrap()).sum()
 }
