@@ -1,5 +1,7 @@
 //! Update, show and list functions.
 
+use std::fmt::Write as _;
+
 use expect_test::expect;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -202,7 +204,7 @@ async fn an_update_that_cannot_be_stored_says_why() {
         let status = reply.status().as_u16();
         let body = text(reply).await;
         let body = body.split("\\nstacktrace").next().unwrap();
-        seen.push_str(&format!("{name}: {status} {}\n", body.trim()));
+        writeln!(seen, "{name}: {status} {}", body.trim()).unwrap();
     }
     expect![[r#"
         conflict: 409 {"error":"conflict","reason":"Document update conflict."}
