@@ -72,8 +72,8 @@ async fn of_body(mut call: Call, places: Places) -> Result<Response, ApiError> {
 
 /// Rows that a list function is given.
 enum Rows {
-    View(ViewRows),
-    AllDocs(AllDocs),
+    View(Box<ViewRows>),
+    AllDocs(Box<AllDocs>),
 }
 
 impl Rows {
@@ -108,8 +108,12 @@ async fn answer(
     let design = call.segment(places.design)?.into_owned();
     let (database, grant) = (asked.database.clone(), call.authorize(asked.database.resource())?);
     let mut rows = match view.as_str() {
-        "_all_docs" => Rows::AllDocs(AllDocs::new(&call, database, grant, parameters)?),
-        _ => Rows::View(ViewRows::new(&call, database, grant, (&design, &view), parameters).await?),
+        "_all_docs" => Rows::AllDocs(Box::new(AllDocs::new(&call, database, grant, parameters)?)),
+        _ => {
+            let names = (&*design, &*view);
+            let rows = ViewRows::new(&call, database, grant, names, parameters).await?;
+            Rows::View(Box::new(rows))
+        }
     };
     let head = head(&rows.begin().await?);
     let request = request::object(&call, &asked, None, body, Members::All).await?;

@@ -74,7 +74,7 @@ pub(crate) async fn object_of(
         method: call.parts.method.as_str(),
         requested_path: &segments(requested),
         path: &segments(uri),
-        raw_path: uri.path_and_query().map_or(uri.path(), |it| it.as_str()),
+        raw_path: uri.path_and_query().map_or_else(|| uri.path(), |it| it.as_str()),
         query: &owned(call.query()),
         headers: &headers(call),
         body,

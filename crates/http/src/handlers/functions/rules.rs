@@ -205,10 +205,8 @@ fn parameters(bindings: &Bindings) -> Vec<(String, String)> {
         .filter(|(name, _)| name != "*")
         .map(|(name, value)| {
             let is_json = JSON_PARAMETERS.contains(&name.as_str());
-            let text = match value {
-                Value::String(text) if !is_json => text.clone(),
-                value => value.to_string(),
-            };
+            let text = value.as_str().filter(|_| !is_json);
+            let text = text.map_or_else(|| value.to_string(), str::to_owned);
             (name.clone(), text)
         })
         .collect();
@@ -222,6 +220,8 @@ fn invalid(name: &str, reason: &'static str) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use expect_test::{Expect, expect};
 
     use super::*;
@@ -254,7 +254,7 @@ mod tests {
                     format!("{path}{}", query.collect::<String>())
                 }
             };
-            seen.push_str(&format!("{request}: {line}\n"));
+            writeln!(seen, "{request}: {line}").unwrap();
         }
         expected.assert_eq(&seen);
     }
