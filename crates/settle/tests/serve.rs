@@ -22,6 +22,22 @@ async fn a_server_starts_and_stops_ten_times_in_one_process_and_keeps_its_docume
 }
 
 #[tokio::test]
+async fn functions_run_in_processes_of_the_binary() {
+    let design = json!({ "shows": { "s": "function(doc, req) { return 'shown' }" } });
+    let server = TestServer::start().await;
+    let folder = TempDir::new().unwrap();
+    let mut process = Process::serve(Path::new(BINARY), &folder.path().join("data"), &[]).await;
+    for client in [server.admin(), process.admin()] {
+        client.put("/d", &Value::Null).await.expect(201);
+        client.put("/d/_design/x", &design).await.expect(201);
+        assert_eq!(client.get("/d/_design/x/_show/s").await.expect(200).text(), "shown");
+    }
+    server.stop().await;
+    process.terminate();
+    assert!(process.wait().await.success());
+}
+
+#[tokio::test]
 async fn several_servers_run_at_once_in_one_process_and_know_nothing_of_each_other() {
     let servers = [TestServer::start().await, TestServer::start().await, TestServer::start().await];
     for (number, server) in servers.iter().enumerate() {
