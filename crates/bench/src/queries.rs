@@ -4,6 +4,7 @@
 
 mod build;
 mod busy;
+mod hostile;
 mod read;
 mod validate;
 
@@ -66,6 +67,7 @@ impl Queries {
         read::run(&mut bench, extent)?;
         busy::run(&mut bench, extent)?;
         validate::run(&mut bench)?;
+        hostile::run(&mut bench, extent)?;
         print!("{}", report::memory_table(&bench.report));
         report::write(&bench.report, &svg)
     }

@@ -87,9 +87,9 @@ impl DesignEntry {
     }
 }
 
-const PREFIX: &str = "_design/";
+pub(crate) const PREFIX: &str = "_design/";
 
-fn digest_of(source: &[u8]) -> [u8; 16] {
+pub(crate) fn digest_of(source: &[u8]) -> [u8; 16] {
     let digest = blake3::hash(source);
     *digest.as_bytes().first_chunk().expect("a hash has 32 bytes")
 }

@@ -13,6 +13,7 @@
 //! asked refuses the edit with its own error, and a replicated write is judged like every other.
 
 mod asking;
+mod functions;
 mod locks;
 mod schema;
 mod validators;
@@ -32,7 +33,7 @@ use thiserror::Error;
 
 pub(crate) use self::validators::Validators;
 use self::{asking::Asking, locks::Locks};
-use crate::{Designs, Indexes, limits::CLASHES_MAX};
+use crate::{Designs, Indexes, designs::PREFIX, limits::CLASHES_MAX};
 
 /// The way of all writes that come from outside. Clones are the same.
 #[derive(Debug, Clone)]
@@ -64,7 +65,7 @@ pub enum WriteError {
     /// A validator threw something else. `error` may be any text.
     #[error("{reason}")]
     Thrown { error: String, reason: String },
-    /// A validator could not be asked.
+    /// A validator could not be asked, or a function of the design document that was to be written is none.
     #[error(transparent)]
     Script(#[from] ScriptError),
     /// A design document holds a rule that cannot be used, so nothing can be written.
@@ -160,7 +161,7 @@ impl Lanes {
         let request = Request { database, grant, author, atomicity };
         let mut results: Vec<Option<WriteResult>> = edits.iter().map(|_| None).collect();
         let mut open: Vec<Open> = edits.into_iter().enumerate().collect();
-        check_designs(database, &mut open, &mut results);
+        self.check_designs(database, &mut open, &mut results).await;
         // Held until the last of them is written.
         let mut lanes = None;
         for _ in 0..CLASHES_MAX {
@@ -220,6 +221,33 @@ impl Lanes {
         });
     }
 
+    /// Refuses design documents that are none.
+    async fn check_designs(
+        &self,
+        database: &Database,
+        open: &mut Vec<Open>,
+        results: &mut [Option<WriteResult>],
+    ) {
+        for (at, edit) in &*open {
+            if let Err(error) = self.check_design(database, edit).await {
+                results[*at] = Some(Err(error));
+            }
+        }
+        open.retain(|(at, _)| results[*at].is_none());
+    }
+
+    async fn check_design(&self, database: &Database, edit: &Edit) -> Result<(), WriteError> {
+        let Content::Whole { body, .. } = &edit.content else { return Ok(()) };
+        if !edit.id.is_design() || edit.deleted {
+            return Ok(());
+        }
+        design::check_save(body, database.is_partitioned())?;
+        let name = edit.id.as_str().strip_prefix(PREFIX).unwrap_or_default();
+        let design = design::parse(name, body)?;
+        validators::check(&design)?;
+        functions::check(self.indexes.scripts(), database, &edit.id, &design).await
+    }
+
     /// Asks all validators about all edits. What comes back may be written.
     async fn judge(
         &self,
@@ -270,26 +298,6 @@ impl Lanes {
         });
         Ok(passed)
     }
-}
-
-/// Refuses design documents that are none.
-fn check_designs(database: &Database, open: &mut Vec<Open>, results: &mut [Option<WriteResult>]) {
-    open.retain(|(at, edit)| {
-        let Content::Whole { body, .. } = &edit.content else { return true };
-        if !edit.id.is_design() || edit.deleted {
-            return true;
-        }
-        let checked = design::check_save(body, database.is_partitioned())
-            .map_err(WriteError::Design)
-            .and_then(|()| validators::check(body));
-        match checked {
-            Ok(()) => true,
-            Err(error) => {
-                results[*at] = Some(Err(error));
-                false
-            }
-        }
-    });
 }
 
 /// Whether nothing of an atomic write can be made any more.

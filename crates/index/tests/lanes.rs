@@ -161,14 +161,15 @@ async fn a_selector_can_be_a_validator() {
 #[tokio::test]
 async fn a_rule_that_cannot_be_used_lets_nothing_pass() {
     let world = World::new().await;
-    world.validator("d", "function(n) { this is no function").await;
+    // They came before rules were looked at.
+    let broken = design("d", r#"{"validate_doc_update":"function(n) { this is no function"}"#);
+    world.db.write(&world.write, vec![broken], Atomicity::EachAlone).await.unwrap();
     let said = world.one(put("a", None, "{}")).await;
     assert!(said.starts_with("script "), "{said}");
     // It can be taken away.
     let rev = world.rev("_design/d").await;
     assert_eq!(world.one(delete("_design/d", &rev)).await, "ok");
     assert_eq!(world.one(put("a", None, "{}")).await, "ok");
-    // One that came before this was looked at.
     let foreign = design("e", r#"{"language":"erlang","validate_doc_update":"fun() -> ok end."}"#);
     world.db.write(&world.write, vec![foreign], Atomicity::EachAlone).await.unwrap();
     assert_eq!(world.one(put("b", None, "{}")).await, "_design/e: unknown query language erlang");
@@ -186,6 +187,10 @@ async fn a_design_document_that_is_none_is_refused_when_it_is_written() {
         (
             r#"{"schemas":[{"selector":{},"schema":{"type":"text"}}]}"#,
             "`schemas`: the schema is none",
+        ),
+        (
+            r#"{"validate_doc_update":"function("}"#,
+            "script Compilation of the validate_doc_update function failed",
         ),
     ] {
         for edit in [design("d", body), replicated("_design/d", "1 a", false, body)] {

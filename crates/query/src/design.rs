@@ -141,6 +141,13 @@ pub struct MapDefinition {
     pub reducers: Vec<ReduceSource>,
 }
 
+/// What a function of a view is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScriptKind {
+    Map,
+    Reduce,
+}
+
 /// Where a view's rows are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ViewPlace {
@@ -236,6 +243,28 @@ impl Design {
     /// The names of all views that have a map.
     pub fn view_names(&self) -> impl Iterator<Item = &str> {
         self.views.keys().map(String::as_str)
+    }
+
+    /// The map and reduce functions in JavaScript: the name of the view, what the function is, its source.
+    pub fn script_views(&self) -> impl Iterator<Item = (&str, ScriptKind, &str)> {
+        let views = match self.language {
+            Language::JavaScript => Some(&self.views),
+            Language::Query | Language::Other(_) => None,
+        };
+        views.into_iter().flatten().flat_map(|(name, view)| {
+            let place = view.place.as_ref().ok();
+            let definition = place.map(|place| &self.maps[place.map]);
+            let map = definition.and_then(|it| match &it.source {
+                MapSource::Script(source) => Some((&**name, ScriptKind::Map, &**source)),
+                MapSource::Fields(_) => None,
+            });
+            let reducer = place.and_then(|it| it.reducer).zip(definition);
+            let reduce = reducer.and_then(|(at, definition)| match &definition.reducers[at] {
+                ReduceSource::Script(source) => Some((&**name, ScriptKind::Reduce, &**source)),
+                ReduceSource::Native(_) => None,
+            });
+            map.into_iter().chain(reduce)
+        })
     }
 
     /// The Mango indexes in it.

@@ -32,6 +32,7 @@ pub use self::{
     error::{ScriptError, Thrown},
     frame::FrameError,
     launcher::{Launcher, SUBCOMMAND},
+    message::FunctionKind,
     program::Program,
     request::{RequestBody, RequestObject, scrub},
     rows::{DocRows, MapFailure, Row, Rows},

@@ -53,7 +53,15 @@ pub enum Operation<'a> {
     List { name: &'a str, head: &'a [u8], request: &'a [u8] },
     Rewrite { request: &'a [u8] },
     Apply { path: Vec<&'a str>, arguments: Vec<&'a [u8]> },
-    Compile { name: &'a str, source: &'a str },
+    Compile { kind: FunctionKind, source: &'a str },
+}
+
+/// What a function is for; it decides what the function may require.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FunctionKind {
+    Map,
+    Reduce,
+    Other,
 }
 
 /// Rows for a reduce function: key, id and value of each, with their lengths before them.
@@ -280,9 +288,9 @@ impl<'a> Operation<'a> {
                 write_texts(writer, path);
                 write_list(writer, arguments);
             }
-            Self::Compile { name, source } => {
+            Self::Compile { kind, source } => {
                 writer.u8(11);
-                writer.text(name);
+                writer.u8(*kind as u8);
                 writer.text(source);
             }
         }
@@ -326,8 +334,28 @@ impl<'a> Operation<'a> {
             10 => {
                 Self::Apply { path: reader.list(4, Reader::text)?, arguments: read_list(reader)? }
             }
-            11 => Self::Compile { name: reader.text()?, source: reader.text()? },
+            11 => Self::Compile { kind: FunctionKind::read(reader)?, source: reader.text()? },
             value => return Err(FrameError::Unknown { what: "an operation", value }),
+        })
+    }
+}
+
+impl FunctionKind {
+    /// As the prelude calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Map => "map",
+            Self::Reduce => "reduce",
+            Self::Other => "other",
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
+        Ok(match reader.u8()? {
+            0 => Self::Map,
+            1 => Self::Reduce,
+            2 => Self::Other,
+            value => return Err(FrameError::Unknown { what: "a kind of function", value }),
         })
     }
 }

@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::pool::{Answer, Class, Job, MoreRows, Pool, unexpected};
 use crate::{
-    DocRows, Launcher, MapFailure, Program, Rows, ScriptError, ScriptSettings, Thrown,
+    DocRows, FunctionKind, Launcher, MapFailure, Program, Rows, ScriptError, ScriptSettings,
+    Thrown,
     frame::FrameError,
     limits,
     message::{GroupRows, Operation, Outcome, Request},
@@ -335,10 +336,11 @@ impl Scripts {
     pub async fn compile(
         &self,
         program: &Program,
+        kind: FunctionKind,
         name: &str,
         source: &str,
     ) -> Result<(), ScriptError> {
-        let outcome = self.once(program, name, Operation::Compile { name, source }).await?;
+        let outcome = self.once(program, name, Operation::Compile { kind, source }).await?;
         if outcome == Outcome::Compiled { Ok(()) } else { Err(unexpected(name)) }
     }
 

@@ -9,7 +9,7 @@ use std::{fs, path::Path};
 
 use bytes::Bytes;
 use settle_script::{
-    DocRows, MapFailure, ReduceLimit, Row, Rows, Thrown,
+    DocRows, FunctionKind, MapFailure, ReduceLimit, Row, Rows, Thrown,
     message::{Failure, GroupRows, Hello, Operation, Outcome, ProgramKey, Reply, Request},
 };
 
@@ -44,7 +44,7 @@ fn requests() -> Vec<Vec<u8>> {
         call(Operation::List { name: "l", head: b"{}", request: b"{}" }),
         call(Operation::Rewrite { request: b"{}" }),
         call(Operation::Apply { path: vec!["a", "b"], arguments: vec![b"1"] }),
-        call(Operation::Compile { name: "n", source: "function() {}" }),
+        call(Operation::Compile { kind: FunctionKind::Reduce, source: "function() {}" }),
     ]
     .iter()
     .map(|request| request.encode().unwrap())

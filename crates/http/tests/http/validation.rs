@@ -182,8 +182,6 @@ async fn a_design_document_that_cannot_be_one_is_refused() {
             r#"PUT /d/_design/a {"validate_doc_update": {"newDoc.x": {"$nope": 1}}}"#,
             r#"PUT /d/_design/a {"schemas": [{"selector": {}, "schema": {"$ref": "http://localhost/"}}]}"#,
             r#"POST /d/_bulk_docs {"docs": [{"_id": "_design/a", "views": 1}, {"_id": "b"}]}"#,
-            r#"PUT /d/_design/b {"validate_doc_update": "function("}"#,
-            r#"PUT /d/c {}"#,
         ],
         expect![[r#"
             > PUT /d/_design/a {"views": 1}
@@ -210,15 +208,84 @@ async fn a_design_document_that_cannot_be_one_is_refused() {
             201 Created
             [{"id":"_design/a","error":"invalid_design_doc","reason":"`views` field must have object type"},{"ok":true,"id":"b","rev":"1-967a00dff5e02add41819138abb3284d"}]
 
-            > PUT /d/_design/b {"validate_doc_update": "function("}
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_function_that_is_none_is_not_saved() {
+    check(
+        &[
+            r#"PUT /d/_design/a {"views": {"v": {"map": "function("}}}"#,
+            r#"PUT /d/_design/a {"views": {"v": {"map": "17"}}}"#,
+            r#"PUT /d/_design/a {"views": {"v": {"map": ""}}}"#,
+            r#"PUT /d/_design/a {"views": {"v": {"map": "function(d) {}", "reduce": "function(k, v"}}}"#,
+            r#"PUT /d/_design/a {"validate_doc_update": "function("}"#,
+            r#"PUT /d/_design/a {"validate_doc_update": "(function() { while (true); })()"}"#,
+            r#"PUT /d/_design/a?new_edits=false {"_rev": "1-a", "validate_doc_update": "("}"#,
+            r#"POST /d/_bulk_docs {"docs": [{"_id": "_design/a", "views": {"v": {"map": "("}}}, {"_id": "b"}]}"#,
+            r#"PUT /d/_design/a {"language": "erlang", "views": {"v": {"map": "fun("}}}"#,
+            r#"PUT /d/_design/b {"views": {"lib": {"m": "exports.x = 1"}, "v": {"map": "(function() { const x = require('views/lib/m').x; return function(d) { emit(x) } })()"}}}"#,
+            r#"PUT /d/_design/c {"validate_doc_update": "const x = require('m').x; (function() {})", "m": "exports.x = 1"}"#,
+            "PUT /d/c {}",
+        ],
+        expect![[r#"
+            > PUT /d/_design/a {"views": {"v": {"map": "function("}}}
+            400 Bad Request
+            {"error":"compilation_error","reason":"Compilation of the map function in the 'v' view failed: SyntaxError: Unexpected end of input (function()"}
+
+            > PUT /d/_design/a {"views": {"v": {"map": "17"}}}
+            400 Bad Request
+            {"error":"compilation_error","reason":"Compilation of the map function in the 'v' view failed: Expression does not eval to a function. (17)"}
+
+            > PUT /d/_design/a {"views": {"v": {"map": ""}}}
+            400 Bad Request
+            {"error":"compilation_error","reason":"Compilation of the map function in the 'v' view failed: Expression does not eval to a function. ()"}
+
+            > PUT /d/_design/a {"views": {"v": {"map": "function(d) {}", "reduce": "function(k, v"}}}
+            400 Bad Request
+            {"error":"compilation_error","reason":"Compilation of the reduce function in the 'v' view failed: SyntaxError: Unexpected end of input (function(k, v)"}
+
+            > PUT /d/_design/a {"validate_doc_update": "function("}
+            400 Bad Request
+            {"error":"compilation_error","reason":"Compilation of the validate_doc_update function failed: SyntaxError: Unexpected end of input (function()"}
+
+            > PUT /d/_design/a {"validate_doc_update": "(function() { while (true); })()"}
+            500 Internal Server Error
+            {"error":"os_process_timeout","reason":"the validate_doc_update function did not end within 5000 ms"}
+
+            > PUT /d/_design/a?new_edits=false {"_rev": "1-a", "validate_doc_update": "("}
+            400 Bad Request
+            {"error":"compilation_error","reason":"Compilation of the validate_doc_update function failed: SyntaxError: unexpected token in expression: ')' (()"}
+
+            > POST /d/_bulk_docs {"docs": [{"_id": "_design/a", "views": {"v": {"map": "("}}}, {"_id": "b"}]}
             201 Created
-            etag: "1-d5dc520702cc3f1666d1477706e3ee47"
+            [{"id":"_design/a","error":"compilation_error","reason":"Compilation of the map function in the 'v' view failed: SyntaxError: unexpected token in expression: ')' (()"},{"ok":true,"id":"b","rev":"1-967a00dff5e02add41819138abb3284d"}]
+
+            > PUT /d/_design/a {"language": "erlang", "views": {"v": {"map": "fun("}}}
+            201 Created
+            etag: "1-682c2cb787859ecbf1bf9dceafca6861"
+            location: http://localhost:5984/d/_design%2Fa
+            {"ok":true,"id":"_design/a","rev":"1-682c2cb787859ecbf1bf9dceafca6861"}
+
+            > PUT /d/_design/b {"views": {"lib": {"m": "exports.x = 1"}, "v": {"map": "(function() { const x = require('views/lib/m').x; return function(d) { emit(x) } })()"}}}
+            201 Created
+            etag: "1-290851a9b1c734c095e6b5c7ae4c3805"
             location: http://localhost:5984/d/_design%2Fb
-            {"ok":true,"id":"_design/b","rev":"1-d5dc520702cc3f1666d1477706e3ee47"}
+            {"ok":true,"id":"_design/b","rev":"1-290851a9b1c734c095e6b5c7ae4c3805"}
+
+            > PUT /d/_design/c {"validate_doc_update": "const x = require('m').x; (function() {})", "m": "exports.x = 1"}
+            201 Created
+            etag: "1-aaf8abcce83f15211e8497586c970a0a"
+            location: http://localhost:5984/d/_design%2Fc
+            {"ok":true,"id":"_design/c","rev":"1-aaf8abcce83f15211e8497586c970a0a"}
 
             > PUT /d/c {}
-            400 Bad Request
-            {"error":"compilation_error","reason":"SyntaxError: Unexpected end of input (function()"}
+            201 Created
+            etag: "1-967a00dff5e02add41819138abb3284d"
+            location: http://localhost:5984/d/c
+            {"ok":true,"id":"c","rev":"1-967a00dff5e02add41819138abb3284d"}
 
         "#]],
     )

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use settle_query::{
-    design::{self, Design, Language, Validation},
+    design::{Design, Language, Validation},
     selector::Selector,
 };
 use settle_script::{Program, Thrown, ValidateEdit};
@@ -49,9 +49,8 @@ pub(super) struct Question {
 type Answer = Result<(), WriteError>;
 
 /// Whether the rules of a design document that is to be saved can be used.
-pub(super) fn check(body: &[u8]) -> Result<(), WriteError> {
-    let design = design::parse("", body)?;
-    for kind in kinds(&design) {
+pub(super) fn check(design: &Design) -> Result<(), WriteError> {
+    for kind in kinds(design) {
         if let Kind::Broken { reason } = kind {
             return Err(WriteError::DesignRule { reason });
         }

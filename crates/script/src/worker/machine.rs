@@ -25,7 +25,7 @@ use super::{
     values::{Freezer, Values},
 };
 use crate::{
-    ReduceLimit, Thrown,
+    FunctionKind, ReduceLimit, Thrown,
     frame::FrameError,
     limits,
     message::{Failure, GroupRows, Hello, Outcome, ProgramKey},
@@ -408,9 +408,9 @@ impl Machine {
         })
     }
 
-    pub(super) fn compile(&mut self, source: &str) -> Result<Outcome, Failure> {
+    pub(super) fn compile(&mut self, kind: FunctionKind, source: &str) -> Result<Outcome, Failure> {
         self.run(|_, call| {
-            call.compiled("map", &[source])?;
+            call.compiled(kind.name(), &[source])?;
             Ok(Outcome::Compiled)
         })
     }

@@ -190,7 +190,7 @@
   }
 
   function compile(kind, source) {
-    if (typeof source !== "string" || source === "") fail("not_found", "missing function");
+    if (typeof source !== "string") fail("not_found", "missing function");
     const helpers = cachedHelpers(kind);
     let first;
     for (const form of forms(source)) {

@@ -118,7 +118,7 @@ impl Server {
             },
             Operation::Rewrite { request } => machine.rewrite(request),
             Operation::Apply { path, arguments } => machine.apply(path, arguments),
-            Operation::Compile { name: _, source } => machine.compile(source),
+            Operation::Compile { kind, source } => machine.compile(*kind, source),
         };
         self.answer(loaded, outcome)
     }

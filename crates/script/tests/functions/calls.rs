@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use expect_test::expect;
-use settle_script::{ScriptError, ScriptSettings, ValidateEdit};
+use settle_script::{FunctionKind, ScriptError, ScriptSettings, ValidateEdit};
 
 use crate::support::{bytes, program, program_with, scripts, with};
 
@@ -270,8 +270,14 @@ async fn any_function_of_the_design_document_can_be_called() {
 async fn a_source_can_be_tried_before_it_is_stored() {
     let scripts = scripts();
     let program = program("{}");
-    scripts.compile(&program, "the map function", "function(doc) {}").await.unwrap();
-    let failed = scripts.compile(&program, "the map function", "function(").await.unwrap_err();
+    scripts
+        .compile(&program, FunctionKind::Map, "the map function", "function(doc) {}")
+        .await
+        .unwrap();
+    let failed = scripts
+        .compile(&program, FunctionKind::Map, "the map function", "function(")
+        .await
+        .unwrap_err();
     assert!(matches!(failed, ScriptError::Compilation { .. }), "{failed}");
     scripts.close().await;
 }

@@ -57,7 +57,7 @@ async fn what_is_no_function_fails_the_call_and_says_why() {
         ("1", "Expression does not eval to a function. (1)"),
         ("var x = 1;", "Expression does not eval to a function. (var x = 1;)"),
         ("nothing", "ReferenceError: nothing is not defined (nothing)"),
-        ("", "missing function"),
+        ("", "Expression does not eval to a function. ()"),
     ] {
         let failed = map(&scripts, source, &["{}"]).await.unwrap_err().to_string();
         assert!(failed.contains(said), "{source}: {failed}");

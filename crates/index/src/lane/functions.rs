@@ -1,0 +1,79 @@
+//! Whether the functions of a design document that is to be saved are functions.
+//!
+//! Source: `couch_mrview:validate/2`, which compiles views. Different here: `validate_doc_update` is compiled
+//! as well, since one that cannot be would refuse every write from then on.
+
+use bytes::Bytes;
+use settle_database::Database;
+use settle_model::{id::DocumentId, json::write_string};
+use settle_query::design::{Design, Language, ScriptKind, Validation};
+use settle_script::{FunctionKind, Program, ScriptError, Scripts};
+
+use super::WriteError;
+use crate::designs::digest_of;
+
+/// Compiles the map, reduce and validation functions of `design`, and calls none.
+pub(super) async fn check(
+    scripts: &Scripts,
+    database: &Database,
+    id: &DocumentId,
+    design: &Design,
+) -> Result<(), WriteError> {
+    let functions = functions(design);
+    if functions.is_empty() {
+        return Ok(());
+    }
+    let source = with_id(id, &design.source);
+    let program = Program {
+        database: database.number(),
+        design: design.name.as_str().into(),
+        digest: digest_of(&source),
+        source,
+    };
+    for (kind, name, source) in functions {
+        scripts.compile(&program, kind, &name, source).await.map_err(|error| {
+            WriteError::Script(match error {
+                ScriptError::Compilation { function, message } => {
+                    let message = format!("Compilation of {function} failed: {message}");
+                    ScriptError::Compilation { function, message }
+                }
+                error => error,
+            })
+        })?;
+    }
+    Ok(())
+}
+
+/// What each is, how a message calls it, its source.
+fn functions(design: &Design) -> Vec<(FunctionKind, String, &str)> {
+    let views = design.script_views().map(|(view, kind, source)| match kind {
+        ScriptKind::Map => {
+            (FunctionKind::Map, format!("the map function in the '{view}' view"), source)
+        }
+        ScriptKind::Reduce => {
+            (FunctionKind::Reduce, format!("the reduce function in the '{view}' view"), source)
+        }
+    });
+    let mut functions: Vec<_> = views.collect();
+    match (&design.validate, &design.language) {
+        (Some(Validation::Script(source)), Language::JavaScript | Language::Query) => {
+            let name = "the validate_doc_update function".to_owned();
+            functions.push((FunctionKind::Other, name, source));
+        }
+        (Some(Validation::Script(_)), Language::Other(_))
+        | (Some(Validation::Selector(_)) | None, _) => {}
+    }
+    functions
+}
+
+/// The document as functions see it: `body` is an object without special members.
+fn with_id(id: &DocumentId, body: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(body.len() + id.as_str().len() + 16);
+    out.extend_from_slice(b"{\"_id\":");
+    write_string(&mut out, id.as_str());
+    if body != b"{}" {
+        out.push(b',');
+    }
+    out.extend_from_slice(&body[1..]);
+    out.into()
+}
