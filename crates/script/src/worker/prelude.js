@@ -66,12 +66,19 @@
     return "function raised exception " + textOf(thrown);
   }
 
+  // The host says so of the whole call; the engine throws null where there is no room for an error.
+  function isOutOfMemory(thrown) {
+    return thrown === null
+      || thrown !== undefined && thrown.name === "InternalError" && thrown.message === "out of memory";
+  }
+
   function renderError(thrown, name) {
-    if (thrown !== null && thrown !== undefined
+    if (isOutOfMemory(thrown)) throw thrown;
+    if (thrown !== undefined
       && (thrown.error && thrown.reason || thrown[0] === "error" || thrown[0] === "fatal")) {
       throw thrown;
     }
-    const stack = thrown === null || thrown === undefined ? undefined : thrown.stack;
+    const stack = thrown === undefined ? undefined : thrown.stack;
     fail(name, "function raised error: " + textOf(thrown) + " \nstacktrace: " + stack);
   }
 

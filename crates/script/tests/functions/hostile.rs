@@ -78,6 +78,10 @@ async fn endless_allocation_ends_at_the_memory_limit() {
             Err(error) => panic!("{source}: {error}"),
         }
     }
+    let update = "function(doc, req) { var a = []; for (;;) a.push([a.length]) }";
+    let program = program_with("updates", update);
+    let error = scripts.update(&program, "f", None, bytes("{}")).await.unwrap_err();
+    assert!(matches!(error, ScriptError::Memory { .. } | ScriptError::Deadline { .. }), "{error}");
     scripts.close().await;
 }
 
