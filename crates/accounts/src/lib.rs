@@ -79,7 +79,7 @@ impl Account {
     pub fn admin(name: impl Into<String>, password: PasswordHash) -> Self {
         let name = name.into();
         let roles = vec![ADMIN_ROLE.to_owned()];
-        let actor = Arc::new(Actor::User { name: name.clone(), roles });
+        let actor = Arc::new(Actor::user(name.clone(), roles));
         Self { name, password, actor }
     }
 

@@ -91,7 +91,7 @@ impl Call {
 
     /// Asks for a permission, on behalf of whoever sent the request.
     pub fn authorize<A: Action>(&self, resource: Resource) -> Result<Grant<A>, ApiError> {
-        Ok(authorize(&self.actor, resource)?)
+        Ok(authorize(&self.actor, &resource)?)
     }
 
     /// Refuses a body that is not announced as JSON.

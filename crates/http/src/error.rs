@@ -135,6 +135,7 @@ impl From<AccessError> for ApiError {
         match error {
             AccessError::Unauthorized { refusal } => Self::new(Code::Unauthorized, refusal),
             AccessError::Forbidden { refusal } => Self::new(Code::Forbidden, refusal),
+            AccessError::Hidden => Self::no_database(),
         }
     }
 }

@@ -69,6 +69,7 @@ fn describe(route: &Route, operation: &Operation) -> Value {
     let security = match operation.access {
         Access::Open => json!([]),
         Access::SignedIn
+        | Access::ReadMetrics
         | Access::Inspect
         | Access::AdministerServer
         | Access::Read

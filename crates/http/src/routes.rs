@@ -60,6 +60,7 @@ pub enum Access {
     /// Everybody.
     Open,
     SignedIn,
+    ReadMetrics,
     Inspect,
     AdministerServer,
     Read,
@@ -170,6 +171,7 @@ impl Access {
         use settle_access::Action as _;
         match self {
             Self::Open | Self::SignedIn => "You are not an authenticated user",
+            Self::ReadMetrics => settle_access::ReadMetrics::REFUSAL,
             Self::Inspect => settle_access::Inspect::REFUSAL,
             Self::AdministerServer => settle_access::AdministerServer::REFUSAL,
             Self::Read => settle_access::Read::REFUSAL,

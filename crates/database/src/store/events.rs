@@ -14,7 +14,7 @@ use std::{
 };
 
 use settle_engine::{Batch, Direction, Engine, Outcome, Plan, Scan, Step, Urgency, Visit, Visitor};
-use settle_model::id::DatabaseName;
+use settle_model::id::{AccountName, DatabaseName};
 use tokio::sync::{Notify, watch};
 
 use crate::{
@@ -108,6 +108,7 @@ impl Events {
     pub(super) async fn scan(
         &self,
         shared: &Shared,
+        account: Option<&AccountName>,
         scan: EventScan,
     ) -> Result<EventPage, StorageError> {
         let end = *self.written.borrow();
@@ -120,7 +121,11 @@ impl Events {
             u64::MAX => Scan { start, ..all },
             until => Scan { start, end: Bound::Included(keys::event(until)), ..all },
         };
-        let rows = Rows { limit: scan.limit, ..Rows::default() };
+        let of = match account {
+            Some(account) => Of::Account(account.catalog_prefix()),
+            None => Of::Site,
+        };
+        let rows = Rows { of, limit: scan.limit, ..Rows::default() };
         let plan = Plan::new(vec![Step::Scan(range)]);
         let events = shared.engine.read_to_end(plan, rows).await?.finish()?;
         Ok(EventPage { events, end })
@@ -259,8 +264,30 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
+/// Whose events are wanted.
+#[derive(Default)]
+enum Of {
+    #[default]
+    All,
+    Site,
+    /// What its names begin with.
+    Account(String),
+}
+
+impl Of {
+    /// What the database is called there; `None` where it is not.
+    fn name<'a>(&self, name: &'a str) -> Option<&'a str> {
+        match self {
+            Self::All => Some(name),
+            Self::Site => (!name.starts_with('~')).then_some(name),
+            Self::Account(prefix) => name.strip_prefix(prefix.as_str()),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Rows {
+    of: Of,
     limit: usize,
     found: Vec<DatabaseEvent>,
     error: Option<RecordError>,
@@ -277,8 +304,10 @@ impl Visitor for Rows {
         let value = value.unwrap_or_default();
         match Event::decode(key, value) {
             Ok(event) => {
+                let Some(name) = self.of.name(&event.name) else { return Visit::Next };
                 let sequence = keys::event_sequence_of(key).unwrap_or_default();
-                self.found.push(DatabaseEvent { sequence, kind: event.kind, name: event.name });
+                let name = name.to_owned();
+                self.found.push(DatabaseEvent { sequence, kind: event.kind, name });
             }
             Err(error) => {
                 self.error = Some(error);

@@ -264,6 +264,11 @@ impl Source for Updates {
                 Direction::Ascending => self.since = self.last,
             }
             if page.events.len() < limit {
+                // Everything was looked at, events of other servers too: they are not waited for again.
+                if self.direction == Direction::Ascending {
+                    self.last = self.last.max(page.end);
+                    self.since = self.last;
+                }
                 return Ok((
                     rows,
                     match self.direction {

@@ -119,7 +119,7 @@ pub(crate) async fn close(call: Call) -> Result<Response, ApiError> {
 fn user(actor: &Actor) -> User<'_> {
     match actor {
         Actor::Anonymous => User { name: None, roles: &[] },
-        Actor::User { name, roles } => User { name: Some(name), roles },
+        Actor::User { name, roles, .. } => User { name: Some(name), roles },
     }
 }
 

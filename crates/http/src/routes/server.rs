@@ -1,7 +1,7 @@
 //! Routes of the server itself.
 
 use super::{
-    Access::{AdministerServer, Inspect, Open, SignedIn},
+    Access::{AdministerServer, Inspect, Open, ReadMetrics, SignedIn},
     Kind, Parameter, Route, delete, get, handler, parameter, post, put,
 };
 use crate::handlers::{config, databases, node, server, session};
@@ -99,19 +99,19 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         path: "/_node/{node}/_stats",
-        operations: &[get(Inspect, "Counters of a node", handler!(node::stats))],
+        operations: &[get(ReadMetrics, "Counters of a node", handler!(node::stats))],
     },
     Route {
         path: "/_node/{node}/_stats/{path...}",
-        operations: &[get(Inspect, "Some counters of a node", handler!(node::stats_below))],
+        operations: &[get(ReadMetrics, "Some counters of a node", handler!(node::stats_below))],
     },
     Route {
         path: "/_node/{node}/_system",
-        operations: &[get(Inspect, "Memory and storage of a node", handler!(node::system))],
+        operations: &[get(ReadMetrics, "Memory and storage of a node", handler!(node::system))],
     },
     Route {
         path: "/_node/{node}/_prometheus",
-        operations: &[get(Inspect, "All figures, for Prometheus", handler!(node::prometheus))],
+        operations: &[get(ReadMetrics, "All figures, for Prometheus", handler!(node::prometheus))],
     },
     Route {
         path: "/_node/{node}/_config",
