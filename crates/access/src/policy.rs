@@ -7,7 +7,7 @@
 //! | database of the site | server admins; admins of its security object; members of it for reading and writing, which is everybody signed in where an object is set that names none; with no object set, nobody else |
 //! | database of an account | its owner as an admin of it; admins and members that its security object names; for others it is not there |
 //! | database of users | server admins |
-//! | document of a user | that user reads and writes it; server admins |
+//! | document of a user | that user reads and writes it, with a token only reads it; server admins; where anybody may sign up, who is not signed in writes it |
 //!
 //! A token that is narrower than its user is asked first. Design documents are written with
 //! [`Operation::Administer`].
@@ -27,7 +27,7 @@ pub enum Verdict {
 /// What the rules say.
 pub fn decide(actor: &Actor, resource: &Resource, operation: Operation) -> Verdict {
     let scope = match actor {
-        Actor::Anonymous => return Verdict::SignIn,
+        Actor::Anonymous => return of_nobody(resource, operation),
         Actor::User { scope, .. } => scope,
     };
     let verdict = of_user(actor, resource, operation);
@@ -36,6 +36,19 @@ pub fn decide(actor: &Actor, resource: &Resource, operation: Operation) -> Verdi
             Verdict::Forbidden
         }
         (verdict, Scope::Everything | Scope::Only(_)) => verdict,
+    }
+}
+
+/// That a new user is new is for those to check who write it.
+fn of_nobody(resource: &Resource, operation: Operation) -> Verdict {
+    match resource {
+        Resource::UserDocument { sign_up: true, .. } if operation == Operation::Write => {
+            Verdict::Allowed
+        }
+        Resource::Server
+        | Resource::Account { .. }
+        | Resource::Database(_)
+        | Resource::UserDocument { .. } => Verdict::SignIn,
     }
 }
 
@@ -105,6 +118,10 @@ fn of_database(actor: &Actor, database: &Protected, operation: Operation) -> Ver
 /// Whether a token reaches so far.
 fn reaches(limits: &ScopeLimits, resource: &Resource, operation: Operation) -> bool {
     if operation > limits.most {
+        return false;
+    }
+    // A token must not be turned into a password.
+    if matches!(resource, Resource::UserDocument { .. }) && operation > Operation::Read {
         return false;
     }
     let Some(databases) = &limits.databases else { return true };

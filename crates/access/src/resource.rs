@@ -17,7 +17,12 @@ pub enum Resource {
     Database(Arc<Protected>),
     /// One document of a database of users, which stands for the user of that name. A grant for it is
     /// one for its database; it is asked for where one document alone is read or written.
-    UserDocument { database: Arc<Protected>, user: String },
+    UserDocument {
+        database: Arc<Protected>,
+        user: String,
+        /// Whether anybody may make a user for themselves.
+        sign_up: bool,
+    },
 }
 
 /// What is to be known of a database before somebody may touch it.

@@ -22,3 +22,10 @@ pub const COOKIE_BYTES_MAX: usize = 4_096;
 /// Bytes of a password and of a name. Beyond: 401, as for any wrong one.
 pub const PASSWORD_BYTES_MAX: usize = 1_024;
 pub const NAME_BYTES_MAX: usize = 1_024;
+
+/// Users that are kept in memory after they were read. Others cost one read of a document.
+pub const USERS_REMEMBERED_MAX: usize = 10_000;
+
+/// Rounds of a PBKDF2 hash that came from elsewhere. Beyond, the hash is none: it would hold up those
+/// who wait to be checked for seconds.
+pub const ITERATIONS_MAX: u32 = 2_000_000;

@@ -5,6 +5,17 @@ use proptest::prelude::*;
 use settle_model::time::{ManualClock, SeededEntropy, Timestamp};
 
 use super::*;
+use crate::password::Memory;
+
+/// What a future without anything to wait for comes to.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let waker = std::task::Waker::noop();
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut std::task::Context::from_waker(waker)) {
+        std::task::Poll::Ready(done) => done,
+        std::task::Poll::Pending => panic!("it waits"),
+    }
+}
 
 const START: Timestamp = Timestamp::from_seconds(0x6B01_0A8A);
 /// `ada:secret`
@@ -13,7 +24,7 @@ const WRONG: &[u8] = b"Basic YWRhOndyb25n";
 
 /// argon2 in a build for tests is slow; tests share one hash where they can.
 fn hash() -> PasswordHash {
-    static HASH: std::sync::OnceLock<PasswordHash> = std::sync::OnceLock::new();
+    static HASH: OnceLock<PasswordHash> = OnceLock::new();
     HASH.get_or_init(|| PasswordHash::of("secret", &SeededEntropy::new(7)).unwrap()).clone()
 }
 
@@ -65,6 +76,7 @@ async fn credentials_are_remembered_only_after_they_were_right() {
             roles: [
                 "_admin",
             ],
+            scope: Everything,
         }
     "#]]
     .assert_debug_eq(&*actor);
@@ -89,10 +101,10 @@ async fn a_new_password_ends_sessions_and_remembered_credentials() {
     let (accounts, _) = accounts();
     accounts.sign_in(ADA).await.unwrap();
     let (cookie, _) = accounts.open_session("ada", "secret").await.unwrap();
-    assert!(accounts.session(&cookie).unwrap().is_some());
+    assert!(accounts.session(&cookie).await.unwrap().is_some());
     let other = PasswordHash::of("other", &SeededEntropy::new(8)).unwrap();
     accounts.replace_admin(Account::admin("ada", other));
-    assert!(accounts.session(&cookie).unwrap().is_none());
+    assert!(accounts.session(&cookie).await.unwrap().is_none());
     assert!(accounts.remembered(ADA).is_none());
     assert_eq!(accounts.sign_in(ADA).await.unwrap_err(), SignInError::Incorrect);
 }
@@ -102,14 +114,14 @@ async fn a_session_slides_as_long_as_it_is_used_and_then_ends() {
     let (accounts, clock) = accounts();
     let (mut cookie, _) = accounts.open_session("ada", "secret").await.unwrap();
     clock.advance(Duration::from_secs(60));
-    assert!(accounts.session(&cookie).unwrap().unwrap().renewed.is_none());
+    assert!(accounts.session(&cookie).await.unwrap().unwrap().renewed.is_none());
     for _ in 0..5 {
         clock.advance(Duration::from_secs(500));
-        let session = accounts.session(&cookie).unwrap().unwrap();
+        let session = accounts.session(&cookie).await.unwrap().unwrap();
         cookie = session.renewed.unwrap();
     }
     clock.advance(Duration::from_secs(600));
-    assert!(accounts.session(&cookie).unwrap().is_none());
+    assert!(accounts.session(&cookie).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -124,7 +136,7 @@ async fn checks_beyond_those_that_may_wait_are_refused_at_once() {
     let (accounts, _) = accounts();
     let accounts = Arc::new(accounts);
     let busy = Arc::new(AtomicUsize::new(0));
-    let _all = Arc::clone(&accounts.running).acquire_many_owned(2).await.unwrap();
+    let _all = accounts.hashing.occupy().await;
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..limits::CHECKS_WAITING_MAX + 3 {
         let (accounts, busy) = (Arc::clone(&accounts), Arc::clone(&busy));
@@ -144,7 +156,7 @@ proptest! {
     #[test]
     fn no_text_but_a_sealed_one_is_a_session(text in "\\PC{0,80}") {
         let (accounts, _) = accounts();
-        prop_assert!(!matches!(accounts.session(&text), Ok(Some(_))));
+        prop_assert!(!matches!(now(accounts.session(&text)), Ok(Some(_))));
     }
 
     #[test]
@@ -153,10 +165,10 @@ proptest! {
         let (accounts, _) = accounts();
         let cookie = Cookie { name: "ada".to_owned(), opened: START.seconds() };
         let cookie = cookie.seal(&accounts.secret, accounts.admin().password.salt());
-        prop_assert!(accounts.session(&cookie).unwrap().is_some());
+        prop_assert!(now(accounts.session(&cookie)).unwrap().is_some());
         let mut text = URL_SAFE_NO_PAD.decode(cookie).unwrap();
         text[at] ^= change;
         let broken = URL_SAFE_NO_PAD.encode(text);
-        prop_assert!(!matches!(accounts.session(&broken), Ok(Some(_))));
+        prop_assert!(!matches!(now(accounts.session(&broken)), Ok(Some(_))));
     }
 }

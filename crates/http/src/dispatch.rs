@@ -136,7 +136,9 @@ impl App {
             gate(&identity.actor, needed_at_least(found))?;
             return Err(ApiError::method_not_allowed(&found.allow));
         };
-        gate(&identity.actor, operation.access)?;
+        if !(may_sign_up(&self.state, &parts) && matches!(*identity.actor, Actor::Anonymous)) {
+            gate(&identity.actor, operation.access)?;
+        }
 
         let call = Call {
             app: Arc::clone(&self.state),
@@ -190,7 +192,7 @@ fn override_method(parts: &mut Parts) {
 /// password.
 async fn identify(state: &AppState, headers: &HeaderMap) -> Result<Identity, ApiError> {
     if let Some(cookie) = session::cookie(headers)
-        && let Some(session) = state.accounts.session(cookie)?
+        && let Some(session) = state.accounts.session(cookie).await?
     {
         let renewed = session.renewed.as_deref();
         let renewed = renewed.map(|cookie| session::set_cookie(state, cookie));
@@ -214,6 +216,14 @@ fn gate(actor: &Actor, access: Access) -> Result<(), ApiError> {
         (Access::Open, _) | (_, Actor::User { .. }) => Ok(()),
         (_, Actor::Anonymous) => Err(ApiError::new(Code::Unauthorized, access.refusal())),
     }
+}
+
+/// Whether the request writes a document of the database of users, and anybody may make one. What becomes
+/// of it is decided where the document is known.
+fn may_sign_up(state: &AppState, parts: &Parts) -> bool {
+    parts.method == Method::PUT
+        && state.settings.live().sign_up_open
+        && parts.uri.path().strip_prefix("/_users/").is_some_and(|id| !id.contains('/'))
 }
 
 /// For a method that a path does not have: what reading it needs, or else its first method.

@@ -9,3 +9,4 @@ pub(crate) mod pieces;
 pub(crate) mod received;
 pub(crate) mod rows;
 pub(crate) mod saved;
+pub(crate) mod users;

@@ -149,6 +149,8 @@ impl From<SignInError> for ApiError {
             SignInError::Busy => {
                 Self::busy("Too many sign-ins are being checked; try again in a moment.", 2)
             }
+            SignInError::Suspended { .. } => Self::new(Code::Forbidden, error.to_string()),
+            SignInError::Storage { .. } => Self::internal(error),
         }
     }
 }
@@ -159,6 +161,7 @@ impl From<SessionError> for ApiError {
             SessionError::Malformed => {
                 Self::bad_request("Malformed AuthSession cookie. Please clear your cookies.")
             }
+            SessionError::Storage { .. } => Self::internal(error),
         }
     }
 }

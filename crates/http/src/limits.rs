@@ -102,3 +102,6 @@ pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Bytes of a setting's value. Beyond: 400 `bad_request`.
 pub const SETTING_MAX: usize = 4 << 10;
+
+/// Characters that a new password of a user has at least, while nobody sets another number. Below: 400.
+pub const PASSWORD_LENGTH_MIN_DEFAULT: usize = 8;

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use settle_accounts::PasswordRules;
 use thiserror::Error;
 
 use crate::{limits, uuids::UuidAlgorithm};
@@ -68,6 +69,14 @@ pub struct Live {
     pub uuid_count_max: usize,
     pub utc_id_suffix: String,
     pub session_timeout: Duration,
+    /// Members of user documents that everybody who is signed in may see.
+    pub public_fields: Vec<String>,
+    /// Whether anybody may make themselves a user.
+    pub sign_up_open: bool,
+    /// Characters of a new password at least.
+    pub password_length_min: usize,
+    /// Patterns that each new password must match, and what is said otherwise.
+    pub password_patterns: Vec<(String, Option<String>)>,
     /// The attribute of session cookies, as it stands in the header.
     pub same_site: &'static str,
     pub maintenance: Maintenance,
@@ -262,6 +271,12 @@ impl State {
                 .unwrap_or(limits::UUIDS_MAX),
             utc_id_suffix: get("uuids", "utc_id_suffix").to_owned(),
             session_timeout: Duration::from_secs(number("chttpd_auth", "timeout")),
+            public_fields: known::list(get("chttpd_auth", "public_fields")),
+            sign_up_open: get("chttpd_auth", "sign_up") == "open",
+            password_length_min: usize::try_from(number("chttpd_auth", "password_length_min"))
+                .unwrap_or(usize::MAX),
+            password_patterns: known::patterns(get("chttpd_auth", "password_regexp"))
+                .expect("what is no list of patterns is filtered out"),
             same_site: match get("chttpd_auth", "same_site") {
                 "strict" => "Strict",
                 _ => "Lax",
@@ -276,6 +291,15 @@ impl State {
     }
 }
 
+impl Live {
+    pub(crate) fn password_rules(&self) -> PasswordRules {
+        let compiled = self.password_patterns.iter().filter_map(|(pattern, reason)| {
+            Some((regex::Regex::new(pattern).ok()?, reason.clone()))
+        });
+        PasswordRules { length_min: self.password_length_min, patterns: compiled.collect() }
+    }
+}
+
 impl Default for Live {
     fn default() -> Self {
         Self {
@@ -283,6 +307,10 @@ impl Default for Live {
             uuid_count_max: limits::UUIDS_MAX,
             utc_id_suffix: String::new(),
             session_timeout: settle_accounts::limits::SESSION_TIMEOUT_DEFAULT,
+            public_fields: Vec::new(),
+            sign_up_open: false,
+            password_length_min: limits::PASSWORD_LENGTH_MIN_DEFAULT,
+            password_patterns: Vec::new(),
             same_site: "Lax",
             maintenance: Maintenance::Off,
         }

@@ -43,6 +43,7 @@ pub struct AppState {
 impl AppState {
     pub fn new(foundations: Foundations) -> Self {
         let Foundations { store, accounts, settings, clock, entropy } = foundations;
+        accounts.attach(store.clone(), Arc::clone(&entropy));
         let request_ids = RequestIds::new(&*entropy);
         let state = Self {
             store,
@@ -69,6 +70,8 @@ impl AppState {
 
     /// Hands on the settings that others act on.
     pub(crate) fn settings_changed(&self) {
-        self.accounts.set_session_timeout(self.settings.live().session_timeout);
+        let live = self.settings.live();
+        self.accounts.set_session_timeout(live.session_timeout);
+        self.accounts.set_password_rules(live.password_rules());
     }
 }

@@ -211,7 +211,7 @@ mod tests {
         let (accounts, _) = open_at(&path, Some("same")).await;
         let (cookie, _) = accounts.open_session("ada", "same").await.unwrap();
         let (accounts, _) = open_at(&path, Some("same")).await;
-        assert!(accounts.session(&cookie).unwrap().is_some());
+        assert!(accounts.session(&cookie).await.unwrap().is_some());
     }
 
     #[tokio::test]

@@ -75,6 +75,8 @@ pub enum StartError {
     Blobs(#[from] settle_database::blobs::OpenError),
     #[error("open the databases")]
     Store(#[from] settle_database::OpenError),
+    #[error("make the database of users")]
+    Users(#[from] settle_database::CreateError),
     #[error(transparent)]
     Secrets(#[from] SecretsError),
     #[error(transparent)]
@@ -160,6 +162,7 @@ impl Server {
             clock,
             entropy,
         });
+        state.accounts.ensure_users().await?;
         let http = settle_http::Server::start(listener, Arc::new(state)).map_err(listen)?;
         let stop_patience = config.stop_patience;
         Ok(Self { http, store, address, address_file, first_admin, stop_patience })

@@ -81,7 +81,18 @@ fn resources() -> Vec<(&'static str, Resource)> {
         ("alice's, with people", Resource::Database(database(6, "~alice/b", &people))),
         ("alice's, none named", Resource::Database(database(8, "~alice/c", "{}"))),
         ("database of users", Resource::Database(users.clone())),
-        ("alice's user document", Resource::UserDocument { database: users, user: "alice".into() }),
+        (
+            "alice's user document",
+            Resource::UserDocument {
+                database: users.clone(),
+                user: "alice".into(),
+                sign_up: false,
+            },
+        ),
+        (
+            "alice's user document, sign-up open",
+            Resource::UserDocument { database: users, user: "alice".into(), sign_up: true },
+        ),
     ]
 }
 
@@ -139,7 +150,8 @@ fn a_token_is_never_wider_than_its_user() {
 
 #[test]
 fn who_may_do_more_may_do_less() {
-    for (_, actor) in actors() {
+    // Nobody may only sign up, where that is open.
+    for (_, actor) in actors().into_iter().filter(|(_, actor)| *actor != Actor::Anonymous) {
         for (_, resource) in resources() {
             let may = |operation| decide(&actor, &resource, operation) == Verdict::Allowed;
             assert!(!may(Operation::Administer) || may(Operation::Write), "{actor:?} {resource:?}");

@@ -24,6 +24,7 @@ use crate::{
     documents::{
         incoming::edit,
         saved::{accepted, may_write, saved, write_one, write_saved},
+        users,
     },
     error::{ApiError, Code},
     limits, location,
@@ -46,6 +47,7 @@ pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
         AnyId::Document(id) => {
             may_write(&call, &database, &id)?;
             let edit = edit(call.app.store.blobs(), id, incoming, true, []).await?;
+            let edit = users::prepare(&call, &database, edit).await?;
             if call.query().get("batch").as_deref() == Some("ok") {
                 let response = accepted(edit.id.as_str());
                 database.write_later(&grant, vec![edit]);
@@ -175,7 +177,8 @@ impl Request<'_> {
             AnyId::Document(id) => {
                 may_write(self.call, self.database, id)?;
                 let blobs = self.call.app.store.blobs();
-                edits.push(edit(blobs, id.clone(), document, self.new_edits, []).await?);
+                let edit = edit(blobs, id.clone(), document, self.new_edits, []).await?;
+                edits.push(users::prepare(self.call, self.database, edit).await?);
                 Ok(Outcome::Edited)
             }
         }

@@ -104,7 +104,11 @@ pub(crate) async fn open(mut call: Call) -> Result<Response, ApiError> {
             redirect(&call, "fail", &mut response);
             Ok(response)
         }
-        Err(error @ SignInError::Busy) => Err(error.into()),
+        Err(
+            error @ (SignInError::Busy
+            | SignInError::Suspended { .. }
+            | SignInError::Storage { .. }),
+        ) => Err(error.into()),
     }
 }
 

@@ -33,11 +33,44 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         section: "chttpd_auth",
+        key: "password_length_min",
+        default: "8",
+        fixed: false,
+        summary: "characters of a new password of a user at least",
+        check: |value| number(value, 1, 256),
+    },
+    Known {
+        section: "chttpd_auth",
+        key: "password_regexp",
+        default: "",
+        fixed: false,
+        summary: "what new passwords must match: a JSON list of patterns, or of pairs of a pattern and \
+                  a reason",
+        check: |value| patterns(value).map(drop),
+    },
+    Known {
+        section: "chttpd_auth",
+        key: "public_fields",
+        default: "",
+        fixed: false,
+        summary: "members of user documents that everybody signed in may see, with commas between",
+        check: anything,
+    },
+    Known {
+        section: "chttpd_auth",
         key: "same_site",
         default: "lax",
         fixed: false,
         summary: "attribute of session cookies: lax or strict",
         check: |value| one_of(value, &["lax", "strict"]),
+    },
+    Known {
+        section: "chttpd_auth",
+        key: "sign_up",
+        default: "closed",
+        fixed: false,
+        summary: "whether anybody may make themselves a user: closed or open",
+        check: |value| one_of(value, &["closed", "open"]),
     },
     Known {
         section: "chttpd_auth",
@@ -99,6 +132,36 @@ pub const KNOWN: &[Known] = &[
 
 pub(super) fn find(section: &str, key: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.section == section && known.key == key)
+}
+
+/// Texts with commas between.
+pub(super) fn list(value: &str) -> Vec<String> {
+    value.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
+}
+
+/// Patterns, each with what is said of a password that does not match.
+pub(super) fn patterns(value: &str) -> Result<Vec<(String, Option<String>)>, String> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Pattern {
+        Alone(String),
+        Explained(String, String),
+    }
+    if value.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let all: Vec<Pattern> = serde_json::from_str(value).map_err(|_| {
+        r#"expected a list such as ["[0-9]", ["[A-Z]", "Use a capital."]]"#.to_owned()
+    })?;
+    let all = all.into_iter().map(|pattern| match pattern {
+        Pattern::Alone(pattern) => (pattern, None),
+        Pattern::Explained(pattern, reason) => (pattern, Some(reason)),
+    });
+    let all: Vec<_> = all.collect();
+    for (pattern, _) in &all {
+        regex::Regex::new(pattern).map_err(|error| format!("the pattern {pattern}: {error}"))?;
+    }
+    Ok(all)
 }
 
 fn anything(_: &str) -> Result<(), String> {

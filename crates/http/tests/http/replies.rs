@@ -295,7 +295,7 @@ async fn settings_are_read_changed_and_refused() {
         200 OK
         content-type: application/json
 
-        {"chttpd":{"max_http_request_size":"4294967296","require_valid_user_except_for_up":"true"},"chttpd_auth":{"same_site":"lax","timeout":"600"},"couchdb":{"maintenance_mode":"false","max_document_size":"8000000","single_node":"true"},"uuids":{"algorithm":"sequential","max_count":"1000","utc_id_suffix":""}}
+        {"chttpd":{"max_http_request_size":"4294967296","require_valid_user_except_for_up":"true"},"chttpd_auth":{"password_length_min":"8","password_regexp":"","public_fields":"","same_site":"lax","sign_up":"closed","timeout":"600"},"couchdb":{"maintenance_mode":"false","max_document_size":"8000000","single_node":"true"},"uuids":{"algorithm":"sequential","max_count":"1000","utc_id_suffix":""}}
     "#]]).await;
     server
         .check(

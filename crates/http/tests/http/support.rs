@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use expect_test::Expect;
 use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::BodyExt as _;
@@ -36,6 +37,27 @@ impl TestServer {
     /// behind it, then an empty line and the body.
     pub(crate) async fn send(&self, request: &str) -> Response<Body> {
         self.app.answer(parse(request, Some(ADMIN))).await
+    }
+
+    /// As `send`, as somebody (`ada:password`) or nobody (an empty text).
+    pub(crate) async fn send_as(&self, who: &str, request: &str) -> Response<Body> {
+        let authorization = format!("Basic {}", BASE64_STANDARD.encode(who));
+        let authorization = (!who.is_empty()).then_some(&*authorization);
+        self.app.answer(parse(request, authorization)).await
+    }
+
+    /// Makes the database of users, and users of these names and roles whose password is `password`.
+    pub(crate) async fn with_users(self, users: &[(&str, &str)]) -> Self {
+        self.app.state().accounts.ensure_users().await.unwrap();
+        for (name, roles) in users {
+            let request = format!(
+                "PUT /_users/org.couchdb.user:{name}\n\n\
+                 {{\"type\":\"user\",\"name\":\"{name}\",\"roles\":{roles},\"password\":\"password\"}}"
+            );
+            let reply = self.send(&request).await;
+            assert_eq!(reply.status(), 201, "{name}");
+        }
+        self
     }
 
     pub(crate) async fn send_anonymous(&self, request: &str) -> Response<Body> {

@@ -11,6 +11,7 @@ use crate::{
     documents::{
         incoming, named, received,
         saved::{accepted, may_write, saved, write_one},
+        users,
     },
     error::ApiError,
     location,
@@ -29,6 +30,7 @@ pub(super) async fn put(
     document.rev = named::base(call, document.rev)?;
     let new_edits = parameters.new_edits.unwrap_or(true);
     let edit = incoming::edit(call.app.store.blobs(), id, document, new_edits, following).await?;
+    let edit = users::prepare(call, database, edit).await?;
     let location = location::of_document(call, edit.id.as_str());
     let mut response = write(database, grant, edit, parameters.batch).await?;
     // What is only promised is nowhere yet.
@@ -49,6 +51,7 @@ pub(super) async fn delete(
     let origin = Origin::Interactive { base: named::document_base(call)?, must_exist: true };
     let content = Content::Whole { body: b"{}".to_vec(), attachments: Vec::new() };
     let edit = Edit { id, origin, deleted: true, content };
+    let edit = users::prepare(call, database, edit).await?;
     write(database, grant, edit, parameters.batch).await
 }
 
