@@ -21,8 +21,17 @@ pub struct Grant<A> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
     Server,
+    AllServers,
     Account(AccountName),
     Database(u64),
+}
+
+/// A server that grants can be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server<'a> {
+    Site,
+    Account(&'a AccountName),
+    All,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -55,23 +64,32 @@ impl<A: Action> Grant<A> {
         Self { target: Target::of(&resource), action: PhantomData }
     }
 
+    /// For work on the same resource that whoever has this one did not ask for by name.
+    pub fn internally<B: Action>(&self, reason: &'static str) -> Grant<B> {
+        let _: &'static str = reason;
+        Grant { target: self.target.clone(), action: PhantomData }
+    }
+
     /// Whether it is for the database of this number; operations check that it is theirs.
     pub fn is_for_database(&self, number: u64) -> bool {
         self.target == Target::Database(number)
     }
 
-    /// The account whose server it is for; `None` for the site's.
-    pub fn account(&self) -> Option<&AccountName> {
+    /// Whose server it is for; `None` if it is for a database.
+    pub fn server(&self) -> Option<Server<'_>> {
         match &self.target {
-            Target::Account(name) => Some(name),
-            Target::Server | Target::Database(_) => None,
+            Target::Server => Some(Server::Site),
+            Target::AllServers => Some(Server::All),
+            Target::Account(name) => Some(Server::Account(name)),
+            Target::Database(_) => None,
         }
     }
 
     /// Whether it is for a server that has databases of such names.
     pub fn is_for_server_of(&self, name: &DatabaseName) -> bool {
         match &self.target {
-            Target::Server => true,
+            Target::Server => name.account().is_none(),
+            Target::AllServers => true,
             Target::Account(account) => name.account().as_ref() == Some(account),
             Target::Database(_) => false,
         }
@@ -82,6 +100,7 @@ impl Target {
     fn of(resource: &Resource) -> Self {
         match resource {
             Resource::Server => Self::Server,
+            Resource::AllServers => Self::AllServers,
             Resource::Account { name } => Self::Account(name.clone()),
             Resource::Database(database) | Resource::UserDocument { database, .. } => {
                 Self::Database(database.number)

@@ -21,7 +21,7 @@ mod security;
 pub use self::{
     action::{Action, Administer, AdministerServer, Inspect, Operation, Read, ReadMetrics, Write},
     actor::{ADMIN_ROLE, Actor, METRICS_ROLE, Scope, ScopeLimits},
-    grant::{AccessError, Grant, authorize},
+    grant::{AccessError, Grant, Server, authorize},
     resource::{Kind, Protected, Resource},
     security::Security,
 };

@@ -46,6 +46,7 @@ fn of_nobody(resource: &Resource, operation: Operation) -> Verdict {
             Verdict::Allowed
         }
         Resource::Server
+        | Resource::AllServers
         | Resource::Account { .. }
         | Resource::Database(_)
         | Resource::UserDocument { .. } => Verdict::SignIn,
@@ -57,7 +58,7 @@ fn of_user(actor: &Actor, resource: &Resource, operation: Operation) -> Verdict 
         return Verdict::Allowed;
     }
     match resource {
-        Resource::Server => {
+        Resource::Server | Resource::AllServers => {
             let may = operation == Operation::ReadMetrics && actor.has_role(METRICS_ROLE);
             if may { Verdict::Allowed } else { Verdict::Forbidden }
         }
@@ -127,7 +128,7 @@ fn reaches(limits: &ScopeLimits, resource: &Resource, operation: Operation) -> b
     let Some(databases) = &limits.databases else { return true };
     match resource {
         // Information on the whole is more than some databases.
-        Resource::Server | Resource::Account { .. } => false,
+        Resource::Server | Resource::AllServers | Resource::Account { .. } => false,
         Resource::Database(database) | Resource::UserDocument { database, .. } => {
             databases.iter().any(|name| name == database.name.as_str())
         }

@@ -11,6 +11,8 @@ use crate::Security;
 pub enum Resource {
     /// The site's server: its databases, settings, figures.
     Server,
+    /// The site's server and those of all accounts.
+    AllServers,
     /// The server of one account, below `/~name/`.
     Account { name: AccountName },
     /// A database with all of its documents.

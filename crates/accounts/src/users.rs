@@ -12,7 +12,7 @@ use std::{
 use settle_access::{Grant, Read, Resource, Write};
 use settle_database::{
     Atomicity, Content, CreateError, CreateOptions, Database, Edit, Extras, GetError, Origin,
-    Select, StorageError, Store,
+    Select, StorageError, Store, Verdict,
 };
 use settle_model::id::{DatabaseName, DocumentId};
 
@@ -69,6 +69,7 @@ impl Users {
             origin: Origin::Interactive { base: None, must_exist: false },
             deleted: false,
             content: Content::Whole { body: AUTH.into(), attachments: Vec::new() },
+            verdict: Verdict::NONE,
         };
         let write: Grant<Write> = Grant::internal(database.resource(), "made with the database");
         database.write(&write, vec![edit], Atomicity::EachAlone).await?;
@@ -136,6 +137,7 @@ impl Users {
             origin: Origin::Interactive { base: Some(user.rev.clone()), must_exist: true },
             deleted: false,
             content: Content::Whole { body, attachments: Vec::new() },
+            verdict: Verdict::NONE,
         };
         let grant: Grant<Write> = Grant::internal(database.resource(), "a better hash");
         let mut written = database.write(&grant, vec![edit], Atomicity::EachAlone).await?;

@@ -10,6 +10,7 @@ use settle_accounts::{
 };
 use settle_database::{
     Atomicity, Content, Database, Edit, Extras, Origin, Select, Store, StoreParts, StoreSettings,
+    Verdict,
     blobs::{BlobSettings, BlobStore, BlobStoreParts},
 };
 use settle_engine::{Engine, memory::MemoryEngine};
@@ -85,6 +86,7 @@ impl Site {
             origin: Origin::Interactive { base: base.ok().map(|it| it.rev), must_exist: false },
             deleted: false,
             content: Content::Whole { body, attachments: Vec::new() },
+            verdict: Verdict::NONE,
         };
         let grant: Grant<Write> = Grant::internal(self.users.resource(), "a test");
         let written = self.users.write(&grant, vec![edit], Atomicity::EachAlone).await.unwrap();

@@ -9,16 +9,17 @@ mod sweep;
 
 use std::{ops::Bound, sync::Arc, time::Duration};
 
-use settle_access::{Action, AdministerServer, Grant, Inspect};
+use settle_access::{Action, AdministerServer, Grant, Inspect, Server};
 use settle_engine::{
     Batch, Direction, Engine, Expected, Outcome, Plan, Scan, Step, Visit, Visitor,
 };
 use settle_model::{
-    id::{AccountName, DatabaseName},
+    id::DatabaseName,
     sequence::Timeline,
     time::{Clock, Entropy, Timestamp},
 };
 use thiserror::Error;
+use tokio::sync::broadcast;
 
 pub use self::compactions::Compaction;
 pub use self::events::{DatabaseEvent, EventPage, EventScan};
@@ -83,6 +84,7 @@ pub(crate) struct Shared {
     handles: Handles,
     pub(crate) events: Events,
     pub(crate) compactions: Compactions,
+    changed: broadcast::Sender<DatabaseChanged>,
     reclaim: reclaim::Signal,
     pub(crate) sweep: sweep::Signal,
 }
@@ -113,6 +115,14 @@ pub enum DropError {
 #[derive(Debug, Clone, Default)]
 pub struct CreateOptions {
     pub partitioned: bool,
+}
+
+/// Documents of a database have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseChanged {
+    pub number: u64,
+    pub name: DatabaseName,
+    pub sequence: u64,
 }
 
 /// Names in byte order, from one end or the other.
@@ -147,6 +157,7 @@ impl Store {
             handles: Handles::default(),
             events,
             compactions: Compactions::default(),
+            changed: broadcast::Sender::new(limits::CHANGED_WAITING_MAX),
             reclaim: reclaim::Signal::default(),
             sweep: sweep::Signal::default(),
             tasks: Tasks::default(),
@@ -213,6 +224,11 @@ impl Store {
                 return Ok(Some(database));
             }
         }
+    }
+
+    /// Whether a database has this number.
+    pub async fn has(&self, number: u64) -> Result<bool, StorageError> {
+        Ok(read_live(&*self.shared.engine, Keys { number }).await?.is_some())
     }
 
     pub async fn create(
@@ -318,6 +334,12 @@ impl Store {
         all
     }
 
+    /// Tells of each commit that changes documents, from now on. Who is too slow misses some, and is told
+    /// that it did.
+    pub fn changed(&self) -> broadcast::Receiver<DatabaseChanged> {
+        self.shared.changed.subscribe()
+    }
+
     /// The names of all databases in the range, of the server that the grant is for, as they are
     /// called there.
     pub async fn names(
@@ -325,23 +347,34 @@ impl Store {
         grant: &Grant<Inspect>,
         scan: NameScan,
     ) -> Result<Vec<String>, StorageError> {
-        let prefix = grant.account().map(AccountName::catalog_prefix).unwrap_or_default();
+        let server = grant.server();
+        let prefix = match server {
+            Some(Server::Account(account)) => account.catalog_prefix(),
+            Some(Server::Site | Server::All) | None => String::new(),
+        };
         let key = |name: &str| keys::name(&format!("{prefix}{name}"));
         let bound = |bound: Bound<String>, open: Bound<Vec<u8>>| match bound {
             Bound::Included(name) => Bound::Included(key(&name)),
             Bound::Excluded(name) => Bound::Excluded(key(&name)),
             Bound::Unbounded => open,
         };
-        let mut all = Scan::prefix(&key(""), scan.direction);
-        if prefix.is_empty() {
+        let all = Scan::prefix(&key(""), scan.direction);
+        let (start, mut end) = (bound(scan.start, all.start), bound(scan.end, all.end));
+        if server == Some(Server::Site) {
             // Databases of accounts stand behind all others.
-            all.end = Bound::Excluded(keys::name(ACCOUNTS));
+            let first = keys::name(ACCOUNTS);
+            let is_behind = |bound: &Bound<Vec<u8>>| match bound {
+                Bound::Included(key) | Bound::Excluded(key) => *key >= first,
+                Bound::Unbounded => false,
+            };
+            if is_behind(&start) {
+                return Ok(Vec::new());
+            }
+            if is_behind(&end) || end == Bound::Unbounded {
+                end = Bound::Excluded(first);
+            }
         }
-        let range = Scan {
-            start: bound(scan.start, all.start),
-            end: bound(scan.end, all.end),
-            direction: scan.direction,
-        };
+        let range = Scan { start, end, direction: scan.direction };
         let passed = prefix.len();
         let visitor = Names { passed, skip: scan.skip, limit: scan.limit, found: Vec::new() };
         if scan.limit == 0 {
@@ -358,7 +391,7 @@ impl Store {
         grant: &Grant<Inspect>,
         scan: EventScan,
     ) -> Result<EventPage, StorageError> {
-        self.shared.events.scan(&self.shared, grant.account(), scan).await
+        self.shared.events.scan(&self.shared, grant.server(), scan).await
     }
 
     /// Ends when there are events after `since`, or at once if there are.
@@ -384,6 +417,14 @@ fn check<A: Action>(grant: &Grant<A>, name: &DatabaseName) {
 }
 
 impl Shared {
+    pub(crate) fn tell_changed(&self, number: u64, name: &DatabaseName, sequence: u64) {
+        if self.changed.receiver_count() > 0 {
+            let name = name.clone();
+            // An error says that the last receiver has gone in this moment.
+            drop(self.changed.send(DatabaseChanged { number, name, sequence }));
+        }
+    }
+
     pub(crate) fn nonce(&self) -> u64 {
         let mut nonce = [0; 8];
         self.entropy.fill(&mut nonce);

@@ -66,6 +66,7 @@ fn resources() -> Vec<(&'static str, Resource)> {
     let users = database(7, "_users", "");
     vec![
         ("server", Resource::Server),
+        ("all servers", Resource::AllServers),
         ("server of alice", Resource::Account { name: "alice".parse().unwrap() }),
         ("database, nothing set", Resource::Database(database(1, "a", ""))),
         ("database with people", Resource::Database(database(2, "b", &people))),

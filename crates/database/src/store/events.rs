@@ -13,8 +13,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use settle_access::Server;
 use settle_engine::{Batch, Direction, Engine, Outcome, Plan, Scan, Step, Urgency, Visit, Visitor};
-use settle_model::id::{AccountName, DatabaseName};
+use settle_model::id::DatabaseName;
 use tokio::sync::{Notify, watch};
 
 use crate::{
@@ -50,6 +51,8 @@ struct Note {
 pub struct DatabaseEvent {
     pub sequence: u64,
     pub kind: EventKind,
+    /// The database's number, which no other database ever has.
+    pub number: u64,
     pub name: String,
 }
 
@@ -108,7 +111,7 @@ impl Events {
     pub(super) async fn scan(
         &self,
         shared: &Shared,
-        account: Option<&AccountName>,
+        server: Option<Server<'_>>,
         scan: EventScan,
     ) -> Result<EventPage, StorageError> {
         let end = *self.written.borrow();
@@ -121,9 +124,10 @@ impl Events {
             u64::MAX => Scan { start, ..all },
             until => Scan { start, end: Bound::Included(keys::event(until)), ..all },
         };
-        let of = match account {
-            Some(account) => Of::Account(account.catalog_prefix()),
-            None => Of::Site,
+        let of = match server {
+            Some(Server::Account(account)) => Of::Account(account.catalog_prefix()),
+            Some(Server::Site) => Of::Site,
+            Some(Server::All) | None => Of::All,
         };
         let rows = Rows { of, limit: scan.limit, ..Rows::default() };
         let plan = Plan::new(vec![Step::Scan(range)]);
@@ -306,8 +310,9 @@ impl Visitor for Rows {
             Ok(event) => {
                 let Some(name) = self.of.name(&event.name) else { return Visit::Next };
                 let sequence = keys::event_sequence_of(key).unwrap_or_default();
-                let name = name.to_owned();
-                self.found.push(DatabaseEvent { sequence, kind: event.kind, name });
+                let Event { kind, number, .. } = &event;
+                let (kind, number, name) = (*kind, *number, name.to_owned());
+                self.found.push(DatabaseEvent { sequence, kind, number, name });
             }
             Err(error) => {
                 self.error = Some(error);

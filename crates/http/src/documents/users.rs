@@ -42,11 +42,11 @@ pub(crate) async fn prepare(
         Kind::Documents => return Ok(edit),
         Kind::Users => {}
     }
-    let Edit { id, origin, deleted, content } = edit;
+    let Edit { id, origin, deleted, content, verdict } = edit;
     let (body, attachments) = match content {
         Content::Whole { body, attachments } => (body, attachments),
         content @ Content::Attachment { .. } => {
-            return Ok(Edit { id, origin, deleted, content });
+            return Ok(Edit { id, origin, deleted, content, verdict });
         }
     };
     let before = if call.actor.is_server_admin() { None } else { present(database, &id).await? };
@@ -59,7 +59,7 @@ pub(crate) async fn prepare(
     let proposed = Proposed { id: id.as_str(), deleted, body: &body, replicated };
     let before = before.as_ref().map(|it| &*it.body);
     let body = call.app.accounts.prepare_user(&call.actor, proposed, before).await?;
-    Ok(Edit { id, origin, deleted, content: Content::Whole { body, attachments } })
+    Ok(Edit { id, origin, deleted, content: Content::Whole { body, attachments }, verdict })
 }
 
 /// What somebody else may see of a user, where the settings name members that everybody may see. `None`
