@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{limits, password::Memory};
 
@@ -59,14 +59,30 @@ impl Turn {
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> T {
         let Self { _waiting, running, memories } = self;
-        let done = tokio::task::spawn_blocking(move || {
+        let (tell, told) = oneshot::channel();
+        let hash = move || {
+            yield_to_others();
             let lock = || memories.lock().unwrap_or_else(PoisonError::into_inner);
             let mut memory = lock().pop().unwrap_or_default();
             let done = work(&mut memory);
             lock().push(memory);
             drop(running);
-            done
-        });
-        done.await.expect("hashing a password does not panic")
+            // Nobody may wait any more.
+            drop(tell.send(done));
+        };
+        // A thread of its own costs a thousandth of what it does, and does not hand its low priority on.
+        let thread = std::thread::Builder::new().name("password".to_owned()).spawn(hash);
+        thread.expect("there is room for a thread");
+        told.await.expect("hashing a password does not panic")
     }
 }
+
+/// Whoever guesses passwords must not slow down those who are signed in.
+#[cfg(target_os = "linux")]
+fn yield_to_others() {
+    // On Linux priorities are those of threads. Without it, hashing is as urgent as all else.
+    drop(rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10));
+}
+
+#[cfg(not(target_os = "linux"))]
+fn yield_to_others() {}

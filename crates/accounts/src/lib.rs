@@ -16,11 +16,16 @@ mod basic;
 mod credential;
 mod fields;
 mod hashing;
+mod jwt;
 pub mod limits;
+mod lockout;
 mod password;
+mod proxy;
 mod remembered;
 mod rules;
 mod session;
+mod token;
+mod tokens;
 mod user;
 mod users;
 
@@ -40,11 +45,17 @@ use thiserror::Error;
 use crate::{
     credential::Credential,
     hashing::{Busy, Hashing},
+    lockout::Lockout,
     remembered::{Remembered, Who},
     session::Cookie,
     users::{Known, Users},
 };
 pub use crate::{
+    jwt::{JwtError, JwtRules, KeySet, KeySetError, RequiredClaim},
+    lockout::Address,
+    proxy::ProxyClaim,
+    token::{Most, NewToken, TokenInfo},
+    tokens::TokenError,
     password::{PasswordError, PasswordHash},
     rules::{PasswordRules, Proposed, UserError, public_part},
     session::{Session, SessionError, SessionSecret},
@@ -63,6 +74,10 @@ pub struct Accounts {
     secret: SessionSecret,
     session_timeout_seconds: AtomicU64,
     hashing: Hashing,
+    lockout: Lockout,
+    jwt: RwLock<Option<Arc<JwtRules>>>,
+    /// What a proxy that signs users in proves itself with.
+    proxy_secret: RwLock<Option<Arc<[u8]>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -103,6 +118,14 @@ pub enum SignInError {
     /// Told to those alone who know the password.
     #[error("the account is suspended: {reason}")]
     Suspended { reason: String },
+    /// Whoever it is has been wrong too often, and was not heard.
+    #[error("too many wrong passwords; wait {seconds} seconds")]
+    LockedOut { seconds: u64 },
+    /// A token of this server is unknown, or has expired or been revoked.
+    #[error("the token is unknown, has expired or was revoked")]
+    Token,
+    #[error(transparent)]
+    Jwt(#[from] JwtError),
     /// So many passwords wait to be checked that this one was not.
     #[error("too many sign-ins wait to be checked")]
     Busy,
@@ -145,6 +168,9 @@ impl Accounts {
             secret,
             session_timeout_seconds: AtomicU64::new(limits::SESSION_TIMEOUT_DEFAULT.as_secs()),
             hashing: Hashing::new(),
+            lockout: Lockout::default(),
+            jwt: RwLock::default(),
+            proxy_secret: RwLock::default(),
             clock,
         }
     }
@@ -203,22 +229,41 @@ impl Accounts {
                 let user = known.user.filter(|user| present && user.suspended.is_none())?;
                 Some(Arc::clone(&user.actor))
             }
+            Who::Bearer { actor, expires, as_of } => {
+                let expired = expires.is_some_and(|it| it <= self.clock.now().seconds());
+                let present = match (&as_of, self.people.get()) {
+                    (Some(known), Some(people)) => people.users.is_present(known),
+                    (None, _) => true,
+                    (Some(_), None) => false,
+                };
+                (present && !expired).then_some(actor)
+            }
         }
     }
 
-    /// Whom an `Authorization` header names; `None` when it is not of the Basic kind.
-    pub async fn sign_in(&self, authorization: &[u8]) -> Result<Option<Arc<Actor>>, SignInError> {
+    /// Whom an `Authorization` header names; `None` when it is of no kind that is known here.
+    pub async fn sign_in(
+        &self,
+        authorization: &[u8],
+        address: Address,
+    ) -> Result<Option<Arc<Actor>>, SignInError> {
         if let Some(actor) = self.remembered(authorization) {
             return Ok(Some(actor));
+        }
+        if let Some(token) = basic::bearer(authorization) {
+            return self.sign_in_by_token(authorization, token).await;
         }
         if !basic::is_basic(authorization) {
             return Ok(None);
         }
         let (name, password) = basic::decode(authorization).ok_or(SignInError::Incorrect)?;
+        if let Some(token) = token::TokenText::parse(&password) {
+            return self.by_own_token(authorization, token, Some(&name)).await.map(Some);
+        }
         if let Some(actor) = self.unchanged(authorization, &name).await? {
             return Ok(Some(actor));
         }
-        let found = match self.verify(&name, &password, Some(authorization)).await? {
+        let found = match self.verify(&name, &password, Some(authorization), address).await? {
             Verified::Now(found) => found,
             Verified::Meanwhile(actor) => return Ok(Some(actor)),
         };
@@ -273,8 +318,9 @@ impl Accounts {
         &self,
         name: &str,
         password: &str,
+        address: Address,
     ) -> Result<(String, Arc<Actor>), SignInError> {
-        let Verified::Now(found) = self.verify(name, password, None).await? else {
+        let Verified::Now(found) = self.verify(name, password, None, address).await? else {
             unreachable!("no header was given that could be remembered")
         };
         let (actor, salt) = found.who().ok_or(SignInError::Incorrect)?;
@@ -340,7 +386,12 @@ impl Accounts {
         Arc::clone(&people.entropy)
     }
 
-    /// Attempts are let through in the order they come; here is where failed ones will be counted.
+    /// Whether wrong passwords are not counted: nobody locks the admin out of the machine itself.
+    fn is_exempt(&self, name: &str, address: Address) -> bool {
+        address.is_none_or(|it| it.is_loopback()) && self.admin().name == name
+    }
+
+    /// Attempts are let through in the order they come, but for those who were wrong too often.
     /// `authorization` is looked up once more after the wait: a client that opens many connections
     /// at once sends the same on each, and only the first has to be checked.
     async fn verify(
@@ -348,7 +399,14 @@ impl Accounts {
         name: &str,
         password: &str,
         authorization: Option<&[u8]>,
+        address: Address,
     ) -> Result<Verified, SignInError> {
+        let exempt = self.is_exempt(name, address);
+        let wait = self.lockout.wait(name, address, self.clock.monotonic());
+        if !exempt && !wait.is_zero() {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            return Err(SignInError::LockedOut { seconds });
+        }
         let turn = self.hashing.turn().await.map_err(|Busy| SignInError::Busy)?;
         if let Some(actor) = authorization.and_then(|it| self.remembered(it)) {
             return Ok(Verified::Meanwhile(actor));
@@ -363,8 +421,12 @@ impl Accounts {
         let checked = password.to_owned();
         let matches = turn.run(move |memory| credential.matches(&checked, memory)).await;
         if !known || !matches {
+            if !exempt {
+                self.lockout.failed(name, address, self.clock.monotonic());
+            }
             return Err(SignInError::Incorrect);
         }
+        self.lockout.succeeded(name, address, self.clock.monotonic());
         if let Some(reason) = found.suspended() {
             return Err(SignInError::Suspended { reason: reason.to_owned() });
         }

@@ -29,3 +29,25 @@ pub const USERS_REMEMBERED_MAX: usize = 10_000;
 /// Rounds of a PBKDF2 hash that came from elsewhere. Beyond, the hash is none: it would hold up those
 /// who wait to be checked for seconds.
 pub const ITERATIONS_MAX: u32 = 2_000_000;
+
+/// Addresses and names of which wrong passwords are counted, in each of three tables. Beyond, the older
+/// half is forgotten.
+pub const LOCKOUT_ENTRIES_MAX: usize = 20_000;
+
+/// The longest that somebody has to wait after wrong passwords: 403 with `Retry-After` until then.
+pub const LOCKOUT_LONGEST: Duration = Duration::from_secs(300);
+
+/// Without a wrong password for so long, counting begins anew.
+pub const LOCKOUT_FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
+
+/// Tokens of one user. Beyond: 403.
+pub const TOKENS_MAX: u64 = 100;
+
+/// Bytes of a token's label. Beyond: 400.
+pub const TOKEN_LABEL_BYTES_MAX: usize = 200;
+
+/// Bytes of a JSON Web Token. Beyond: 401, as for any that is malformed.
+pub const JWT_BYTES_MAX: usize = 16_384;
+
+/// Keys that JSON Web Tokens are checked with. Beyond: the set is refused.
+pub const JWT_KEYS_MAX: usize = 100;

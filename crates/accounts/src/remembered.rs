@@ -21,6 +21,8 @@ pub(crate) enum Who {
     Admin(Arc<Actor>),
     /// As of what was read of the user then; whether it still holds is asked with each use.
     User(Known),
+    /// Somebody with a token. `expires` is in seconds since 1970.
+    Bearer { actor: Arc<Actor>, expires: Option<u64>, as_of: Option<Known> },
 }
 
 pub(crate) struct Remembered {

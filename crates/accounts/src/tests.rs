@@ -66,9 +66,9 @@ fn an_empty_password_is_none() {
 async fn credentials_are_remembered_only_after_they_were_right() {
     let (accounts, _) = accounts();
     assert!(accounts.remembered(ADA).is_none());
-    assert_eq!(accounts.sign_in(WRONG).await.unwrap_err(), SignInError::Incorrect);
+    assert_eq!(accounts.sign_in(WRONG, None).await.unwrap_err(), SignInError::Incorrect);
     assert!(accounts.remembered(WRONG).is_none());
-    accounts.sign_in(ADA).await.unwrap().unwrap();
+    accounts.sign_in(ADA, None).await.unwrap().unwrap();
     let actor = accounts.remembered(ADA).unwrap();
     expect![[r#"
         User {
@@ -86,33 +86,33 @@ async fn credentials_are_remembered_only_after_they_were_right() {
 async fn an_unknown_name_is_as_wrong_as_a_wrong_password() {
     let (accounts, _) = accounts();
     // `bob:secret`
-    let outcome = accounts.sign_in(b"Basic Ym9iOnNlY3JldA==").await;
+    let outcome = accounts.sign_in(b"Basic Ym9iOnNlY3JldA==", None).await;
     assert_eq!(outcome.unwrap_err(), SignInError::Incorrect);
 }
 
 #[tokio::test]
 async fn a_header_of_another_kind_names_nobody() {
     let (accounts, _) = accounts();
-    assert!(accounts.sign_in(b"Bearer abc").await.unwrap().is_none());
+    assert!(accounts.sign_in(b"Bearer abc", None).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn a_new_password_ends_sessions_and_remembered_credentials() {
     let (accounts, _) = accounts();
-    accounts.sign_in(ADA).await.unwrap();
-    let (cookie, _) = accounts.open_session("ada", "secret").await.unwrap();
+    accounts.sign_in(ADA, None).await.unwrap();
+    let (cookie, _) = accounts.open_session("ada", "secret", None).await.unwrap();
     assert!(accounts.session(&cookie).await.unwrap().is_some());
     let other = PasswordHash::of("other", &SeededEntropy::new(8)).unwrap();
     accounts.replace_admin(Account::admin("ada", other));
     assert!(accounts.session(&cookie).await.unwrap().is_none());
     assert!(accounts.remembered(ADA).is_none());
-    assert_eq!(accounts.sign_in(ADA).await.unwrap_err(), SignInError::Incorrect);
+    assert_eq!(accounts.sign_in(ADA, None).await.unwrap_err(), SignInError::Incorrect);
 }
 
 #[tokio::test]
 async fn a_session_slides_as_long_as_it_is_used_and_then_ends() {
     let (accounts, clock) = accounts();
-    let (mut cookie, _) = accounts.open_session("ada", "secret").await.unwrap();
+    let (mut cookie, _) = accounts.open_session("ada", "secret", None).await.unwrap();
     clock.advance(Duration::from_secs(60));
     assert!(accounts.session(&cookie).await.unwrap().unwrap().renewed.is_none());
     for _ in 0..5 {
@@ -127,7 +127,7 @@ async fn a_session_slides_as_long_as_it_is_used_and_then_ends() {
 #[tokio::test]
 async fn the_cookie_has_couchdbs_form() {
     let (accounts, _) = accounts();
-    let (cookie, _) = accounts.open_session("ada", "secret").await.unwrap();
+    let (cookie, _) = accounts.open_session("ada", "secret", None).await.unwrap();
     expect!["YWRhOjZCMDEwQThBOoCnXzwsbDP7V61HJx5EWaCXrsnUZt-95TcDm8Iwj4vv"].assert_eq(&cookie);
 }
 
@@ -141,7 +141,7 @@ async fn checks_beyond_those_that_may_wait_are_refused_at_once() {
     for _ in 0..limits::CHECKS_WAITING_MAX + 3 {
         let (accounts, busy) = (Arc::clone(&accounts), Arc::clone(&busy));
         waiting.spawn(async move {
-            if accounts.sign_in(WRONG).await == Err(SignInError::Busy) {
+            if accounts.sign_in(WRONG, None).await == Err(SignInError::Busy) {
                 busy.fetch_add(1, Ordering::SeqCst);
             }
         });

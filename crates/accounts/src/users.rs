@@ -6,15 +6,19 @@
 
 use std::{
     collections::HashMap,
+    ops::Bound,
     sync::{Arc, PoisonError, RwLock},
 };
 
 use settle_access::{Grant, Read, Resource, Write};
 use settle_database::{
-    Atomicity, Content, CreateError, CreateOptions, Database, Edit, Extras, GetError, Origin,
-    Select, StorageError, Store, Verdict,
+    Atomicity, Content, CreateError, CreateOptions, Database, Direction, DocumentRow, DocumentScan,
+    Edit, Extras, GetError, More, Next, Origin, Revision, Select, Sink, StorageError, Store, Verdict,
 };
-use settle_model::id::{DatabaseName, DocumentId};
+use settle_model::{
+    id::{DatabaseName, DocumentId},
+    revision::RevId,
+};
 
 use crate::{
     limits::USERS_REMEMBERED_MAX,
@@ -128,6 +132,74 @@ impl Users {
         Ok(Some(known))
     }
 
+    /// A document of another kind that stands beside the users; `None` if it is not there.
+    pub(crate) async fn document(&self, id: &str) -> Result<Option<Revision>, StorageError> {
+        let Some(database) = self.database().await? else { return Ok(None) };
+        let Ok(id) = id.parse::<DocumentId>() else { return Ok(None) };
+        let grant: Grant<Read> = Grant::internal(database.resource(), "what belongs to a user");
+        match database.get(&grant, &id, &Select::Winner, Extras::default()).await {
+            Ok(found) => Ok(Some(found)),
+            Err(GetError::Missing | GetError::Deleted) => Ok(None),
+            Err(GetError::Storage(error)) => Err(error),
+        }
+    }
+
+    /// Ids and bodies of the documents whose ids begin so, at most as many.
+    pub(crate) async fn documents(
+        &self,
+        prefix: &str,
+        limit: u64,
+    ) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
+        let Some(database) = self.database().await? else { return Ok(Vec::new()) };
+        let grant: Grant<Read> = Grant::internal(database.resource(), "what belongs to a user");
+        let mut found = Found::default();
+        let mut next = Next::Go(DocumentScan {
+            start: Bound::Included(prefix.to_owned()),
+            end: Bound::Excluded(format!("{prefix}\u{10FFFF}")),
+            direction: Direction::Ascending,
+            skip: 0,
+            limit,
+            content: true,
+        });
+        while let Next::Go(scan) = next {
+            (found, next) = database.scan_documents(&grant, scan, found).await?;
+        }
+        Ok(found.0)
+    }
+
+    /// Writes a document in the place of `base`, or deletes it if there is no body; whether nobody else
+    /// was faster.
+    pub(crate) async fn put(
+        &self,
+        id: &str,
+        base: Option<RevId>,
+        body: Option<Vec<u8>>,
+    ) -> Result<bool, StorageError> {
+        let database = self.database().await?.ok_or(StorageError::Gone)?;
+        let id = id.parse().expect("ids of what belongs to users are made here");
+        let deleted = body.is_none();
+        let body = body.unwrap_or_else(|| b"{}".to_vec());
+        let edit = Edit {
+            id,
+            origin: Origin::Interactive { base, must_exist: deleted },
+            deleted,
+            content: Content::Whole { body, attachments: Vec::new() },
+            verdict: Verdict::NONE,
+        };
+        let grant: Grant<Write> = Grant::internal(database.resource(), "what belongs to a user");
+        let mut written = database.write(&grant, vec![edit], Atomicity::EachAlone).await?;
+        Ok(matches!(written.pop(), Some(Ok(_))))
+    }
+
+    /// The state of the database, for what is not about one user's document.
+    pub(crate) async fn present(&self) -> Result<Option<Known>, StorageError> {
+        Ok(self.database().await?.map(|database| Known {
+            user: None,
+            database: database.number(),
+            sequence: database.sequence(),
+        }))
+    }
+
     /// Writes a new body for a user, unless somebody else was faster; whether it was written.
     pub(crate) async fn replace(&self, user: &User, body: Vec<u8>) -> Result<bool, StorageError> {
         let Some(database) = self.database().await? else { return Ok(false) };
@@ -160,6 +232,20 @@ impl Users {
 
     fn keep(&self, name: &str, known: Known) {
         self.read.write().unwrap_or_else(PoisonError::into_inner).insert(name, known);
+    }
+}
+
+/// Rows of a scan.
+#[derive(Default)]
+struct Found(Vec<(String, Vec<u8>)>);
+
+impl Sink<DocumentRow<'_>> for Found {
+    fn row(&mut self, row: &DocumentRow<'_>) -> More {
+        let content = row.found.as_ref().and_then(|found| found.content.as_ref());
+        if let Some(content) = content {
+            self.0.push((row.id.to_owned(), content.body.to_vec()));
+        }
+        More::Yes
     }
 }
 

@@ -94,7 +94,7 @@ impl Site {
     }
 
     async fn sign_in(&self, name: &str, password: &str) -> Result<Arc<Actor>, SignInError> {
-        Ok(self.accounts.sign_in(&basic(name, password)).await?.expect("it is Basic"))
+        Ok(self.accounts.sign_in(&basic(name, password), None).await?.expect("it is Basic"))
     }
 }
 
@@ -120,7 +120,7 @@ async fn a_new_password_ends_what_was_remembered_and_every_session() {
     let site = site().await;
     site.put(&admin(), "ada", &ada("old password")).await.unwrap();
     site.sign_in("ada", "old password").await.unwrap();
-    let (cookie, _) = site.accounts.open_session("ada", "old password").await.unwrap();
+    let (cookie, _) = site.accounts.open_session("ada", "old password", None).await.unwrap();
     assert!(site.accounts.remembered(&basic("ada", "old password")).is_some());
     assert!(site.accounts.session(&cookie).await.unwrap().is_some());
     site.put(&Actor::user("ada", vec![]), "ada", &ada("new password")).await.unwrap();
@@ -135,7 +135,7 @@ async fn roles_and_suspensions_count_from_the_moment_they_are_written() {
     let site = site().await;
     site.put(&admin(), "ada", &ada("correct horse")).await.unwrap();
     site.sign_in("ada", "correct horse").await.unwrap();
-    let (cookie, _) = site.accounts.open_session("ada", "correct horse").await.unwrap();
+    let (cookie, _) = site.accounts.open_session("ada", "correct horse", None).await.unwrap();
     let stored = String::from_utf8(site.body("ada").await.unwrap()).unwrap();
     let writer = stored.replace(r#"["reader"]"#, r#"["writer","_admin"]"#);
     site.store("ada", writer.into_bytes()).await;

@@ -1,0 +1,181 @@
+//! Who has been wrong too often waits, longer each time.
+//!
+//! Counted are wrong passwords by address and name, by address, and by name. The first stops somebody who
+//! guesses one password, the second somebody who tries many names, the third many who guess together. An
+//! address from which a name has signed in rightly is not held up by what others do to that name, so that
+//! nobody can be locked out by strangers; and the site's admin is never held up on the machine itself.
+//!
+//! Units: times are durations of the clock that never goes back. The tables are bounded: the entry that
+//! was wrong longest ago goes first.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::limits::{LOCKOUT_ENTRIES_MAX, LOCKOUT_FORGOTTEN_AFTER, LOCKOUT_LONGEST};
+
+/// Wrong passwords that are let pass before each further one doubles the wait.
+const FREE_PAIR: u32 = 5;
+const FREE_ADDRESS: u32 = 30;
+const FREE_NAME: u32 = 50;
+
+/// Where an attempt comes from. `None` stands for requests that came from no socket.
+pub type Address = Option<IpAddr>;
+
+#[derive(Debug, Default)]
+pub(crate) struct Lockout {
+    tables: Mutex<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    pairs: HashMap<(String, Address), Failures>,
+    addresses: HashMap<Address, Failures>,
+    names: HashMap<String, Failures>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Failures {
+    count: u32,
+    last: Duration,
+    /// The address has signed in with this name.
+    known: bool,
+}
+
+impl Failures {
+    fn left(&self, free: u32, now: Duration) -> Duration {
+        let Some(over) = self.count.checked_sub(free) else { return Duration::ZERO };
+        let wait = Duration::from_secs(1).saturating_mul(2u32.saturating_pow(over.min(20)));
+        (self.last + wait.min(LOCKOUT_LONGEST)).saturating_sub(now)
+    }
+
+    fn add(&mut self, now: Duration) {
+        if now.saturating_sub(self.last) > LOCKOUT_FORGOTTEN_AFTER {
+            self.count = 0;
+        }
+        self.count += 1;
+        self.last = now;
+    }
+}
+
+impl Lockout {
+    /// How long this one has to wait; zero if not at all.
+    pub(crate) fn wait(&self, name: &str, address: Address, now: Duration) -> Duration {
+        let tables = self.lock();
+        let pair = tables.pairs.get(&(name.to_owned(), address));
+        if pair.is_some_and(|pair| pair.known) {
+            return pair.map_or(Duration::ZERO, |pair| pair.left(FREE_PAIR, now));
+        }
+        let waits = [
+            pair.map(|it| it.left(FREE_PAIR, now)),
+            tables.addresses.get(&address).map(|it| it.left(FREE_ADDRESS, now)),
+            tables.names.get(name).map(|it| it.left(FREE_NAME, now)),
+        ];
+        waits.into_iter().flatten().max().unwrap_or(Duration::ZERO)
+    }
+
+    pub(crate) fn failed(&self, name: &str, address: Address, now: Duration) {
+        let mut tables = self.lock();
+        add(&mut tables.pairs, (name.to_owned(), address), now);
+        add(&mut tables.addresses, address, now);
+        add(&mut tables.names, name.to_owned(), now);
+    }
+
+    /// Forgets what was wrong from there. That others were wrong stays.
+    pub(crate) fn succeeded(&self, name: &str, address: Address, now: Duration) {
+        let mut tables = self.lock();
+        make_room(&mut tables.pairs);
+        let known = Failures { count: 0, last: now, known: true };
+        tables.pairs.insert((name.to_owned(), address), known);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Tables> {
+        // Every change is one assignment, so a panic elsewhere leaves the tables whole.
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn add<K: std::hash::Hash + Eq + Clone>(
+    table: &mut HashMap<K, Failures>,
+    key: K,
+    now: Duration,
+) {
+    make_room(table);
+    table.entry(key).or_default().add(now);
+}
+
+/// Half of a full table goes at once, so that making room costs each entry little.
+fn make_room<K: std::hash::Hash + Eq + Clone>(table: &mut HashMap<K, Failures>) {
+    if table.len() < LOCKOUT_ENTRIES_MAX {
+        return;
+    }
+    let mut times: Vec<_> = table.values().map(|it| it.last).collect();
+    let middle = times.len() / 2;
+    let (_, &mut oldest_kept, _) = times.select_nth_unstable(middle);
+    table.retain(|_, it| it.last > oldest_kept);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(n: u8) -> Address {
+        Some(IpAddr::from([192, 0, 2, n]))
+    }
+
+    const fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn who_guesses_waits_twice_as_long_each_time_and_then_a_while() {
+        let lockout = Lockout::default();
+        let mut waits = Vec::new();
+        for _ in 0..16 {
+            waits.push(lockout.wait("ada", at(1), seconds(9)).as_secs());
+            lockout.failed("ada", at(1), seconds(9));
+        }
+        assert_eq!(waits, [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        assert_eq!(lockout.wait("ada", at(1), seconds(310)), Duration::ZERO);
+        assert_eq!(lockout.wait("bob", at(1), seconds(9)), Duration::ZERO);
+        assert_eq!(lockout.wait("ada", at(2), seconds(9)), Duration::ZERO);
+        // After an hour of quiet, it begins anew.
+        lockout.failed("ada", at(1), seconds(9_000));
+        assert_eq!(lockout.wait("ada", at(1), seconds(9_000)), Duration::ZERO);
+    }
+
+    #[test]
+    fn who_tries_many_names_waits_with_every_name() {
+        let lockout = Lockout::default();
+        for n in 0..32 {
+            lockout.failed(&format!("name {n}"), at(1), seconds(0));
+        }
+        assert_eq!(lockout.wait("another", at(1), seconds(0)), seconds(4));
+        assert_eq!(lockout.wait("another", at(2), seconds(0)), Duration::ZERO);
+    }
+
+    #[test]
+    fn many_who_guess_one_name_wait_but_not_whoever_has_signed_in_with_it() {
+        let lockout = Lockout::default();
+        lockout.succeeded("ada", at(200), seconds(0));
+        for n in 0..60 {
+            lockout.failed("ada", at(n), seconds(1));
+        }
+        assert!(lockout.wait("ada", at(100), seconds(1)) > Duration::ZERO);
+        assert_eq!(lockout.wait("ada", at(200), seconds(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_tables_do_not_grow_without_end() {
+        let lockout = Lockout::default();
+        for n in 0..3 * LOCKOUT_ENTRIES_MAX {
+            lockout.failed(&n.to_string(), at(1), seconds(u64::try_from(n).unwrap()));
+        }
+        let tables = lockout.lock();
+        assert!(tables.names.len() <= LOCKOUT_ENTRIES_MAX);
+        assert!(tables.names.contains_key(&(3 * LOCKOUT_ENTRIES_MAX - 1).to_string()));
+    }
+}
