@@ -13,11 +13,14 @@
 
 mod attachment;
 mod bare;
+mod bench;
 mod client;
 mod documents;
+mod invoices;
 mod limits;
 mod notes;
 mod process;
+mod queries;
 mod raw;
 mod report;
 mod round;
@@ -43,6 +46,8 @@ struct Arguments {
 enum Command {
     /// Requests on documents, beside the raw engine, a bare handler, and a peer
     Documents(documents::Documents),
+    /// Building indexes and asking them, beside reads of documents and a peer
+    Queries(queries::Queries),
     /// Many databases on one server: creation, memory, start, first reads
     Scale(scale::Scale),
     /// How much memory a large attachment takes, sent and fetched in every way
@@ -72,6 +77,7 @@ struct Common {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Documents(documents) => documents.run(),
+        Command::Queries(queries) => queries.run(),
         Command::Scale(scale) => scale.run(),
         Command::Attachment(attachment) => attachment.run(),
         Command::Bare(bare) => bare.run(),

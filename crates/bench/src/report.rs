@@ -21,6 +21,9 @@ pub(crate) struct Report {
     /// The figures mean nothing.
     quick: bool,
     pub(crate) measures: Vec<Measure>,
+    /// Figures that are compared with a bound alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) findings: Vec<Finding>,
     pub(crate) memory: Vec<MemoryUsed>,
 }
 
@@ -34,7 +37,7 @@ pub(crate) struct MemoryUsed {
 
 impl Report {
     pub(crate) fn new(bench: &'static str, quick: bool) -> Self {
-        Self { bench, quick, measures: Vec::new(), memory: Vec::new() }
+        Self { bench, quick, measures: Vec::new(), findings: Vec::new(), memory: Vec::new() }
     }
 }
 

@@ -24,12 +24,37 @@ impl Pid {
         Self(std::process::id())
     }
 
-    /// User and system time of all its threads, those that have ended included.
+    /// User and system time of all its threads and of its children, those that have ended included.
     pub(crate) fn cpu(self) -> Result<Duration, anyhow::Error> {
-        let stat = self.file("stat")?;
-        let ticks = ticks(&stat).with_context(|| format!("understand {stat:?}"))?;
+        let ticks = self.ticks()?;
         let seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
         Ok(Duration::from_secs_f64(seconds))
+    }
+
+    fn ticks(self) -> Result<u64, anyhow::Error> {
+        let stat = self.file("stat")?;
+        let mut sum = ticks(&stat).with_context(|| format!("understand {stat:?}"))?;
+        for child in self.children()? {
+            // One that has just ended is counted with its parent the next time.
+            sum += child.ticks().unwrap_or(0);
+        }
+        Ok(sum)
+    }
+
+    /// Those that run now.
+    fn children(self) -> Result<Vec<Self>, anyhow::Error> {
+        let mut children = Vec::new();
+        for entry in fs::read_dir("/proc").context("list all processes")? {
+            let name = entry.context("list all processes")?.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()).map(Self) else {
+                continue;
+            };
+            // One that has just ended is no child any more.
+            if pid.file("stat").ok().as_deref().and_then(parent) == Some(self.0) {
+                children.push(pid);
+            }
+        }
+        Ok(children)
     }
 
     pub(crate) fn memory(self) -> Result<Memory, anyhow::Error> {
@@ -53,13 +78,16 @@ pub(crate) struct Memory {
 }
 
 /// The fields after the name, which may have spaces and parentheses in it; user and system time are the
-/// 12th and 13th of them.
+/// 12th and 13th of them, and those of children that have ended follow.
 fn ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_ascii_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
+    let mut times = fields.split_ascii_whitespace().skip(11).take(4).map(str::parse::<u64>);
+    (0..4).map(|_| times.next()?.ok()).sum()
+}
+
+fn parent(stat: &str) -> Option<u32> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 fn kib(status: &str, name: &str) -> Option<u64> {
@@ -110,14 +138,33 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_hide_the_times() {
-        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0";
-        assert_eq!(ticks(stat), Some(300));
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 30 7 20 0 1 0";
+        assert_eq!(ticks(stat), Some(337));
+        assert_eq!(parent(stat), Some(1));
     }
 
     #[test]
     fn memory_is_read_in_kib() {
         assert_eq!(kib("VmHWM:\t   4096 kB\nRssAnon:\t     128 kB\n", "RssAnon:"), Some(128));
         assert_eq!(kib("VmHWM:\t 4096 kB\n", "RssAnon:"), None);
+    }
+
+    #[test]
+    fn time_that_a_child_spends_is_counted() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; read line"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let begun = std::time::Instant::now();
+        let mut spent = Duration::ZERO;
+        while spent.is_zero() && begun.elapsed() < Duration::from_secs(30) {
+            spent = Pid(child.id()).cpu().unwrap();
+            assert!(Pid::own().cpu().unwrap() >= spent);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!spent.is_zero());
     }
 
     #[test]

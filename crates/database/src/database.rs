@@ -161,6 +161,11 @@ impl Database {
         self.inner.live().epochs()
     }
 
+    /// Whether ids are `partition:rest`; decided when the database was made.
+    pub fn is_partitioned(&self) -> bool {
+        self.inner.live().partitioned
+    }
+
     pub fn subscribe(&self) -> Subscription {
         Subscription { _database: self.clone(), committed: self.inner.committed.subscribe() }
     }

@@ -45,6 +45,7 @@ pub use crate::{
     scan::{
         ChangeCursor, ChangeFilter, ChangeRow, ChangeScan, DocumentContent, DocumentRow,
         DocumentScan, FoundDocument, LocalDocument, More, Next, Sink,
+        documents::PartitionInfo,
         rendered::{RenderedDocument, RenderedScan},
     },
     store::{

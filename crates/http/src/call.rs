@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 use percent_encoding::percent_decode;
 use serde::{Deserialize, de::DeserializeOwned};
 use settle_access::{Action, Actor, Grant, Resource, authorize};
+use settle_model::json;
 
 use crate::{
     body::{self, Place},
@@ -134,6 +135,11 @@ impl Call {
         from_json(&bytes, form)
     }
 
+    /// A JSON object, minified: what is in it keeps its order and its spelling.
+    pub async fn object(&mut self, limit: usize) -> Result<Vec<u8>, ApiError> {
+        object(&self.bytes(limit).await?)
+    }
+
     /// `path` on this server, as the client addressed it. Behind a proxy the `X-Forwarded` headers
     /// say how that was.
     pub fn absolute(&self, path: &str) -> HeaderValue {
@@ -163,6 +169,15 @@ impl Call {
             })
         })
     }
+}
+
+/// The object that a body is, minified.
+fn object(body: &[u8]) -> Result<Vec<u8>, ApiError> {
+    let body = json::minify(body).map_err(|error| ApiError::bad_request(error.reason()))?;
+    if body.first() != Some(&b'{') {
+        return Err(ApiError::bad_request("Request body must be a JSON object"));
+    }
+    Ok(body.into_owned())
 }
 
 /// `form` is the reason when the JSON is well-formed and yet not what was expected.

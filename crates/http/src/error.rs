@@ -5,6 +5,8 @@
 
 mod code;
 mod database;
+mod mango;
+mod query;
 
 use std::{borrow::Cow, error::Error};
 
@@ -25,6 +27,8 @@ use crate::reply;
 #[derive(Debug)]
 pub struct ApiError {
     code: Code,
+    /// What a function of a design document called it.
+    name: Option<Box<str>>,
     reason: Cow<'static, str>,
     /// Boxed, since few errors have one and all results carry the place for it.
     header: Option<Box<(HeaderName, HeaderValue)>>,
@@ -33,7 +37,7 @@ pub struct ApiError {
 
 impl ApiError {
     pub fn new(code: Code, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, reason: reason.into(), header: None, cause: None }
+        Self { code, name: None, reason: reason.into(), header: None, cause: None }
     }
 
     pub fn bad_request(reason: impl Into<Cow<'static, str>>) -> Self {
@@ -94,6 +98,12 @@ impl ApiError {
         Self { header: Some(Box::new((name, value))), ..self }
     }
 
+    /// Under a name that a function of a design document gave it.
+    #[must_use]
+    pub(crate) fn named(self, name: String) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
     pub fn code(&self) -> Code {
         self.code
     }
@@ -113,7 +123,8 @@ impl ApiError {
             error: &'a str,
             reason: &'a str,
         }
-        reply::to_json(&Wire { error: self.code.as_str(), reason: &self.reason })
+        let error = self.name.as_deref().unwrap_or(self.code.as_str());
+        reply::to_json(&Wire { error, reason: &self.reason })
     }
 
     pub(crate) fn into_response(self) -> Response {

@@ -21,7 +21,7 @@ use serde_json::Value;
 pub use self::{
     changes::{ChangesParameters, Feed, Filter, Heartbeat, Style},
     document::{DocumentParameters, OpenRevisions},
-    view::ViewParameters,
+    view::{Key, ViewParameters},
 };
 use crate::error::ApiError;
 

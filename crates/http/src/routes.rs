@@ -5,7 +5,9 @@
 //! `a%2Fb` is one name; empty segments do not count, so a trailing slash changes nothing.
 
 mod database;
+mod design;
 mod document;
+mod mango;
 mod pattern;
 mod server;
 
@@ -88,7 +90,9 @@ pub enum Kind {
 
 /// Every route, in the order in which the documentation lists them.
 pub fn all() -> impl Iterator<Item = &'static Route> {
-    server::ROUTES.iter().chain(database::ROUTES).chain(document::ROUTES)
+    let tables =
+        [server::ROUTES, database::ROUTES, design::ROUTES, mango::ROUTES, document::ROUTES];
+    tables.into_iter().flatten()
 }
 
 /// Whether some route has this path.

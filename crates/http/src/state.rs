@@ -6,6 +6,7 @@ use settle_accounts::Accounts;
 use settle_database::Store;
 use settle_index::Indexes;
 use settle_model::time::{Clock, Entropy};
+use settle_script::Scripts;
 
 use tokio::sync::Semaphore;
 
@@ -19,6 +20,9 @@ use crate::{
 pub struct Foundations {
     pub store: Store,
     pub indexes: Indexes,
+    pub scripts: Scripts,
+    /// Whether `_show` and `_list` can be called.
+    pub shows_lists: bool,
     pub accounts: Arc<Accounts>,
     pub settings: Arc<Settings>,
     pub clock: Arc<dyn Clock>,
@@ -30,6 +34,8 @@ pub struct Foundations {
 pub struct AppState {
     pub store: Store,
     pub indexes: Indexes,
+    pub scripts: Scripts,
+    pub(crate) shows_lists: bool,
     pub accounts: Arc<Accounts>,
     pub settings: Arc<Settings>,
     pub clock: Arc<dyn Clock>,
@@ -45,12 +51,23 @@ pub struct AppState {
 
 impl AppState {
     pub fn new(foundations: Foundations) -> Self {
-        let Foundations { store, indexes, accounts, settings, clock, entropy } = foundations;
+        let Foundations {
+            store,
+            indexes,
+            scripts,
+            shows_lists,
+            accounts,
+            settings,
+            clock,
+            entropy,
+        } = foundations;
         accounts.attach(store.clone(), Arc::clone(&entropy));
         let request_ids = RequestIds::new(&*entropy);
         let state = Self {
             store,
             indexes,
+            scripts,
+            shows_lists,
             accounts,
             settings,
             clock,

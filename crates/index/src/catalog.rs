@@ -9,6 +9,6 @@ mod records;
 mod store;
 
 pub(crate) use self::{
-    records::{CheckpointRecord, CursorRecord, IndexRecord, RunRecord, ServedRecord, State},
+    records::{BuildRecord, CursorRecord, IndexRecord, RunRecord, ServedRecord, State},
     store::{Catalog, Stored, background, committed, get_many},
 };

@@ -20,6 +20,7 @@ use settle_query::{
 
 use crate::{
     catalog::{Catalog, ServedRecord},
+    lane::ValidatorsCell,
     limits::{MAP_BYTES_MAX, MAP_COUNT_MAX, OPEN_IDLE_MAX},
     view::View,
 };
@@ -30,6 +31,7 @@ pub struct Designs {
     /// The database's design epoch at which they were read.
     pub epoch: u64,
     pub all: BTreeMap<Arc<str>, DesignResult>,
+    pub(crate) validators: ValidatorsCell,
     /// The Mango indexes in them, once somebody has asked.
     pub(crate) mango: OnceLock<Arc<[Arc<mango::Index>]>>,
 }
@@ -191,7 +193,10 @@ impl ServedDesign {
 
 /// Old design documents that are still served, parsed.
 #[derive(Debug, Default)]
-pub(crate) struct ServedCache(Mutex<HashMap<(u64, Arc<str>), Arc<ServedDesign>>>);
+pub(crate) struct ServedCache(Mutex<HashMap<DesignName, Arc<ServedDesign>>>);
+
+/// The number of the database, and the name behind `_design/`.
+type DesignName = (u64, Arc<str>);
 
 impl ServedCache {
     /// What answers for the design document of `view`, if anything was ever built for it.

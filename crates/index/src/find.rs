@@ -126,7 +126,9 @@ impl Designs {
                     });
                     let index = NamedIndex::of_view(&ddoc, view.name, view.map, partitioned);
                     indexes.extend(
-                        index.filter(|_| collated).map(|index| Arc::new(Index::Json(index))),
+                        index
+                            .filter(|_| collated)
+                            .map(|index| Arc::new(Index::Json(Box::new(index)))),
                     );
                 }
             }

@@ -13,7 +13,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -23,13 +23,14 @@ use settle_database::{
     Database, StorageError,
     follow::{FollowError, FollowOptions, Follower, Pace, Phase as FollowPhase},
 };
+use settle_engine::{Batch, Expected};
 use settle_model::time::Timestamp;
 use settle_query::{collate, design::IndexDefinition};
 use settle_script::Program;
 use tokio::sync::watch;
 
 pub(crate) use self::{
-    build::{index_of_run, remove_all_runs, remove_runs},
+    build::{index_of_run, remove_all_runs},
     progress::Progress,
 };
 use crate::{
@@ -37,7 +38,7 @@ use crate::{
     designs::DesignEntry,
     indexes::Shared,
     keys::{self, Signature},
-    limits::CLASHES_MAX,
+    limits::{CLASHES_MAX, SERVED_MAX},
     mapper::Mapper,
     tree::{Reducers, Tree},
     view::ViewError,
@@ -52,6 +53,8 @@ pub(crate) struct Index {
     reducers: Vec<Reducers>,
     phase: watch::Sender<Phase>,
     waiting: AtomicUsize,
+    /// Whether it waits for its turn to be warmed.
+    is_queued: AtomicBool,
     /// What the follower's step met last, with its type.
     failure: Arc<Mutex<Option<ViewError>>>,
     /// When the update that is running began.
@@ -109,6 +112,7 @@ impl Index {
             definition,
             phase: watch::Sender::new(Phase::Closed),
             waiting: AtomicUsize::new(0),
+            is_queued: AtomicBool::new(false),
             failure: Arc::default(),
             updating_since: Arc::default(),
             served: Mutex::default(),
@@ -132,6 +136,16 @@ impl Index {
     /// Requests that wait for it now.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Marks that it waits to be warmed; whether it did not before.
+    pub(crate) fn queue(&self) -> bool {
+        !self.is_queued.swap(true, Ordering::Relaxed)
+    }
+
+    /// Its turn has come: what is written from now on queues it again.
+    pub(crate) fn dequeue(&self) {
+        self.is_queued.store(false, Ordering::Relaxed);
     }
 
     /// Whether a function of it failed when it was last asked to; the same documents would make it
@@ -316,7 +330,7 @@ impl Index {
         let key = keys::index(self.database.number(), self.signature());
         let ready = IndexRecord { state: State::Ready, ..built.record.clone() };
         let mut batch = background();
-        batch.require(key.clone(), settle_engine::Expected::Equals(built.bytes.clone()));
+        batch.require(key.clone(), Expected::Equals(built.bytes.clone()));
         batch.put(key.clone(), ready.encode(&key));
         self.serve_all(shared, built.record.number, &mut batch).await?;
         if committed(shared.parts.engine.commit(batch).await)? {
@@ -331,7 +345,7 @@ impl Index {
         &self,
         shared: &Shared,
         number: u64,
-        batch: &mut settle_engine::Batch,
+        batch: &mut Batch,
     ) -> Result<(), StorageError> {
         let designs = shared.designs(&self.database).await?;
         for entry in designs.usable() {
@@ -344,16 +358,33 @@ impl Index {
         Ok(())
     }
 
-    /// Notes that a design document is served by this index, which was ready before it.
-    pub(crate) async fn serve(
+    /// Notes that a design document is served by this index, which may have been ready before it. Only
+    /// those who ask while a later definition builds need it, so a failure is no reason to fail.
+    pub(crate) async fn serve(&self, shared: &Shared, entry: &DesignEntry, number: u64) {
+        let name = (entry.name.clone(), entry.digest);
+        if lock(&self.served).contains(&name) {
+            return;
+        }
+        match self.try_serve(shared, entry, number).await {
+            Ok(()) => {
+                let mut served = lock(&self.served);
+                if served.len() >= SERVED_MAX {
+                    served.clear();
+                }
+                served.insert(name);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not note which index serves a design document");
+            }
+        }
+    }
+
+    async fn try_serve(
         &self,
         shared: &Shared,
         entry: &DesignEntry,
         number: u64,
     ) -> Result<(), StorageError> {
-        if !lock(&self.served).insert((entry.name.clone(), entry.digest)) {
-            return Ok(());
-        }
         let key = keys::served(self.database.number(), &entry.name);
         let record = self.served_record(entry, number);
         let stored = shared.catalog.served(self.database.number(), &entry.name).await?;
@@ -362,7 +393,7 @@ impl Index {
         }
         let mut batch = background();
         let index = keys::index(self.database.number(), self.signature());
-        batch.require(index, settle_engine::Expected::Present);
+        batch.require(index, Expected::Present);
         batch.put(key.clone(), record.encode(&key));
         committed(shared.parts.engine.commit(batch).await)?;
         Ok(())

@@ -20,14 +20,14 @@ use settle_query::{
 };
 use settle_script::Scripts;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     catalog::{Catalog, IndexRecord, State},
     designs::{self, DesignCache, DesignEntry, Designs, ServedCache},
     index::{Index, Reached, Work, is_current},
     keys::Signature,
-    limits::{self, OPEN_IDLE_MAX},
+    limits::{self, OPEN_IDLE_MAX, WARMING_MAX},
     reclaim,
     view::{ReadyView, Update, View, ViewError},
     warm,
@@ -78,6 +78,8 @@ pub(crate) struct Shared {
     /// There is something to clear.
     pub(crate) reclaim: Notify,
     pub(crate) leases: Leases,
+    /// Places for indexes that are warmed.
+    warming: Semaphore,
     designs: DesignCache,
     served: ServedCache,
     open: Mutex<HashMap<(u64, Signature), Arc<Index>>>,
@@ -142,13 +144,15 @@ impl Indexes {
             tasks: Tasks::default(),
             reclaim: Notify::new(),
             leases: Leases::default(),
+            warming: Semaphore::new(WARMING_MAX),
             designs: DesignCache::default(),
             served: ServedCache::default(),
             open: Mutex::default(),
             parts,
         });
-        reclaim::sweep(&shared).await?;
-        shared.tasks.spawn(reclaim::run(shared.clone()));
+        // Before any build begins.
+        let runs = reclaim::indexes_of_runs(shared.parts.folder.clone()).await;
+        shared.tasks.spawn(reclaim::run(shared.clone(), runs));
         let events = warm::begin(&shared).await?;
         shared.tasks.spawn(warm::run(shared.clone(), events));
         Ok(Self { shared })
@@ -166,6 +170,11 @@ impl Indexes {
 
     pub fn scripts(&self) -> &Scripts {
         &self.shared.parts.scripts
+    }
+
+    /// For work that has to be finished before the store is closed.
+    pub(crate) fn store_tasks(&self) -> &Tasks {
+        self.shared.parts.store.tasks()
     }
 
     pub fn engine(&self) -> &Arc<dyn Engine> {
@@ -321,12 +330,12 @@ impl Indexes {
             Update::Wait => {
                 let index = shared.index(&view.database, &view.definition);
                 let reached = index.reach(shared, sequence).await?;
-                index.serve(shared, &view.entry, reached.number).await?;
+                index.serve(shared, &view.entry, reached.number).await;
                 Ok(shared.ready_view(view, &index, view.place, reached))
             }
             Update::Lazy => {
                 let found = shared.as_it_is(view).await?;
-                shared.warm(shared.index(&view.database, &view.definition), sequence);
+                shared.warm(shared.index(&view.database, &view.definition), view.entry.clone());
                 Ok(found)
             }
             Update::No => shared.as_it_is(view).await,
@@ -369,13 +378,25 @@ impl Shared {
         self.served.forget(database);
     }
 
-    /// Brings an index up to date, and says nothing of how it fares: whoever asks for it will hear.
-    pub(crate) fn warm(self: &Arc<Self>, index: Arc<Index>, sequence: u64) {
+    /// Brings an index up to date when its turn comes, and says nothing of how it fares: whoever asks
+    /// for it will hear.
+    pub(crate) fn warm(self: &Arc<Self>, index: Arc<Index>, entry: Arc<DesignEntry>) {
+        if !index.queue() {
+            return;
+        }
         let shared = self.clone();
         self.tasks.spawn(async move {
+            let warming = async {
+                let Ok(_place) = shared.warming.acquire().await else { return };
+                index.dequeue();
+                let sequence = index.database.sequence();
+                if let Ok(reached) = index.reach_unasked(&shared, sequence).await {
+                    index.serve(&shared, &entry, reached.number).await;
+                }
+            };
             tokio::select! {
                 () = shared.tasks.stopping() => {}
-                reached = index.reach_unasked(&shared, sequence) => drop(reached),
+                () = warming => {}
             }
         });
     }

@@ -21,7 +21,7 @@ mod family {
     pub(super) const INDEX: u8 = 0x31;
     pub(super) const CURSOR: u8 = 0x32;
     pub(super) const SERVED: u8 = 0x33;
-    pub(super) const CHECKPOINT: u8 = 0x34;
+    pub(super) const BUILD: u8 = 0x34;
 }
 
 /// The parts of an index's rows.
@@ -114,8 +114,8 @@ pub(crate) fn served_design(key: &[u8]) -> Option<&str> {
     std::str::from_utf8(rest(key, family::SERVED)?).ok()
 }
 
-pub(crate) fn checkpoint(database: u64, index: u64) -> Vec<u8> {
-    let mut key = prefix(database, family::CHECKPOINT);
+pub(crate) fn build(database: u64, index: u64) -> Vec<u8> {
+    let mut key = prefix(database, family::BUILD);
     push_number(&mut key, index);
     key
 }

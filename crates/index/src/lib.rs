@@ -16,6 +16,7 @@ mod find;
 mod index;
 mod indexes;
 mod keys;
+pub mod lane;
 pub mod limits;
 mod mapper;
 mod reclaim;
@@ -31,6 +32,7 @@ pub use crate::{
     designs::{BrokenDesign, DesignEntry, DesignResult, Designs},
     find::{DefinitionError, Ending, FindError, Finding, IndexDeletion, Stats},
     indexes::{DesignInfo, IndexParts, IndexSettings, IndexSizes, IndexerTask, Indexes, OpenError},
+    mapper::partition_prefix,
     view::{ReadyView, Update, View, ViewError},
 };
 

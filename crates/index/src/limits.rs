@@ -40,6 +40,9 @@ pub(crate) const MERGE_RUNS_MAX: usize = 64;
 /// Indexes whose working memory is kept although nobody uses them.
 pub(crate) const OPEN_IDLE_MAX: usize = 500;
 
+/// Versions of design documents that an index remembers to have noted that it serves them.
+pub(crate) const SERVED_MAX: usize = 100;
+
 /// Indexes that are warmed after writes at a time.
 pub(crate) const WARMING_MAX: usize = 2;
 
@@ -51,6 +54,24 @@ pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// Rows of the store's log of events that are read at one time.
 pub(crate) const EVENTS_AT_ONCE: usize = 500;
+
+/// Edits, and bytes of them, about which a validator in JavaScript is asked in one call.
+pub(crate) const ASKED_AT_ONCE_MAX: usize = 500;
+pub(crate) const ASKED_AT_ONCE_BYTES_MAX: usize = 4 << 20;
+
+/// Calls of one validator that may run into their limits before those that wait behind them are given
+/// the same error without being asked about.
+pub(crate) const SLOW_ANSWERS_MAX: usize = 3;
+
+/// Bytes that a pattern of a JSON Schema may need when it is compiled. Beyond: 400 `invalid_design_doc`.
+pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of what is said about a document that breaks a schema.
+pub(crate) const VIOLATION_BYTES_MAX: usize = 1_000;
+
+/// Bytes of edits up to which rules that need no JavaScript are asked on the spot.
+pub(crate) const RULES_INLINE_BYTES_MAX: usize = 64 << 10;
+
 /// Bytes of runs that an update of a tree holds at one time; a single run may be larger.
 pub(crate) const APPLY_READ_BYTES: usize = 4 << 20;
 /// See [`APPLY_READ_BYTES`].

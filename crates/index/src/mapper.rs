@@ -200,7 +200,7 @@ pub(crate) fn partition_of(id: &str) -> Option<&str> {
 }
 
 /// What the sort keys of a partition's rows begin with, in an index that is partitioned.
-pub(crate) fn partition_prefix(partition: &str) -> Vec<u8> {
+pub fn partition_prefix(partition: &str) -> Vec<u8> {
     let mut prefix = Vec::with_capacity(partition.len() + 2);
     push_bytes(&mut prefix, partition.as_bytes());
     prefix

@@ -5,15 +5,17 @@
 //! cleared. Its rows are cleared when nobody reads them any more. What a stop or a crash interrupts
 //! is taken up at the next start.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use settle_database::{Database, StorageError};
 use settle_engine::{Batch, Cleared, Expected, key};
 
+use tokio::task::spawn_blocking;
+
 use crate::{
     catalog::{State, background, committed},
     codec::sealed,
-    index::{index_of_run, is_current, remove_all_runs, remove_runs},
+    index::{index_of_run, is_current, remove_all_runs},
     indexes::Shared,
     keys::{self, Signature},
     limits::{CLASHES_MAX, RECLAIM_SLICE_BYTES, RETRY_DELAY},
@@ -24,28 +26,35 @@ pub(crate) fn encode(key: &[u8]) -> Vec<u8> {
     sealed(key, |_| {})
 }
 
-/// At the start: marks what was left by databases that are gone, and removes files of builds that
-/// nothing goes on with.
-pub(crate) async fn sweep(shared: &Shared) -> Result<(), StorageError> {
+/// The indexes that have runs in the folder.
+pub(crate) async fn indexes_of_runs(folder: Option<PathBuf>) -> HashSet<u64> {
+    let Some(folder) = folder else { return HashSet::new() };
+    let listing = spawn_blocking(move || match std::fs::read_dir(&folder) {
+        Ok(entries) => entries.flatten().filter_map(|it| index_of_run(&it.path())).collect(),
+        Err(error) => {
+            tracing::warn!(folder = %folder.display(), %error, "could not look for old runs");
+            HashSet::new()
+        }
+    });
+    listing.await.expect("listing a folder does not panic")
+}
+
+/// At the start: marks what was left by databases that are gone, and removes the runs of builds that
+/// nothing goes on with. `runs`: the indexes that had some before any build began.
+async fn sweep(shared: &Shared, mut runs: HashSet<u64>) -> Result<(), StorageError> {
     for database in shared.catalog.databases().await? {
         if !shared.parts.store.has(database).await? {
             mark_database(shared, database).await?;
-        }
-    }
-    let Some(folder) = shared.parts.folder.clone() else { return Ok(()) };
-    let mut building = HashSet::new();
-    for database in shared.catalog.databases().await? {
-        for (_, stored) in shared.catalog.indexes(database).await? {
-            if stored.record.state == State::Building {
-                building.insert(stored.record.number);
+        } else if !runs.is_empty() {
+            for (_, stored) in shared.catalog.indexes(database).await? {
+                if stored.record.state == State::Building {
+                    runs.remove(&stored.record.number);
+                }
             }
         }
     }
-    let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(()) };
-    let numbers: HashSet<_> =
-        entries.flatten().filter_map(|entry| index_of_run(&entry.path())).collect();
-    for number in numbers.difference(&building) {
-        remove_runs(&folder, *number);
+    for number in runs {
+        remove_all_runs(shared, number).await;
     }
     Ok(())
 }
@@ -107,7 +116,7 @@ async fn try_cleanup(shared: &Shared, database: &Database) -> Result<bool, Stora
         batch.require(key.clone(), Expected::Equals(stored.bytes.clone()));
         batch.delete(key);
         batch.delete(keys::cursor(number, index));
-        batch.delete(keys::checkpoint(number, index));
+        batch.delete(keys::build(number, index));
         batch.put(mark.clone(), encode(&mark));
         gone.push(*signature);
     }
@@ -127,7 +136,14 @@ async fn try_cleanup(shared: &Shared, database: &Database) -> Result<bool, Stora
 }
 
 /// Runs until the indexes are closed.
-pub(crate) async fn run(shared: Arc<Shared>) {
+pub(crate) async fn run(shared: Arc<Shared>, runs: HashSet<u64>) {
+    tokio::select! {
+        () = shared.tasks.stopping() => return,
+        swept = sweep(&shared, runs) => if let Err(error) = swept {
+            // The next start finds what is left.
+            tracing::warn!(%error, "could not look for what dropped databases left");
+        }
+    }
     loop {
         let is_done = tokio::select! {
             () = shared.tasks.stopping() => return,
@@ -180,7 +196,7 @@ async fn reclaim(shared: &Shared, database: u64, index: u64) -> Result<(), Stora
     if index != 0 {
         remove_all_runs(shared, index).await;
         batch.delete(keys::cursor(database, index));
-        batch.delete(keys::checkpoint(database, index));
+        batch.delete(keys::build(database, index));
     }
     batch.delete(keys::reclaim(database, index));
     committed(engine.commit(batch).await)?;

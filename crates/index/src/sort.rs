@@ -20,6 +20,9 @@ pub(crate) use self::{
     run::{RunReader, RunWriter},
 };
 
+/// A key and a payload, borrowed from where they stand.
+pub(crate) type RowRef<'a> = (&'a [u8], &'a [u8]);
+
 /// A run could not be written or read.
 #[derive(Debug, Error)]
 pub(crate) enum SortError {

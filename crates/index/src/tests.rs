@@ -1,10 +1,11 @@
 //! Indexes beside a store in memory: what an index shows is what its documents make, whatever
 //! happened on the way.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
+mod asking;
 mod beside;
 mod builds;
+mod gate;
+mod invoices;
 mod lives;
 mod world;
 

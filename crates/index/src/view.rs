@@ -1,5 +1,7 @@
 //! A view of a design document, and waiting until it shows what it should.
 
+mod read;
+
 use std::sync::Arc;
 
 use settle_database::{Database, StorageError};

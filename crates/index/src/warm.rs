@@ -11,11 +11,10 @@ use std::sync::Arc;
 use settle_access::{Grant, Inspect, Resource};
 use settle_database::{DatabaseEvent, Direction, EventKind, EventScan, StorageError};
 use settle_model::id::DatabaseName;
-use tokio::sync::Semaphore;
 
 use crate::{
     indexes::Shared,
-    limits::{EVENTS_AT_ONCE, RETRY_DELAY, WARMING_MAX},
+    limits::{EVENTS_AT_ONCE, RETRY_DELAY},
     reclaim,
 };
 
@@ -28,7 +27,6 @@ pub(crate) async fn begin(shared: &Shared) -> Result<u64, StorageError> {
 
 /// Runs until the indexes are closed.
 pub(crate) async fn run(shared: Arc<Shared>, mut since: u64) {
-    let places = Arc::new(Semaphore::new(WARMING_MAX));
     loop {
         tokio::select! {
             () = shared.tasks.stopping() => return,
@@ -38,7 +36,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut since: u64) {
             () = shared.tasks.stopping() => return,
             () = tokio::time::sleep(shared.parts.settings.autoupdate_delay) => {}
         }
-        if let Err(error) = take_in(&shared, &places, &mut since).await {
+        if let Err(error) = take_in(&shared, &mut since).await {
             tracing::warn!(%error, "could not warm indexes after writes");
             tokio::select! {
                 () = shared.tasks.stopping() => return,
@@ -48,11 +46,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut since: u64) {
     }
 }
 
-async fn take_in(
-    shared: &Arc<Shared>,
-    places: &Arc<Semaphore>,
-    since: &mut u64,
-) -> Result<(), StorageError> {
+async fn take_in(shared: &Arc<Shared>, since: &mut u64) -> Result<(), StorageError> {
     loop {
         let scan = EventScan {
             since: *since,
@@ -65,7 +59,7 @@ async fn take_in(
         for event in &page.events {
             match event.kind {
                 EventKind::Created => {}
-                EventKind::Updated => warm(shared, places, event).await?,
+                EventKind::Updated => warm(shared, event).await?,
                 EventKind::Deleted => {
                     shared.forget_database(event.number);
                     if shared.catalog.has(event.number).await? {
@@ -82,12 +76,8 @@ async fn take_in(
     }
 }
 
-/// Brings the indexes of a database up to date, some at a time, without waiting for them.
-async fn warm(
-    shared: &Arc<Shared>,
-    places: &Arc<Semaphore>,
-    event: &DatabaseEvent,
-) -> Result<(), StorageError> {
+/// Has the indexes of a database brought up to date, without waiting for them.
+async fn warm(shared: &Arc<Shared>, event: &DatabaseEvent) -> Result<(), StorageError> {
     let Ok(name) = DatabaseName::from_catalog(&event.name) else { return Ok(()) };
     let Some(database) = shared.parts.store.find(&name).await? else { return Ok(()) };
     if database.number() != event.number {
@@ -99,29 +89,11 @@ async fn warm(
         Err(error) => return Err(error),
     };
     for entry in designs.usable().filter(|entry| entry.design.autoupdate) {
-        let Some(definition) = entry.index.clone() else { continue };
-        let index = shared.index(&database, &definition);
-        if index.is_broken() {
-            continue;
+        let Some(definition) = &entry.index else { continue };
+        let index = shared.index(&database, definition);
+        if !index.is_broken() {
+            shared.warm(index, entry.clone());
         }
-        let (shared, entry) = (shared.clone(), entry.clone());
-        let (places, sequence) = (places.clone(), database.sequence());
-        let tasks = shared.tasks.clone();
-        tasks.spawn(async move {
-            let warming = async {
-                let Ok(_place) = places.acquire().await else { return };
-                // Whoever asks for the index will hear of a failure.
-                if let Ok(reached) = index.reach_unasked(&shared, sequence).await
-                    && let Err(error) = index.serve(&shared, &entry, reached.number).await
-                {
-                    tracing::warn!(%error, "could not note which index serves a design document");
-                }
-            };
-            tokio::select! {
-                () = shared.tasks.stopping() => {}
-                () = warming => {}
-            }
-        });
     }
     Ok(())
 }

@@ -2,10 +2,14 @@
 //!
 //! Source: `io_lib:format("~w")` and `"~p"` of what `jiffy` makes of JSON.
 
+use std::fmt::Write as _;
+
 use settle_model::json::{elements, members, string_value, unescape};
 
 /// Bytes of a quoted value; what is longer is cut.
 const TERM_BYTES_MAX: usize = 1_000;
+
+const INFALLIBLE: &str = "a string takes everything";
 
 /// How strings are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,7 +75,7 @@ fn push_string(out: &mut String, text: &str, strings: Strings) {
     out.push_str("<<");
     if strings == Strings::Text && !text.is_empty() {
         let is_latin = text.chars().all(|it| u32::from(it) < 256);
-        out.push_str(&format!("{text:?}{}", if is_latin { "" } else { "/utf8" }));
+        write!(out, "{text:?}{}", if is_latin { "" } else { "/utf8" }).expect(INFALLIBLE);
     } else {
         for (index, byte) in text.bytes().enumerate().take(TERM_BYTES_MAX) {
             out.push_str(if index == 0 { "" } else { "," });
@@ -90,7 +94,7 @@ fn push_other(out: &mut String, text: &str) {
             let printed = format!("{value:?}");
             match printed.split_once('e') {
                 Some((digits, exponent)) if !digits.contains('.') => {
-                    out.push_str(&format!("{digits}.0e{exponent}"));
+                    write!(out, "{digits}.0e{exponent}").expect(INFALLIBLE);
                 }
                 Some(_) | None => out.push_str(&printed),
             }

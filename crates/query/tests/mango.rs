@@ -32,7 +32,7 @@ fn indexes(lines: &[&str]) -> Vec<Arc<Index>> {
         };
         let id = format!("_design/{ddoc}");
         let index = NamedIndex::of_view(&id, ddoc, map.as_bytes(), partitioned).unwrap();
-        indexes.push(Arc::new(Index::Json(index)));
+        indexes.push(Arc::new(Index::Json(Box::new(index))));
     }
     sort_indexes(&mut indexes);
     indexes

@@ -27,7 +27,7 @@ proptest! {
             let map = format!("{{\"fields\":{{{}}}}}", fields.join(","));
             let ddoc = format!("_design/{place}");
             let index = NamedIndex::of_view(&ddoc, "i", map.as_bytes(), false).unwrap();
-            all.push(Arc::new(Index::Json(index)));
+            all.push(Arc::new(Index::Json(Box::new(index))));
         }
         sort_indexes(&mut all);
         let request = json!({ "selector": selector, "fields": ["_id"] }).to_string();

@@ -15,16 +15,17 @@ pub struct Launcher {
 pub(crate) const TEST_VARIABLE: &str = "SETTLE_SCRIPT_WORKER";
 
 /// The subcommand of the `settle` binary.
-pub(crate) const SUBCOMMAND: &str = "script-worker";
+pub const SUBCOMMAND: &str = "script-worker";
 
 impl Launcher {
     /// The running binary, as `settle script-worker`.
     pub fn this_program() -> io::Result<Self> {
-        Ok(Self {
-            program: std::env::current_exe()?,
-            arguments: vec![SUBCOMMAND.into()],
-            environment: Vec::new(),
-        })
+        std::env::current_exe().map(Self::program)
+    }
+
+    /// A `settle` binary.
+    pub fn program(program: PathBuf) -> Self {
+        Self { program, arguments: vec![SUBCOMMAND.into()], environment: Vec::new() }
     }
 
     /// The running test binary, which has a test of this name:

@@ -31,7 +31,7 @@ pub mod worker;
 pub use self::{
     error::{ScriptError, Thrown},
     frame::FrameError,
-    launcher::Launcher,
+    launcher::{Launcher, SUBCOMMAND},
     program::Program,
     request::{RequestObject, scrub},
     rows::{DocRows, MapFailure, Row, Rows},

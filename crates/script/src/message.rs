@@ -331,7 +331,7 @@ impl<'a> Operation<'a> {
 
 impl<'a> GroupRows<'a> {
     /// Key, id and value of each row.
-    pub(crate) fn rows(&self) -> Result<Vec<(&'a [u8], &'a str, &'a [u8])>, FrameError> {
+    pub fn rows(&self) -> Result<Vec<(&'a [u8], &'a str, &'a [u8])>, FrameError> {
         let mut reader = Reader::of_fields(self.bytes);
         let mut rows = Vec::with_capacity((self.count as usize).min(self.bytes.len() / 12));
         for _ in 0..self.count {

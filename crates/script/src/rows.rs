@@ -39,6 +39,11 @@ impl Rows {
         self.count += 1;
     }
 
+    /// Key, id and value of each row, with their lengths before them.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

@@ -415,6 +415,10 @@ impl Scripts {
 impl List {
     /// Hands over rows (JSON objects), and runs until the function asks for more or ends.
     pub async fn rows(&mut self, rows: Vec<Bytes>) -> Result<ListOutput, ScriptError> {
+        if rows.is_empty() {
+            // The function would not notice.
+            return Ok(ListOutput { response: None, chunk: Bytes::new(), ended: false });
+        }
         self.say(&rows, false).await
     }
 

@@ -6,6 +6,9 @@
 //! fact. A file that is missing all the same fails the backup: a backup that exists is whole, since
 //! it is made beside its place and renamed when everything in it is synced.
 //!
+//! Indexes are left out: a copy builds its own when they are asked for, since its history is another
+//! from the moment at which it is opened.
+//!
 //! Administrator, sessions and settings changed over HTTP come along, so a backup is to be kept as
 //! safe as the folder itself.
 

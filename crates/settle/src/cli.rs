@@ -47,6 +47,9 @@ enum Command {
     Load(load::Load),
     /// Writes a copy of the data folder that opens as one, while the server runs or not.
     Backup(backup::Backup),
+    /// Runs functions of design documents for the server that starts it.
+    #[command(name = settle_script::SUBCOMMAND, hide = true)]
+    ScriptWorker,
 }
 
 /// Runs the command that the process was started with.
@@ -57,6 +60,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Config { settings, reference } => list::run(&settings, reference),
         Command::Load(load) => load.run(),
         Command::Backup(backup) => backup.run(),
+        // Its process serves nothing else, and has no log.
+        Command::ScriptWorker => return settle_script::worker::main(),
     };
     match done {
         Ok(code) => code,

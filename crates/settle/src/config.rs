@@ -16,7 +16,7 @@ pub use self::{
     layers::{ConfigError, Origin, Resolved, Source, Sources},
     reference::reference,
     settings::{Config, SETTINGS, Setting},
-    value::{ByteCount, LogFormat, Secret, Value},
+    value::{ByteCount, LogFormat, Secret, Value, WorkerCount},
 };
 
 /// The variable that names the file, as `--config` does. It is no setting.

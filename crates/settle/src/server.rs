@@ -26,7 +26,7 @@ use thiserror::Error;
 use tokio::{net::TcpListener, task::spawn_blocking};
 
 use crate::{
-    config::Config,
+    config::{ByteCount, Config, WorkerCount},
     data_folder::{DataFolder, DataFolderError},
     durable_file,
     kept_config::{KeptConfig, KeptConfigError},
@@ -85,8 +85,6 @@ pub enum StartError {
     IndexEngine(#[source] settle_engine_lmdb::OpenError),
     #[error("open the indexes")]
     Indexes(#[from] settle_index::OpenError),
-    #[error("find this program, to run JavaScript in processes of it")]
-    Program(#[source] io::Error),
     #[error(transparent)]
     Secrets(#[from] SecretsError),
     #[error(transparent)]
@@ -114,12 +112,25 @@ impl Server {
         Self::start_as(config, Storage::Folder, Admin::Kept).await
     }
 
-    /// The address is taken first and the folder's lock next: a start that fails on either has
-    /// changed nothing.
+    /// Functions of design documents run in processes of the program that is running.
     pub async fn start_as(
         config: Config,
         storage: Storage,
         admin: Admin,
+    ) -> Result<Self, StartError> {
+        let launcher = Launcher::this_program().map_err(StartError::Program)?;
+        Self::start_with(config, storage, admin, launcher).await
+    }
+
+    /// The same, with another program for functions: a test is not the server's binary.
+    ///
+    /// The address is taken first and the folder's lock next: a start that fails on either has
+    /// changed nothing.
+    pub async fn start_with(
+        config: Config,
+        storage: Storage,
+        admin: Admin,
+        launcher: Launcher,
     ) -> Result<Self, StartError> {
         let listen = |source| StartError::Listen { address: config.bind, source };
         let listener = TcpListener::bind(config.bind).await.map_err(listen)?;
@@ -166,8 +177,7 @@ impl Server {
             settings: StoreSettings { identity, grace: config.revisions_keep },
         })
         .await?;
-        let launcher = Launcher::this_program().map_err(StartError::Program)?;
-        let scripts = Scripts::new(launcher, ScriptSettings::default());
+        let scripts = Scripts::new(launcher, script_settings(&config));
         let indexes = Indexes::open(IndexParts {
             engine: index_engine,
             store: store.clone(),
@@ -181,6 +191,8 @@ impl Server {
         let state = settle_http::AppState::new(Foundations {
             store: store.clone(),
             indexes: indexes.clone(),
+            scripts: scripts.clone(),
+            shows_lists: config.scripts_shows_lists,
             accounts: Arc::new(accounts),
             settings: Arc::new(Settings::load(settings)),
             clock,
@@ -231,6 +243,21 @@ impl Server {
             fs::remove_file(&path).map_err(|source| StopError::AddressFile { path, source })?;
         }
         Ok(())
+    }
+}
+
+fn script_settings(config: &Config) -> ScriptSettings {
+    let default = ScriptSettings::default();
+    let bytes = |count: ByteCount| usize::try_from(count.0).unwrap_or(usize::MAX);
+    ScriptSettings {
+        workers: match config.scripts_workers {
+            WorkerCount::Auto => default.workers,
+            WorkerCount::Exactly(count) => usize::from(count.get()),
+        },
+        runtime_bytes_max: bytes(config.scripts_memory),
+        worker_bytes_max: bytes(config.scripts_process_memory),
+        deadline: config.scripts_deadline,
+        reduce_limit: config.scripts_reduce_limit,
     }
 }
 

@@ -30,17 +30,23 @@ async fn config_prints_each_value_and_where_it_came_from_but_no_secret() {
         "config --bind 127.0.0.1:80",
         prepare,
         &expect![[r#"
-        data              ./data        default
-        bind              127.0.0.1:80  --bind
-        admin.user        ada           settle.toml
-        admin.password    ********      settle.toml
-        log.format        text          default
-        log.filter        info          default
-        stop.patience     10 s          default
-        store.size_max    1 TiB         default
-        revisions.keep    1 h           default
-        attachments.keep  10 min        default
-    "#]],
+            data                    ./data        default
+            bind                    127.0.0.1:80  --bind
+            admin.user              ada           settle.toml
+            admin.password          ********      settle.toml
+            log.format              text          default
+            log.filter              info          default
+            stop.patience           10 s          default
+            store.size_max          1 TiB         default
+            revisions.keep          1 h           default
+            attachments.keep        10 min        default
+            scripts.workers         auto          default
+            scripts.deadline        5 s           default
+            scripts.memory          64 MiB        default
+            scripts.process_memory  256 MiB       default
+            scripts.reduce_limit    refuse        default
+            scripts.shows_lists     on            default
+        "#]],
     )
     .await;
 }

@@ -1,11 +1,12 @@
 //! A server in the test's own process.
 
-use std::{mem, net::SocketAddr, sync::Arc, thread};
+use std::{env, mem, net::SocketAddr, sync::Arc, thread};
 
 use settle::{
     Admin, Server, Storage,
     config::{Config, Secret},
 };
+use settle_script::Launcher;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -76,7 +77,7 @@ impl TestServer {
             Store::Memory => Storage::Memory,
             Store::Folder => Storage::Folder,
         };
-        let starting = Server::start_as(self.config.clone(), storage, Admin::Kept);
+        let starting = Server::start_with(self.config.clone(), storage, Admin::Kept, launcher());
         let started = runtime.spawn(starting).await;
         let server = started.expect("a start does not panic");
         self.server = Some(server.unwrap_or_else(|error| {
@@ -135,6 +136,14 @@ impl TestServer {
         let errors = self.log.errors();
         assert!(self.errors_expected || errors.is_empty(), "the server logged {errors:#?}");
     }
+}
+
+/// Functions run in processes of the `settle` binary, which cargo builds beside every integration test of
+/// that crate; the tests themselves are in a folder below it.
+fn launcher() -> Launcher {
+    let test = env::current_exe().expect("a test knows its file");
+    let folder = test.ancestors().nth(2).expect("a test is in a folder of the target folder");
+    Launcher::program(folder.join("settle"))
 }
 
 impl Drop for TestServer {

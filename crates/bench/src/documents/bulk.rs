@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Bench, Repeat, make_database, remove_database, send_all};
 use crate::{
+    bench::{Bench, Repeat, make_database, remove_database, send_all},
     client::Target,
     notes::{self, Order},
     raw::{RawStore, Recorder},

@@ -4,8 +4,8 @@
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{Bench, make_database, reading, remove_database};
 use crate::{
+    bench::{Bench, make_database, reading, remove_database},
     client::Target,
     notes::{self, Order},
     round::{Goal, alternate},

@@ -1,7 +1,7 @@
 //! One document read, beside a bare handler that sends the same bytes.
 
-use super::{Bench, make_database, reading, remove_database};
 use crate::{
+    bench::{Bench, make_database, reading, remove_database},
     client::Target,
     notes::{self, Order},
     round::{Goal, alternate},

@@ -102,6 +102,23 @@ impl Database {
         Ok((count.visited <= OFFSET_COUNT_MAX).then_some(count.rows))
     }
 
+    /// What there is of documents whose ids begin with the partition's name and a colon. Its cost
+    /// grows with the partition.
+    pub async fn partition_info(
+        &self,
+        grant: &Grant<Read>,
+        partition: &str,
+    ) -> Result<PartitionInfo, StorageError> {
+        self.inner.check(grant);
+        let prefix = self.inner.keys.head_at(&format!("{partition}:"));
+        let plan = Plan::new(vec![Step::Scan(Scan::prefix(&prefix, Direction::Ascending))]);
+        let counting = Partition::default();
+        let counted = self.inner.shared.engine.read_to_end(plan, counting).await?;
+        self.inner.check_alive()?;
+        counted.failure.check()?;
+        Ok(counted.info)
+    }
+
     fn head_range(&self, scan: &DocumentScan) -> Scan {
         let keys = self.inner.keys;
         let all = Scan::prefix(&keys.family(keys::family::HEAD), scan.direction);
@@ -240,6 +257,55 @@ where
             self.failure.set(error);
             Visit::Stop
         })
+    }
+}
+
+/// Counts and sizes of a partition.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PartitionInfo {
+    pub doc_count: u64,
+    pub deleted_count: u64,
+    /// Keys and values of the documents' records.
+    pub active_bytes: u64,
+    /// Bodies and attachments of all leaves.
+    pub external_bytes: u64,
+}
+
+#[derive(Default)]
+struct Partition {
+    info: PartitionInfo,
+    failure: Failure,
+}
+
+impl Partition {
+    fn look(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        let head = HeadView::decode(key, value)?;
+        if head.winner()?.deleted {
+            self.info.deleted_count += 1;
+        } else {
+            self.info.doc_count += 1;
+        }
+        self.info.active_bytes += (key.len() + value.len()) as u64;
+        for leaf in head.leaves() {
+            let leaf = leaf?;
+            self.info.external_bytes += leaf.size;
+            if let BodyView::Record { length, .. } = leaf.body {
+                self.info.active_bytes += length;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Visitor for Partition {
+    fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
+        match self.look(key, value.unwrap_or_default()) {
+            Ok(()) => Visit::Next,
+            Err(error) => {
+                self.failure.set(error);
+                Visit::Stop
+            }
+        }
     }
 }
 

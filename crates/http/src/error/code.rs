@@ -58,9 +58,108 @@ codes! {
     DocValidation 400 "doc_validation":
         "The document has a member with a leading underscore that has no meaning.",
         "Rename the member; names with a leading underscore belong to the server.";
+    CompilationError 400 "compilation_error":
+        "A function of a design document cannot be compiled.",
+        "Correct the source; `reason` says where it goes wrong.";
+    InvalidDesignDoc 400 "invalid_design_doc":
+        "A design document has a member of the wrong form.",
+        "Correct the member that `reason` names.";
+    IllegalPartition 400 "illegal_partition":
+        "The text cannot name a partition.",
+        "Use text without a colon that does not begin with an underscore.";
     ContentMd5Mismatch 400 "content_md5_mismatch":
         "An attachment's bytes are not those that its digest announced.",
         "Send it again; it was damaged on the way.";
+    InvalidSelectorJson 400 "invalid_selector_json":
+        "The selector is not an object.",
+        "Send an object of fields and conditions.";
+    InvalidSelector 400 "invalid_selector":
+        "A condition at the top of the selector has no field.",
+        "Put the condition under the name of a field.";
+    BadArg 400 "bad_arg":
+        "An operator of a selector has an argument that it cannot have.",
+        "Correct the argument; `reason` shows it as Erlang writes it, as CouchDB does.";
+    InvalidOperator 400 "invalid_operator":
+        "A selector has an operator that does not exist.",
+        "Check the spelling; write a field that begins with `$` as `\\$`.";
+    NotSupported 400 "not_supported":
+        "A selector has an operator that exists elsewhere, and not here.",
+        "Do without it; `$regex` and `$beginsWith` search in texts.";
+    BadField 400 "bad_field":
+        "A selector has `$default` where it means nothing.",
+        "Leave it out.";
+    InvalidFieldName 400 "invalid_field_name":
+        "The name of a field has an empty part.",
+        "Write a dot that belongs to a name as `\\.`.";
+    MissingRequiredKey 400 "missing_required_key":
+        "A request of Mango lacks a member that it must have.",
+        "Add the member that `reason` names.";
+    InvalidKey 400 "invalid_key":
+        "A request of Mango has a member that means nothing.",
+        "Leave out the member that `reason` names, or correct its spelling.";
+    InvalidString 400 "invalid_string":
+        "A member of a request of Mango must be text.",
+        "Send text.";
+    InvalidBoolean 400 "invalid_boolean":
+        "A member of a request of Mango must be `true` or `false`.",
+        "Send one of these.";
+    InvalidPosInteger 400 "invalid_pos_integer":
+        "A number of a request of Mango must be greater than zero.",
+        "Send an integer of 1 or more.";
+    InvalidNonNegInteger 400 "invalid_non_neg_integer":
+        "A number of a request of Mango must not be negative.",
+        "Send an integer of 0 or more.";
+    InvalidValue 400 "invalid_value":
+        "A member of a request of Mango has a value that it cannot have.",
+        "Correct the member that `reason` names.";
+    InvalidEmptyString 400 "invalid_empty_string":
+        "The name of an index or of its design document is empty.",
+        "Choose a name, or send none and be given one.";
+    InvalidIndexName 400 "invalid_index_name":
+        "`use_index` names no index.",
+        "Send the name of a design document, or an array of that and the name of an index.";
+    InvalidBulkDocs 400 "invalid_bulk_docs":
+        "`docids` is no array of names of design documents.",
+        "Send an array of texts.";
+    InvalidBookmark 400 "invalid_bookmark":
+        "The bookmark is not one that this server gave.",
+        "Send the `bookmark` of the page before, or none for the first page.";
+    InvalidFields 400 "invalid_fields":
+        "`fields` is not an array.",
+        "Send an array of names of fields.";
+    InvalidField 400 "invalid_field":
+        "An element of `fields` is not text.",
+        "Send an array of names of fields.";
+    InvalidSortJson 400 "invalid_sort_json":
+        "A sort, or the fields of an index, are not an array.",
+        "Send an array of names, or of objects such as `{\"name\": \"desc\"}`.";
+    InvalidSortField 400 "invalid_sort_field":
+        "An element of a sort is neither a name nor a name with `asc` or `desc`.",
+        "Correct the element that `reason` shows.";
+    UnsupportedMixedSort 400 "unsupported_mixed_sort":
+        "A sort goes up by one field and down by another.",
+        "Choose one direction for all fields.";
+    InvalidIndex 400 "invalid_index":
+        "The definition of an index cannot be understood, or the index that was named cannot be used.",
+        "Correct it as `reason` says.";
+    NoUsableIndex 400 "no_usable_index":
+        "No index has the documents in the order that was asked for, or finds those of a join.",
+        "Create an index on the fields of the sort, or on the field of the join.";
+    InvalidDdocLang 400 "invalid_ddoc_lang":
+        "An index cannot be put into a design document of another language.",
+        "Choose another design document.";
+    InvalidPartitionedOption 400 "invalid_partitioned_option":
+        "A design document has indexes of partitions or of the whole database, not both.",
+        "Choose another design document.";
+    InvalidAggregate 400 "invalid_aggregate":
+        "`group` or `aggregate` cannot be understood, or contradicts another member.",
+        "Correct the request; `reason` names the part.";
+    TooManyGroups 400 "too_many_groups":
+        "The documents fall into more groups than fit in memory.",
+        "Group by fewer fields, or select fewer documents.";
+    InvalidJoin 400 "invalid_join":
+        "`join` cannot be understood, or what it finds is too large.",
+        "Correct the request; `fields` and `limit` of a join make it smaller.";
     Unauthorized 401 "unauthorized":
         "Nobody is signed in, or name and password are wrong.",
         "Sign in, then repeat the request.";
@@ -118,12 +217,30 @@ codes! {
     InternalServerError 500 "internal_server_error":
         "The server failed; it is not the request's fault.",
         "Look in the server's log for the request's id; repeat the request later.";
+    BuiltinReduceError 500 "builtin_reduce_error":
+        "A built-in reducer met a value that it cannot reduce.",
+        "Emit what the reducer takes, or skip such documents; `reason` names the value.";
+    OsProcessTimeout 500 "os_process_timeout":
+        "A function of a design document did not end in time and was stopped.",
+        "Make the function do less, or raise the time that functions have.";
+    OsProcessError 500 "os_process_error":
+        "A function of a design document needed too much memory, gave back what cannot be used, or ended its process.",
+        "Correct the function; `reason` says what it did.";
+    UnknownQueryLanguage 500 "unknown_query_language":
+        "The design document is in a language that the server does not run.",
+        "Use JavaScript, or `query` for Mango indexes.";
+    UnknownError 500 "unknown_error":
+        "A function of a design document threw; the name is the one that it gave, if it gave one.",
+        "Correct the function, or what it was asked.";
     NotImplemented 501 "not_implemented":
         "The server does not have this part of the protocol.",
         "Do without it; `reason` may name a way.";
     ServiceUnavailable 503 "service unavailable":
         "The server is too busy, is stopping, or waits for its storage.",
         "Repeat the request after the time in `Retry-After`.";
+    IndexServiceUnavailable 503 "required index service unavailable":
+        "There is no full text search yet.",
+        "Create an index of type `json`.";
     InsufficientStorage 507 "insufficient_storage":
         "The disk or a quota is full; reading goes on.",
         "Free space, then repeat the request.";

@@ -6,8 +6,8 @@ use axum::response::Response;
 use http::{StatusCode, header};
 use serde::Serialize;
 use settle_access::{Administer, AdministerServer, Read, Resource, Write};
-use settle_database::{CreateOptions, Extras, Select};
-use settle_model::id::{DatabaseName, DocumentId};
+use settle_database::CreateOptions;
+use settle_model::id::DatabaseName;
 
 use super::server::NODE;
 use crate::{
@@ -88,17 +88,7 @@ pub(crate) async fn compact(call: Call) -> Result<Response, ApiError> {
     Ok(reply::ok(StatusCode::ACCEPTED))
 }
 
-/// `POST /{db}/_compact/{ddoc}`: indexes compact themselves.
-pub(crate) async fn compact_index(call: Call) -> Result<Response, ApiError> {
-    call.require_json()?;
-    let (database, _) = open::<Administer>(&call).await?;
-    let id: DocumentId = format!("_design/{}", call.segment(1)?).parse()?;
-    let grant = call.authorize::<Read>(database.resource())?;
-    database.get(&grant, &id, &Select::Winner, Extras::default()).await?;
-    Ok(reply::ok(StatusCode::ACCEPTED))
-}
-
-/// `POST /{db}/_view_cleanup` and its like: files of indexes that nobody uses are not kept.
+/// `POST /{db}/_search_cleanup` and its like: there are no such indexes.
 pub(crate) async fn clean_up(call: Call) -> Result<Response, ApiError> {
     open::<Administer>(&call).await?;
     Ok(reply::ok(StatusCode::ACCEPTED))

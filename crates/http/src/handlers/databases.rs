@@ -21,7 +21,7 @@ use crate::{
     etag,
     feed::{self, End, FeedBroken, Progress, Rows, Source},
     limits,
-    parameters::{ChangesParameters, ViewParameters},
+    parameters::{ChangesParameters, Key, ViewParameters},
     reply,
     wire::DatabaseInfo,
 };
@@ -119,10 +119,10 @@ async fn names(call: &Call, grant: &Grant<Inspect>) -> Result<Vec<String>, ApiEr
 
 /// Keys that are no texts sort before all names or after them, as JSON values do.
 fn name_scan(parameters: &ViewParameters) -> NameScan {
-    let bound = |key: &Option<Value>, inclusive| match key {
+    let bound = |key: &Option<Key>, inclusive| match key.as_ref().map(Key::value) {
         None => Bound::Unbounded,
-        Some(Value::String(name)) if inclusive => Bound::Included(name.clone()),
-        Some(Value::String(name)) => Bound::Excluded(name.clone()),
+        Some(Value::String(name)) if inclusive => Bound::Included(name),
+        Some(Value::String(name)) => Bound::Excluded(name),
         Some(Value::Array(_) | Value::Object(_)) => Bound::Included("\u{10FFFF}".to_owned()),
         Some(Value::Null | Value::Bool(_) | Value::Number(_)) => Bound::Included(String::new()),
     };

@@ -15,13 +15,14 @@ mod range;
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use serde_json::Value;
 use settle_access::{Grant, Read};
 use settle_database::Database;
+use settle_model::json;
 
 use self::query::{Namespace, Plan, Query};
+use super::views;
 use crate::{
-    call::{Call, from_json},
+    call::Call,
     error::ApiError,
     limits,
     open::open,
@@ -75,58 +76,94 @@ pub(crate) async fn local_docs_queries(call: Call) -> Result<Response, ApiError>
     of_queries(call, Namespace::Local).await
 }
 
+/// `GET /{db}/_partition/{partition}/_all_docs`
+pub(crate) async fn partition_docs(call: Call) -> Result<Response, ApiError> {
+    let (database, grant) = open::<Read>(&call).await?;
+    let mut parameters = ViewParameters::of_query(call.query())?;
+    parameters.partition = Some(views::partition_of_path(&call, &database, &grant).await?);
+    let plan = Plan::new(Namespace::All, parameters)?;
+    send(List::one(call, database, grant, plan)).await
+}
+
+/// `POST /{db}/_partition/{partition}/_all_docs`
+pub(crate) async fn partition_docs_of_body(mut call: Call) -> Result<Response, ApiError> {
+    call.require_json()?;
+    let (database, grant) = open::<Read>(&call).await?;
+    let body = call.object(limits::QUESTION_BODY_MAX).await?;
+    let mut parameters = ViewParameters::of_object(&body)?;
+    parameters.add_query(call.query())?;
+    parameters.partition = Some(views::partition_of_path(&call, &database, &grant).await?);
+    let plan = Plan::new(Namespace::All, parameters)?;
+    send(List::one(call, database, grant, plan)).await
+}
+
 async fn of_query(call: Call, namespace: Namespace) -> Result<Response, ApiError> {
     let (database, grant) = open::<Read>(&call).await?;
     let parameters = ViewParameters::of_query(call.query())?;
+    check_partition(&database, &grant, &parameters).await?;
     let plan = Plan::new(namespace, parameters)?;
     send(List::one(call, database, grant, plan)).await
+}
+
+/// Only some databases have partitions, of which one can be asked for.
+async fn check_partition(
+    database: &Database,
+    grant: &Grant<Read>,
+    parameters: &ViewParameters,
+) -> Result<(), ApiError> {
+    let Some(partition) = &parameters.partition else { return Ok(()) };
+    if !database.info(grant).await?.partitioned {
+        return Err(ApiError::query("`partition` parameter is not supported on this db"));
+    }
+    views::partition_name(partition)?;
+    Ok(())
 }
 
 async fn of_body(mut call: Call, namespace: Namespace) -> Result<Response, ApiError> {
     call.require_json()?;
     let (database, grant) = open::<Read>(&call).await?;
-    let body = call.bytes(limits::QUESTION_BODY_MAX).await?;
-    let Value::Object(body) = from_json(&body, NOT_AN_OBJECT)? else {
-        return Err(ApiError::bad_request(NOT_AN_OBJECT));
-    };
+    let body = call.object(limits::QUESTION_BODY_MAX).await?;
     let mut parameters = ViewParameters::of_object(&body)?;
     parameters.add_query(call.query())?;
+    check_partition(&database, &grant, &parameters).await?;
     let plan = Plan::new(namespace, parameters)?;
     send(List::one(call, database, grant, plan)).await
 }
 
 async fn of_queries(mut call: Call, namespace: Namespace) -> Result<Response, ApiError> {
     let (database, grant) = open::<Read>(&call).await?;
-    let body = call.bytes(limits::QUESTION_BODY_MAX).await?;
-    let Value::Object(body) = from_json(&body, NOT_AN_OBJECT)? else {
-        return Err(ApiError::bad_request(NOT_AN_OBJECT));
-    };
-    let queries = match body.get("queries") {
-        Some(Value::Array(queries)) => queries,
+    let base = ViewParameters::of_query(call.query())?;
+    let body = call.object(limits::QUESTION_BODY_MAX).await?;
+    let plans = queries(&body, &base)?.into_iter();
+    let plans = plans.map(|parameters| Plan::of_queries(namespace, parameters));
+    let plans = plans.collect::<Result<_, _>>()?;
+    send(List::several(call, database, grant, plans)).await
+}
+
+/// The parameters of each of the `queries` of a body; `base` holds for all of them.
+pub(super) fn queries(body: &[u8], base: &ViewParameters) -> Result<Vec<ViewParameters>, ApiError> {
+    let queries = match json::members(body).find(|(name, _)| json::unescape(name) == "queries") {
+        Some((_, queries @ [b'[', ..])) => queries,
         Some(_) => return Err(ApiError::bad_request("`queries` member must be an array.")),
         None => {
             let reason = "POST body must include `queries` parameter.";
             return Err(ApiError::bad_request(reason));
         }
     };
-    if queries.len() > limits::QUERIES_MAX {
+    if json::elements(queries).count() > limits::QUERIES_MAX {
         let reason = format!("at most {} `queries` in one request", limits::QUERIES_MAX);
         return Err(ApiError::bad_request(reason));
     }
-    let base = ViewParameters::of_query(call.query())?;
-    let mut plans = Vec::with_capacity(queries.len());
-    for query in queries {
-        let Value::Object(query) = query else {
+    let of_one = |query: &[u8]| {
+        if query.first() != Some(&b'{') {
             return Err(ApiError::bad_request("each of `queries` must be an object"));
-        };
+        }
         let mut parameters = base.clone();
         parameters.add_object(query)?;
-        plans.push(Plan::of_queries(namespace, parameters)?);
-    }
-    send(List::several(call, database, grant, plans)).await
+        Ok(parameters)
+    };
+    json::elements(queries).map(of_one).collect()
 }
-
-const NOT_AN_OBJECT: &str = "Request body must be a JSON object";
 
 async fn send(list: List) -> Result<Response, ApiError> {
     let body = pieces::body(list).await?;

@@ -1,20 +1,35 @@
-//! Parameters of lists with keys: `_all_docs`, `_design_docs`, `_local_docs`, `_all_dbs`, `_dbs_info`,
-//! and each entry of a `queries` body.
+//! Parameters of lists with keys: views, `_all_docs`, `_design_docs`, `_local_docs`, `_all_dbs`,
+//! `_dbs_info`, and each entry of a `queries` body.
 //!
-//! Source: `couch_mrview_http:parse_param/4`.
+//! Keys stay as they were spelled: members of objects have an order, which keys are compared by, and
+//! numbers have digits that no parser shall round twice.
+//!
+//! Source: `couch_mrview_http:parse_param/4`, `couch_mrview_util:validate_args_int/1`.
 
 use serde_json::Value;
+use settle_index::{Update, tree::Grouping};
+use settle_model::json::{elements, members, minify, string_value, unescape};
 
-use super::{Query, json};
+use super::Query;
 use crate::error::ApiError;
+
+/// A key: JSON as [`minify`] returns it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key(pub Vec<u8>);
+
+impl Key {
+    pub fn value(&self) -> Value {
+        serde_json::from_slice(&self.0).unwrap_or(Value::Null)
+    }
+}
 
 /// What part of a list is wanted, and with what in its rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ViewParameters {
-    pub start_key: Option<Value>,
-    pub end_key: Option<Value>,
+    pub start_key: Option<Key>,
+    pub end_key: Option<Key>,
     /// Exactly these, in this order.
-    pub keys: Option<Vec<Value>>,
+    pub keys: Option<Vec<Key>>,
     pub start_key_doc_id: Option<String>,
     pub end_key_doc_id: Option<String>,
     pub inclusive_end: bool,
@@ -30,6 +45,12 @@ pub struct ViewParameters {
     pub sorted: bool,
     /// What a name of its own has for one endpoint alone.
     pub include_system: bool,
+    /// Of views alone, like all below.
+    pub reduce: Option<bool>,
+    pub group: Option<bool>,
+    pub group_level: Option<u64>,
+    pub update: Update,
+    pub partition: Option<String>,
 }
 
 impl Default for ViewParameters {
@@ -51,6 +72,11 @@ impl Default for ViewParameters {
             update_seq: false,
             sorted: true,
             include_system: false,
+            reduce: None,
+            group: None,
+            group_level: None,
+            update: Update::Wait,
+            partition: None,
         }
     }
 }
@@ -70,20 +96,36 @@ impl ViewParameters {
         Ok(())
     }
 
-    /// From the body of a POST, where values are JSON and not text.
-    pub fn of_object(object: &serde_json::Map<String, Value>) -> Result<Self, ApiError> {
+    /// From the body of a POST, where values are JSON and not text. `object` is minified.
+    pub fn of_object(object: &[u8]) -> Result<Self, ApiError> {
         let mut parameters = Self::default();
         parameters.add_object(object)?;
         Ok(parameters)
     }
 
     /// Takes what one of several queries says beside what holds for them all; the one query wins.
-    pub fn add_object(&mut self, object: &serde_json::Map<String, Value>) -> Result<(), ApiError> {
-        for (name, value) in object {
-            let text = value.as_str().filter(|_| !is_key(name));
-            self.set(name, text.map_or(Given::Json(value), Given::Text))?;
+    pub fn add_object(&mut self, object: &[u8]) -> Result<(), ApiError> {
+        for (name, value) in members(object) {
+            let name = unescape(name);
+            let text = string_value(value).filter(|_| !is_key(&name));
+            self.set(&name, text.as_deref().map_or(Given::Json(value), Given::Text))?;
         }
         Ok(())
+    }
+
+    /// What rows of a view are reduced together.
+    pub fn grouping(&self) -> Result<Grouping, ApiError> {
+        match (self.group, self.group_level) {
+            (None | Some(false), None | Some(0)) => Ok(Grouping::All),
+            (Some(false), Some(_)) => {
+                Err(ApiError::query("Can't specify group=false and group_level>0 at the same time"))
+            }
+            (Some(true), None) => Ok(Grouping::Exact),
+            (Some(true), Some(0)) => Ok(Grouping::All),
+            (None | Some(true), Some(level)) => {
+                Ok(Grouping::Level(u32::try_from(level).unwrap_or(u32::MAX)))
+            }
+        }
     }
 
     fn set(&mut self, name: &str, value: Given<'_>) -> Result<(), ApiError> {
@@ -94,10 +136,11 @@ impl ViewParameters {
                 self.end_key = Some(key);
             }
             "keys" => {
-                let Value::Array(keys) = value.json()? else {
+                let keys = value.json()?;
+                if keys.0.first() != Some(&b'[') {
                     return Err(ApiError::bad_request("`keys` member must be an array."));
-                };
-                self.keys = Some(keys);
+                }
+                self.keys = Some(elements(&keys.0).map(|key| Key(key.to_vec())).collect());
             }
             "startkey" | "start_key" => self.start_key = Some(value.json()?),
             "endkey" | "end_key" => self.end_key = Some(value.json()?),
@@ -114,6 +157,30 @@ impl ViewParameters {
             "update_seq" => self.update_seq = value.boolean()?,
             "sorted" => self.sorted = value.boolean()?,
             "include_system" => self.include_system = value.boolean()?,
+            "reduce" => self.reduce = Some(value.boolean()?),
+            "group" => self.group = Some(value.boolean()?),
+            "group_level" => self.group_level = Some(value.count()?),
+            "update" => {
+                self.update = match &*value.text() {
+                    "true" => Update::Wait,
+                    "false" => Update::No,
+                    "lazy" => Update::Lazy,
+                    _ => return Err(ApiError::query("Invalid value for `update`.")),
+                }
+            }
+            "stale" => {
+                self.update = match &*value.text() {
+                    "ok" => Update::No,
+                    "update_after" => Update::Lazy,
+                    _ => return Err(ApiError::query("Invalid value for `stale`.")),
+                }
+            }
+            // There is one copy of each index, so every answer is from the same.
+            "stable" => match &*value.text() {
+                "true" | "false" => {}
+                _ => return Err(ApiError::query("Invalid value for `stable`.")),
+            },
+            "partition" => self.partition = Some(value.text()),
             _ => {}
         }
         Ok(())
@@ -128,14 +195,18 @@ fn is_key(name: &str) -> bool {
 #[derive(Clone, Copy)]
 enum Given<'a> {
     Text(&'a str),
-    Json(&'a Value),
+    /// Minified.
+    Json(&'a [u8]),
 }
 
 impl Given<'_> {
-    fn json(self) -> Result<Value, ApiError> {
+    fn json(self) -> Result<Key, ApiError> {
         match self {
-            Self::Text(text) => json(text),
-            Self::Json(value) => Ok(value.clone()),
+            Self::Text(text) => {
+                let minified = minify(text.as_bytes());
+                Ok(Key(minified.map_err(|error| ApiError::bad_request(error.reason()))?.into()))
+            }
+            Self::Json(value) => Ok(Key(value.to_vec())),
         }
     }
 
@@ -143,13 +214,14 @@ impl Given<'_> {
     fn text(self) -> String {
         match self {
             Self::Text(text) => text.to_owned(),
-            Self::Json(value) => value.to_string(),
+            Self::Json(value) => String::from_utf8_lossy(value).into_owned(),
         }
     }
 
     fn boolean(self) -> Result<bool, ApiError> {
         match self {
-            Self::Json(Value::Bool(value)) => Ok(*value),
+            Self::Json(b"true") => Ok(true),
+            Self::Json(b"false") => Ok(false),
             Self::Text(text) if text.eq_ignore_ascii_case("true") => Ok(true),
             Self::Text(text) if text.eq_ignore_ascii_case("false") => Ok(false),
             Self::Text(_) | Self::Json(_) => {
@@ -232,12 +304,12 @@ mod tests {
             "keys": ["a", 1], "startkey": "1", "limit": 3, "skip": "2", "descending": true,
             "include_docs": "true",
         });
-        let of_body = ViewParameters::of_object(body.as_object().unwrap()).unwrap();
+        let of_body = ViewParameters::of_object(body.to_string().as_bytes()).unwrap();
         let query =
             "keys=[\"a\",1]&startkey=\"1\"&limit=3&skip=2&descending=true&include_docs=true";
         assert_eq!(of_body, ViewParameters::of_query(Query::new(query)).unwrap());
         let bad = serde_json::json!({"limit": "x"});
-        let error = ViewParameters::of_object(bad.as_object().unwrap()).unwrap_err();
+        let error = ViewParameters::of_object(bad.to_string().as_bytes()).unwrap_err();
         assert_eq!(error.reason(), "Invalid value for integer: \"x\"");
     }
 }

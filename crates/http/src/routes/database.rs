@@ -11,7 +11,7 @@ const JSON: &str = "application/json";
 const POSTED: &[Parameter] =
     &[parameter("batch", Kind::Text, "`ok`: answer before the document is written")];
 
-const LIST: &[Parameter] = &[
+pub(super) const LIST: &[Parameter] = &[
     parameter("key", Kind::Json, "this id alone"),
     parameter("keys", Kind::Json, "these ids, in this order"),
     parameter("startkey", Kind::Json, "first id"),
@@ -229,20 +229,6 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/{db}/_compact",
         operations: &[post(Administer, "Let replaced revisions go", handler!(database::compact))
             .answers(&[202, 404, 415])],
-    },
-    Route {
-        path: "/{db}/_compact/{ddoc}",
-        operations: &[post(
-            Administer,
-            "Compact the indexes of a design document",
-            handler!(database::compact_index),
-        )
-        .answers(&[202, 404, 415])],
-    },
-    Route {
-        path: "/{db}/_view_cleanup",
-        operations: &[post(Administer, "Remove unused indexes", handler!(database::clean_up))
-            .answers(&[202, 404])],
     },
     Route {
         path: "/{db}/_search_cleanup",

@@ -435,17 +435,17 @@ async fn a_purge_tells_what_went() {
 async fn what_is_posted_to_an_endpoint_that_is_not_here_is_missing() {
     check(
         &[
-            "POST /d/_find {\"selector\": {}}",
-            "POST /d/_index {}",
+            "POST /d/_temp_view {}",
+            "POST /d/_search_analyze {}",
             "POST /d/_design/x/_view/y {}",
             "POST /_replicate {}",
         ],
         expect![[r#"
-            > POST /d/_find {"selector": {}}
+            > POST /d/_temp_view {}
             404 Not Found
             {"error":"not_found","reason":"missing"}
 
-            > POST /d/_index {}
+            > POST /d/_search_analyze {}
             404 Not Found
             {"error":"not_found","reason":"missing"}
 

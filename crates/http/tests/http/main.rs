@@ -17,6 +17,7 @@ mod databases;
 mod documents;
 mod limits;
 mod lists;
+mod mango;
 mod permissions;
 mod recorded;
 mod replies;
@@ -25,3 +26,10 @@ mod sockets;
 mod story;
 mod support;
 mod users;
+
+/// Functions of design documents run in processes of this test binary, which then has no other test
+/// to do.
+#[test]
+fn script_worker() {
+    settle_script::worker::main_of_test();
+}

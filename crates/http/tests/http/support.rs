@@ -92,11 +92,11 @@ pub(crate) async fn state(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> A
         settings: StoreSettings::default(),
     };
     let store = Store::open(parts).await.unwrap();
-    let launcher = Launcher::this_test().unwrap();
+    let scripts = Scripts::new(Launcher::this_test().unwrap(), ScriptSettings::default());
     let indexes = IndexParts {
         engine: Arc::new(MemoryEngine::new()),
         store: store.clone(),
-        scripts: Scripts::new(launcher, ScriptSettings::default()),
+        scripts: scripts.clone(),
         folder: None,
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
@@ -108,7 +108,16 @@ pub(crate) async fn state(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> A
     let accounts = Accounts::new(admin, secret, Arc::clone(&clock), &*entropy);
     let settings = Settings::load(Arc::new(MemoryConfig::default()));
     let (accounts, settings) = (Arc::new(accounts), Arc::new(settings));
-    AppState::new(Foundations { store, indexes, accounts, settings, clock, entropy })
+    AppState::new(Foundations {
+        store,
+        indexes,
+        scripts,
+        shows_lists: true,
+        accounts,
+        settings,
+        clock,
+        entropy,
+    })
 }
 
 fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {

@@ -163,7 +163,7 @@ impl ServedRecord {
 /// | scanned | byte: 1 when that was the last of all |
 /// | maps | count, then for each its runs: count, then each: number of the file, its rows, its bytes |
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct CheckpointRecord {
+pub(crate) struct BuildRecord {
     pub(crate) cursor: CursorRecord,
     pub(crate) documents: u64,
     pub(crate) after: String,
@@ -179,7 +179,7 @@ pub(crate) struct RunRecord {
     pub(crate) bytes: u64,
 }
 
-impl CheckpointRecord {
+impl BuildRecord {
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
         sealed(key, |out| {
             self.cursor.put(out);
@@ -217,5 +217,92 @@ impl CheckpointRecord {
         }
         from.end()?;
         Ok(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::keys;
+
+    /// The stored form, which must not change unnoticed; the checksum is left out.
+    fn check<R: PartialEq + std::fmt::Debug>(
+        key: &[u8],
+        record: &R,
+        encode: impl Fn(&R, &[u8]) -> Vec<u8>,
+        decode: impl Fn(&[u8], &[u8]) -> Result<R, RecordError>,
+        expected: Expect,
+    ) {
+        let value = encode(record, key);
+        assert_eq!(&decode(key, &value).expect("it is as it was written"), record);
+        let text = format!(
+            "{} = {}.{}",
+            key.escape_ascii(),
+            value[0],
+            value[settle_engine::value::HEADER_LENGTH..].escape_ascii()
+        );
+        expected.assert_eq(&text);
+        for length in 0..value.len() {
+            assert!(decode(key, &value[..length]).is_err(), "cut at {length}");
+        }
+    }
+
+    const CURSOR: CursorRecord =
+        CursorRecord { sequence: 300, purge_sequence: 2, rows: 7, external: 128, active: 1 };
+
+    #[test]
+    fn records_keep_their_form() {
+        let record = IndexRecord {
+            number: 5,
+            state: State::Ready,
+            created: Timestamp::from_micros(1_000),
+            collator: "c 1".to_owned(),
+            timeline: Timeline(*b"timeline"),
+            shape: ShapeKey([b's'; 32]),
+        };
+        check(
+            &keys::index(3, b"sixteen bytes ok"),
+            &record,
+            IndexRecord::encode,
+            IndexRecord::decode,
+            expect![[
+                r#"\x01\x031sixteen bytes ok = 1.\x05\x01\xe8\x07\x03c 1timelinessssssssssssssssssssssssssssssss"#
+            ]],
+        );
+        check(
+            &keys::cursor(3, 5),
+            &CURSOR,
+            CursorRecord::encode,
+            CursorRecord::decode,
+            expect![[r#"\x01\x032\x01\x05 = 1.\xac\x02\x02\x07\x80\x01\x01"#]],
+        );
+        let record =
+            ServedRecord { signature: *b"sixteen bytes ok", index: 5, source: b"{}".to_vec() };
+        check(
+            &keys::served(3, "d"),
+            &record,
+            ServedRecord::encode,
+            ServedRecord::decode,
+            expect![[r#"\x01\x033d = 1.sixteen bytes ok\x05\x02{}"#]],
+        );
+        let run = RunRecord { file: 1, rows: 2, bytes: 200 };
+        let record = BuildRecord {
+            cursor: CURSOR,
+            documents: 9,
+            after: "z".to_owned(),
+            scanned: true,
+            maps: vec![vec![run], vec![]],
+        };
+        check(
+            &keys::build(3, 5),
+            &record,
+            BuildRecord::encode,
+            BuildRecord::decode,
+            expect![[
+                r#"\x01\x034\x01\x05 = 1.\xac\x02\x02\x07\x80\x01\x01\t\x01z\x01\x02\x01\x01\x02\xc8\x01\x00"#
+            ]],
+        );
     }
 }

@@ -7,7 +7,7 @@ use settle_engine::{
     Batch, Direction, Engine, Expected, Outcome, Plan, Scan, Step, Urgency, Visit, Visitor,
 };
 
-use super::{CheckpointRecord, CursorRecord, IndexRecord, ServedRecord};
+use super::{BuildRecord, CursorRecord, IndexRecord, ServedRecord};
 use crate::{
     codec::{Reader, put_number, sealed},
     keys::{self, Signature},
@@ -79,12 +79,12 @@ impl Catalog {
         self.stored(keys::cursor(database, index), CursorRecord::decode).await
     }
 
-    pub(crate) async fn checkpoint(
+    pub(crate) async fn build(
         &self,
         database: u64,
         index: u64,
-    ) -> Result<Option<Stored<CheckpointRecord>>, StorageError> {
-        self.stored(keys::checkpoint(database, index), CheckpointRecord::decode).await
+    ) -> Result<Option<Stored<BuildRecord>>, StorageError> {
+        self.stored(keys::build(database, index), BuildRecord::decode).await
     }
 
     pub(crate) async fn served(

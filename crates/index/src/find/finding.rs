@@ -47,6 +47,8 @@ pub struct Finding {
 pub struct Stats {
     pub keys_examined: u64,
     pub docs_examined: u64,
+    /// Those read where `r` is more than 1, as CouchDB tells them apart.
+    pub quorum_docs_examined: u64,
     pub results_returned: u64,
     pub time: Duration,
 }
@@ -155,7 +157,7 @@ impl Finding {
             (None, Some(given)) => Some(given.clone()),
             (None, None) => Some(NO_BOOKMARK.to_owned()),
         };
-        let examined = self.stats.docs_examined;
+        let examined = self.stats.docs_examined + self.stats.quorum_docs_examined;
         let returned = match &self.request.aggregation {
             // Groups are made of everything that is read.
             Some(_) => examined,
@@ -166,6 +168,14 @@ impl Finding {
             None => None,
         };
         Ok(Ending { bookmark, warning, stats: self.stats, count })
+    }
+
+    fn examined(&mut self, read: bool, documents: u64) {
+        if read && self.request.r > 1 {
+            self.stats.quorum_docs_examined += documents;
+        } else if read {
+            self.stats.docs_examined += documents;
+        }
     }
 
     async fn reader(&self, bookmark: Option<&Bookmark>) -> Result<Reader, FindError> {
@@ -191,8 +201,8 @@ impl Finding {
         self.skip -= sifted.passed_over;
         self.left -= sifted.selected.len() as u64;
         self.stats.keys_examined += sifted.rows;
-        self.stats.docs_examined += if reads_documents { sifted.documents } else { 0 };
-        self.last = sifted.last.or(self.last.take());
+        self.examined(reads_documents, sifted.documents);
+        self.last = sifted.last.or_else(|| self.last.take());
         self.selected.extend(sifted.selected);
         Ok(true)
     }
@@ -219,7 +229,7 @@ impl Finding {
             let documents;
             (groups, documents) = sift(candidates, sum).await?;
             self.stats.keys_examined += rows;
-            self.stats.docs_examined += if reader.reads_documents { documents } else { 0 };
+            self.examined(reader.reads_documents, documents);
         }
         let request = &self.request;
         let rows = groups.finish(&request.sort, request.skip, request.limit);
@@ -234,16 +244,16 @@ impl Finding {
         let request = self.request.to_count();
         let partitioned = self.database.info(&self.grant).await?.partitioned;
         let plan = plan(&request, &self.all, partitioned, Purpose::Find)?;
-        let grant = &self.grant;
+        let grant = self.grant.clone();
         let mut reader =
-            Reader::new(&self.indexes, &self.database, grant, &request, &plan, None).await?;
+            Reader::new(&self.indexes, &self.database, &grant, &request, &plan, None).await?;
         let trusted = plan.exact && !reader.reads_documents;
         if trusted && let Some(count) = reader.count().await? {
             return Ok(count);
         }
         let request = Arc::new(request);
         let mut count = 0;
-        while let Some(candidates) = reader.next(grant, FIND_BATCH_MAX).await? {
+        while let Some(candidates) = reader.next(&grant, FIND_BATCH_MAX).await? {
             let request = request.clone();
             let (selected, rows, documents) = sift(candidates, move |all| {
                 let documents = all.iter().filter_map(|it| it.document.as_ref());
@@ -257,7 +267,7 @@ impl Finding {
             .await;
             count += selected;
             self.stats.keys_examined += rows;
-            self.stats.docs_examined += if reader.reads_documents { documents } else { 0 };
+            self.examined(reader.reads_documents, documents);
         }
         Ok(count)
     }

@@ -170,9 +170,7 @@ impl Reader {
     fn note_bytes(&mut self, candidates: Vec<Candidate>) -> Vec<Candidate> {
         let documents = candidates.iter().filter_map(|it| it.document.as_ref());
         let (count, bytes) = documents.fold((0, 0), |sum, it| (sum.0 + 1, sum.1 + it.len()));
-        if count > 0 {
-            self.document_bytes = bytes / count;
-        }
+        self.document_bytes = bytes.checked_div(count).unwrap_or(self.document_bytes);
         candidates
     }
 }
@@ -224,12 +222,13 @@ fn documents(request: &FindRequest, plan: &Plan, bookmark: Option<&Bookmark>) ->
     }
     let last = bookmark.map(|it| Bound::Excluded(it.id.clone()));
     if plan.descending {
-        let (start, end) = (from, last.map_or(to.clone(), |last| earlier(to, last)));
+        let (start, end) =
+            (from, last.map_or_else(|| to.clone(), |last| earlier(to.clone(), last)));
         let direction = Direction::Descending;
         let scan = DocumentScan { start, end, direction, skip: 0, limit: u64::MAX, content: false };
         return Source::Ids(scan);
     }
-    let (start, end) = (last.map_or(from.clone(), |last| later(from, last)), to);
+    let (start, end) = (last.map_or_else(|| from.clone(), |last| later(from.clone(), last)), to);
     let form = DocumentForm { conflicts: request.conflicts, ..DocumentForm::default() };
     Source::Documents(RenderedScan { start, end, form, count_max: 1, bytes_max: FIND_BATCH_BYTES })
 }

@@ -3,7 +3,7 @@
 //! Documents are read in the order of their ids, mapped in parallel, and forgotten. What each made is
 //! written in that order; the rows are sorted outside the engine and loaded in their order, so the
 //! engine sees nothing but appends. Where they do not fit in memory they go to runs on disk, and a
-//! checkpoint says which documents are in them: after a crash the build goes on from there.
+//! record says which documents are in them: after a crash the build goes on from there.
 //!
 //! The scan is not one state of the database. That does no harm: what changes after its beginning is
 //! followed afterwards, document by document, and a document's record names exactly the rows that
@@ -25,13 +25,13 @@ use settle_database::{Next, RecordError, RenderedScan, StorageError};
 use settle_engine::{Batch, Cleared, Expected, Operation, Outcome, Urgency, key};
 use settle_query::collate;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{JoinHandle, spawn_blocking},
 };
 
 use super::{Index, Progress, is_current, rows};
 use crate::{
-    catalog::{CheckpointRecord, IndexRecord, RunRecord, State, Stored, background, committed},
+    catalog::{BuildRecord, IndexRecord, RunRecord, State, Stored, background, committed},
     documents::DocumentRecord,
     indexes::Shared,
     keys,
@@ -63,10 +63,10 @@ pub(super) async fn run(
             remove_all_runs(shared, number).await;
             return Ok(found.clone());
         }
-        let checkpoint = shared.catalog.checkpoint(database, number).await?;
+        let begun = shared.catalog.build(database, number).await?;
         let mut build = Build::new(shared, index, progress, found.record.clone());
         build.registered = Some(found.bytes.clone());
-        build.resume(checkpoint.map(|it| it.record)).await?;
+        build.resume(begun.map(|it| it.record)).await?;
         return build.run().await;
     }
     let mut shape = [0; 32];
@@ -96,7 +96,7 @@ struct Build<'a> {
     /// The catalog's record, once it is there.
     registered: Option<Vec<u8>>,
     /// Where the build stands: the last document that was taken in, and the runs that are written.
-    at: CheckpointRecord,
+    at: BuildRecord,
     /// The rows that are in no run yet.
     buffers: Vec<Buffer>,
     spilling: Option<Spilling>,
@@ -104,13 +104,13 @@ struct Build<'a> {
     /// To be committed.
     operations: Vec<Operation>,
     bytes: usize,
-    committing: Option<JoinHandle<Outcome>>,
+    committing: Option<oneshot::Receiver<Outcome>>,
     room: [Vec<u8>; 2],
 }
 
 /// Runs that are being written, and where the build stood when they were begun.
 struct Spilling {
-    at: CheckpointRecord,
+    at: BuildRecord,
     writing: JoinHandle<Result<Vec<(usize, RunRecord)>, SortError>>,
 }
 
@@ -138,7 +138,7 @@ impl<'a> Build<'a> {
             record,
             replaces: None,
             registered: None,
-            at: CheckpointRecord { maps: vec![Vec::new(); maps], ..CheckpointRecord::default() },
+            at: BuildRecord { maps: vec![Vec::new(); maps], ..BuildRecord::default() },
             buffers: Vec::new(),
             spilling: None,
             next_file: 0,
@@ -159,15 +159,15 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
-    /// Goes on from a checkpoint, or begins again where there is none that can be used.
-    async fn resume(&mut self, checkpoint: Option<CheckpointRecord>) -> Result<(), ViewError> {
+    /// Goes on from a record, or begins again where there is none that can be used.
+    async fn resume(&mut self, begun: Option<BuildRecord>) -> Result<(), ViewError> {
         let (database, number) = (self.index.database.number(), self.record.number);
-        let usable = checkpoint.filter(|checkpoint| self.has_runs(checkpoint));
-        let Some(checkpoint) = usable else {
+        let usable = begun.filter(|begun| self.has_runs(begun));
+        let Some(begun) = usable else {
             self.clear(keys::rows(database, number)).await?;
             return self.begin().await;
         };
-        self.at = checkpoint;
+        self.at = begun;
         let runs = self.at.maps.iter().flatten();
         self.next_file = runs.map(|run| run.file + 1).max().unwrap_or(0);
         for map in 0..self.at.maps.len() {
@@ -182,9 +182,9 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
-    fn has_runs(&self, checkpoint: &CheckpointRecord) -> bool {
-        let mut runs = checkpoint.maps.iter().flatten();
-        checkpoint.maps.len() == self.index.definition.maps.len()
+    fn has_runs(&self, begun: &BuildRecord) -> bool {
+        let mut runs = begun.maps.iter().flatten();
+        begun.maps.len() == self.index.definition.maps.len()
             && runs.all(|run| {
                 let length = self.path(run.file).and_then(|path| path.metadata().ok());
                 length.is_some_and(|it| it.len() == run.bytes)
@@ -338,7 +338,7 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
-    /// Waits for the runs that are being written, and commits a checkpoint that names them.
+    /// Waits for the runs that are being written, and commits a record that names them.
     async fn end_spill(&mut self) -> Result<(), ViewError> {
         let Some(Spilling { mut at, writing }) = self.spilling.take() else { return Ok(()) };
         let runs = writing.await.expect("writing a run does not panic")?;
@@ -347,7 +347,7 @@ impl<'a> Build<'a> {
             at.maps[map].push(run);
             self.at.maps[map].push(run);
         }
-        let key = keys::checkpoint(self.index.database.number(), self.record.number);
+        let key = keys::build(self.index.database.number(), self.record.number);
         let value = at.encode(&key);
         self.put(key, value);
         self.commit().await
@@ -406,7 +406,7 @@ impl<'a> Build<'a> {
             let (rows, bytes) = merging.await.expect("merging runs does not panic")?;
             runs.push_back(RunRecord { file, rows, bytes });
         }
-        // The checkpoint still names the old ones, which are all there until the end.
+        // The record still names the old ones, which are all there until the end.
         self.at.maps[map] = runs.into();
         Ok(())
     }
@@ -418,7 +418,7 @@ impl<'a> Build<'a> {
         let key = keys::cursor(database, number);
         let value = self.at.cursor.encode(&key);
         self.put(key, value);
-        self.operations.push(Operation::Delete { key: keys::checkpoint(database, number) });
+        self.operations.push(Operation::Delete { key: keys::build(database, number) });
         let is_current = self.index.database.sequence() == self.at.cursor.sequence;
         if self.registered.is_none() && is_current {
             let ready = IndexRecord { state: State::Ready, ..self.record.clone() };
@@ -489,13 +489,16 @@ impl<'a> Build<'a> {
         self.finish_commit().await?;
         let batch = self.batch();
         let committing = self.shared.parts.engine.commit(batch);
-        self.committing = Some(tokio::spawn(committing));
+        let (sender, receiver) = oneshot::channel();
+        // Whoever gave up the build wants no answer.
+        self.shared.tasks.spawn(async move { drop(sender.send(committing.await)) });
+        self.committing = Some(receiver);
         Ok(())
     }
 
     async fn finish_commit(&mut self) -> Result<(), ViewError> {
         let Some(committing) = self.committing.take() else { return Ok(()) };
-        match committed(committing.await.expect("engines do not panic"))? {
+        match committed(committing.await.expect("engines answer"))? {
             true => Ok(()),
             // It was cleaned up, or the database was dropped.
             false => Err(StorageError::Contended.into()),
@@ -583,7 +586,7 @@ pub(crate) async fn remove_all_runs(shared: &Shared, number: u64) {
 }
 
 /// Removes the runs of an index; what cannot be removed is found at the next start.
-pub(crate) fn remove_runs(folder: &Path, number: u64) {
+fn remove_runs(folder: &Path, number: u64) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let path = entry.path();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{RunReader, RunWriter, SortError, Sorted};
+use super::{RowRef, RunReader, RunWriter, SortError, Sorted};
 
 /// Runs, and rows that are in memory.
 ///
@@ -34,7 +34,7 @@ impl Merge {
     }
 
     /// The key and the payload of the next row.
-    pub(crate) fn next_row(&mut self) -> Result<Option<(&[u8], &[u8])>, SortError> {
+    pub(crate) fn next_row(&mut self) -> Result<Option<RowRef<'_>>, SortError> {
         if std::mem::take(&mut self.is_taken) {
             let first = self.heap[0];
             // Memory advances when its row is taken.

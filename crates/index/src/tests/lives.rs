@@ -135,7 +135,8 @@ fn op(design: impl Strategy<Value = String>) -> impl Strategy<Value = Op> {
     ]
 }
 
-async fn live(ops: Vec<Op>, build_bytes_max: usize) {
+/// `all`: a design document whose view `v` shows every document under its id.
+async fn live(ops: Vec<Op>, build_bytes_max: usize, all: &str) {
     let mut world = World::with(settings(build_bytes_max)).await;
     let mut db = world.create("life").await;
     let mut asked = 0;
@@ -177,6 +178,10 @@ async fn live(ops: Vec<Op>, build_bytes_max: usize) {
     }
     world.reopen().await;
     let db = world.find("life").await;
+    db.put("_design/all", all).await;
+    let everything = db.rows(&world.indexes, "all/v", Update::Wait).await;
+    let ids: Vec<_> = everything.into_iter().map(|(id, _, _)| id).collect();
+    assert_eq!(ids, db.ids().await);
     let fresh = world.fresh_indexes().await;
     assert_eq!(db.everything(&world.indexes).await, db.everything(&fresh).await);
     fresh.close().await;
@@ -184,14 +189,10 @@ async fn live(ops: Vec<Op>, build_bytes_max: usize) {
     world.store.close().await;
 }
 
-fn run(ops: Vec<Op>, build_bytes_max: usize) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .start_paused(false)
-        .build()
-        .unwrap();
-    runtime.block_on(live(ops, build_bytes_max));
+fn run(ops: Vec<Op>, build_bytes_max: usize, all: &str) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(live(ops, build_bytes_max, all));
 }
 
 proptest! {
@@ -201,7 +202,7 @@ proptest! {
         ops in prop::collection::vec(op(mango_design()), 1..60),
         small in any::<bool>(),
     ) {
-        run(ops, if small { 2_000 } else { 1 << 20 });
+        run(ops, if small { 2_000 } else { 1 << 20 }, &mango(&[("v", &["_id"])]));
     }
 }
 
@@ -212,6 +213,7 @@ proptest! {
         ops in prop::collection::vec(op(script_design()), 1..50),
         small in any::<bool>(),
     ) {
-        run(ops, if small { 2_000 } else { 1 << 20 });
+        let all = script(&[("v", "function (doc) { emit(doc._id); }", None)]);
+        run(ops, if small { 2_000 } else { 1 << 20 }, &all);
     }
 }

@@ -1,11 +1,12 @@
 //! A store, an engine for indexes that fails on demand, and documents in short.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Bound, path::PathBuf, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use settle_access::{Administer, AdministerServer, Grant, Read, Resource, Write};
 use settle_database::{
     Atomicity, Content, CreateOptions, Database, Direction, DocumentForm, Edit, More, Next, Origin,
-    Sink, Store, StoreParts, StoreSettings, Verdict,
+    RenderedDocument, RenderedScan, Sink, Store, StoreParts, StoreSettings, Verdict,
     blobs::{BlobSettings, BlobStore, BlobStoreParts},
 };
 use settle_engine::{
@@ -44,8 +45,12 @@ impl World {
     }
 
     pub(super) async fn with(settings: IndexSettings) -> Self {
+        Self::on(Arc::new(MemoryEngine::new()), settings).await
+    }
+
+    pub(super) async fn on(engine: Arc<dyn Engine>, settings: IndexSettings) -> Self {
         let documents: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
-        let engine = Arc::new(FaultyEngine::new(Arc::new(MemoryEngine::new())));
+        let engine = Arc::new(FaultyEngine::new(engine));
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_767_225_600)));
         let identity = [0; 16];
@@ -92,8 +97,8 @@ impl World {
     pub(super) async fn stored_keys(&self) -> Vec<Vec<u8>> {
         let engine: Arc<dyn Engine> = self.engine.inner().clone();
         let scan = Scan {
-            start: std::ops::Bound::Included(crate::keys::database(1)),
-            end: std::ops::Bound::Unbounded,
+            start: Bound::Included(crate::keys::database(1)),
+            end: Bound::Unbounded,
             direction: Direction::Ascending,
         };
         let plan = Plan::new(vec![Step::Scan(scan)]);
@@ -184,6 +189,34 @@ impl Db {
         let form = DocumentForm::default();
         let found = self.db.look_up_rendered(&self.read, &[id.to_owned()], form).await;
         found.unwrap().remove(0).map(|found| found.rev)
+    }
+
+    /// The ids of all live documents but design documents.
+    pub(super) async fn ids(&self) -> Vec<String> {
+        self.all().await.into_iter().map(|document| document.id).collect()
+    }
+
+    /// The winners of all live documents but design documents, as JSON.
+    pub(super) async fn documents(&self) -> Vec<Bytes> {
+        self.all().await.into_iter().map(|document| document.document).collect()
+    }
+
+    async fn all(&self) -> Vec<RenderedDocument> {
+        let mut all = Vec::new();
+        let mut next = Next::Go(RenderedScan {
+            start: Bound::Unbounded,
+            end: Bound::Unbounded,
+            form: DocumentForm::default(),
+            count_max: usize::MAX,
+            bytes_max: usize::MAX,
+        });
+        while let Next::Go(scan) = next {
+            let documents;
+            (documents, next) = self.db.scan_rendered(&self.read, scan).await.unwrap();
+            all.extend(documents);
+        }
+        all.retain(|document| !document.id.starts_with("_design/"));
+        all
     }
 
     /// Puts a document over the one that is there.

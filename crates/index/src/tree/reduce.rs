@@ -64,6 +64,7 @@ impl Tree {
             known: None,
             wanted: None,
             is_fresh: true,
+            walks_first: false,
             is_done: false,
             groups: Vec::new(),
             bytes: 0,
@@ -76,7 +77,8 @@ impl Tree {
         }
         while !grouper.is_done && !grouper.is_full() {
             let visits = grouper.visits;
-            let (back, progress) = engine.read(grouper.plan(), grouper).await?;
+            let plan = grouper.plan();
+            let (back, progress) = engine.read(plan, grouper).await?;
             grouper = back;
             if let Some(error) = grouper.failure {
                 return Err(error);
@@ -193,6 +195,8 @@ struct Grouper {
     wanted: Option<Wanted>,
     /// Nothing has been visited in this step.
     is_fresh: bool,
+    /// Backwards: whether the first step of the plan goes over a group that is found already.
+    walks_first: bool,
     /// The range has no further groups.
     is_done: bool,
     groups: Vec<Gathered>,
@@ -216,11 +220,12 @@ impl Grouper {
     }
 
     /// Forwards, one step does all. Backwards, groups are found and gone over in turn.
-    fn plan(&self) -> Plan {
+    fn plan(&mut self) -> Plan {
         let step = |direction| Step::Scan(self.tree.all(direction));
-        match (self.direction, &self.current) {
-            (Direction::Ascending, _) => Plan::new(vec![step(Direction::Ascending)]),
-            (Direction::Descending, current) => {
+        self.walks_first = self.current.is_some();
+        match self.direction {
+            Direction::Ascending => Plan::new(vec![step(Direction::Ascending)]),
+            Direction::Descending => {
                 let found = Step::Scan(Scan {
                     start: Bound::Included(self.tree.at(0, b"")),
                     end: Bound::Excluded(self.tree.end_at(0, None)),
@@ -230,8 +235,7 @@ impl Grouper {
                     [found, step(Direction::Ascending)],
                     GROUPS_DESCENDING_COUNT_MAX,
                 );
-                let skipped = usize::from(current.is_some());
-                Plan::new(turns.flatten().skip(skipped).collect())
+                Plan::new(turns.flatten().skip(usize::from(self.walks_first)).collect())
             }
         }
     }
@@ -258,8 +262,13 @@ impl Grouper {
         Next::Go(ReduceScan { range, skip: self.skip, limit: self.limit, ..scan })
     }
 
-    fn look(&mut self, key: &[u8], value: &[u8]) -> Result<Visit, TreeError> {
+    fn look(&mut self, step: usize, key: &[u8], value: &[u8]) -> Result<Visit, TreeError> {
         self.visits += 1;
+        let walks = (step + usize::from(self.walks_first)) % 2 == 1;
+        if self.direction == Direction::Descending && walks && self.current.is_none() {
+            // The step before has met no row.
+            return Ok(self.done());
+        }
         if std::mem::take(&mut self.is_fresh) {
             return Ok(self.first_visit());
         }
@@ -424,8 +433,8 @@ impl Grouper {
 }
 
 impl Visitor for Grouper {
-    fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        self.look(key, value.unwrap_or_default()).unwrap_or_else(|error| {
+    fn visit(&mut self, step: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
+        self.look(step, key, value.unwrap_or_default()).unwrap_or_else(|error| {
             self.failure = Some(error);
             Visit::Stop
         })

@@ -29,18 +29,23 @@ static COLLATOR: LazyLock<CollatorBorrowed<'static>> = LazyLock::new(|| {
         .expect("the root collation is compiled in")
 });
 
-static ASCII: LazyLock<[Weights; 128]> = LazyLock::new(|| {
-    let mut table = [Weights::GENERAL; 128];
-    for (byte, weights) in (0_u8..).zip(table.iter_mut()) {
+/// By the byte; those that begin or continue other characters are general.
+type Table = [Weights; 256];
+
+static ASCII: LazyLock<Table> = LazyLock::new(|| {
+    let mut table = [Weights::GENERAL; 256];
+    for (byte, weights) in (0..128_u8).zip(table.iter_mut()) {
         *weights = Weights::of(char::from(byte)).unwrap_or(Weights::GENERAL);
     }
     table
 });
 
+const PRIMARY_BYTES: usize = 4;
+
 /// What the collator makes of one character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Weights {
-    primary: [u8; 4],
+    primary: [u8; PRIMARY_BYTES],
     /// 0 of a character that is ignored, which then has no other weight either.
     primary_length: u8,
     /// The lead byte is left out after a character with the same one.
@@ -73,36 +78,42 @@ fn push_general(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Appends the key of a string that is all ASCII; otherwise leaves `out` as it was and says so.
-fn push_ascii(out: &mut Vec<u8>, text: &[u8], table: &[Weights; 128]) -> bool {
+fn push_ascii(out: &mut Vec<u8>, text: &[u8], table: &Table) -> bool {
     let from = out.len();
-    out.reserve(text.len() * 2 + 8);
+    // Room for all primary weights, so that each is written as four bytes, of which some count.
+    out.resize(from + text.len() * (1 + PRIMARY_BYTES) + PRIMARY_BYTES, 0);
+    let mut at = from;
     let mut lead = 0; // of the last primary weight, where it is compressible
     let mut count = 0;
     let mut plain = true;
     for &byte in text {
-        let Some(weights) = table.get(usize::from(byte)).filter(|it| !it.general) else {
-            out.truncate(from);
-            return false;
-        };
+        let weights = &table[usize::from(byte)];
         if weights.primary_length == 0 {
+            if weights.general {
+                out.truncate(from);
+                return false;
+            }
             continue;
         }
         count += 1;
         plain &= weights.tertiary == COMMON;
         let first = weights.primary[0];
-        if !weights.compressible || first != lead {
-            if lead != 0 {
-                if first > lead {
-                    out.push(COMPRESSION_HIGH);
-                } else if first > MERGE_SEPARATOR {
-                    out.push(COMPRESSION_LOW);
-                }
+        if weights.compressible && first == lead {
+            at -= 1; // the lead byte is written, and what was there put back
+            let before = out[at];
+            out[at..at + PRIMARY_BYTES].copy_from_slice(&weights.primary);
+            out[at] = before;
+        } else {
+            if lead != 0 && (first > lead || first > MERGE_SEPARATOR) {
+                out[at] = if first > lead { COMPRESSION_HIGH } else { COMPRESSION_LOW };
+                at += 1;
             }
-            out.push(first);
+            out[at..at + PRIMARY_BYTES].copy_from_slice(&weights.primary);
             lead = if weights.compressible { first } else { 0 };
         }
-        out.extend_from_slice(&weights.primary[1..usize::from(weights.primary_length)]);
+        at += usize::from(weights.primary_length);
     }
+    out.truncate(at);
     out.push(LEVEL_SEPARATOR);
     push_run(out, count, SECONDARY_RUN, Next::Lower);
     out.push(LEVEL_SEPARATOR);
@@ -114,7 +125,7 @@ fn push_ascii(out: &mut Vec<u8>, text: &[u8], table: &[Weights; 128]) -> bool {
     true
 }
 
-fn push_tertiaries(out: &mut Vec<u8>, text: &[u8], table: &[Weights; 128]) {
+fn push_tertiaries(out: &mut Vec<u8>, text: &[u8], table: &Table) {
     let mut run = 0;
     for &byte in text {
         let weights = table[usize::from(byte)];
@@ -178,10 +189,10 @@ impl Weights {
             let ignored = once == [LEVEL_SEPARATOR, LEVEL_SEPARATOR];
             return ignored.then_some(Self { general: false, ..Self::GENERAL });
         };
-        if second != [COMMON] || !(1..=4).contains(&first.len()) {
+        if second != [COMMON] || !(1..=PRIMARY_BYTES).contains(&first.len()) {
             return None;
         }
-        let mut primary = [0; 4];
+        let mut primary = [0; PRIMARY_BYTES];
         primary[..first.len()].copy_from_slice(first);
         let twice = general_key(&String::from_iter([character, character]));
         let compressible = if twice.starts_with(&[first, &first[1..], &[LEVEL_SEPARATOR]].concat())
@@ -216,7 +227,7 @@ mod tests {
 
     #[test]
     fn every_ascii_character_goes_the_fast_way() {
-        assert_eq!(ASCII.iter().filter(|it| it.general).count(), 0);
+        assert_eq!(ASCII[..128].iter().filter(|it| it.general).count(), 0);
     }
 
     #[test]

@@ -83,9 +83,9 @@ fn options(out: &mut Writer, request: &FindRequest) {
     out.flag(request.conflicts);
     out.key("stale");
     if request.stale {
-        out.text("ok")
+        out.text("ok");
     } else {
-        out.flag(false)
+        out.flag(false);
     }
     out.key("update");
     out.flag(request.update);
@@ -184,9 +184,9 @@ fn arguments(out: &mut Writer, request: &FindRequest, plan: &Plan, index: &Index
     out.flag(request.update && !request.stale);
     out.key("conflicts");
     if request.conflicts {
-        out.flag(true)
+        out.flag(true);
     } else {
-        out.text("undefined")
+        out.text("undefined");
     }
     out.close(b'}');
 }

@@ -43,7 +43,7 @@ pub struct MangoIndex {
 pub enum Index {
     /// All documents by id.
     AllDocs,
-    Json(NamedIndex),
+    Json(Box<NamedIndex>),
 }
 
 /// A Mango index and where it is.

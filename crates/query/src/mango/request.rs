@@ -350,14 +350,14 @@ impl Join {
     pub fn index<'a>(&self, all: &'a [Arc<Index>], in_partition: bool) -> Option<&'a NamedIndex> {
         let JoinTarget::Field { path, .. } = &self.to else { return None };
         all.iter().find_map(|index| match &**index {
-            Index::Json(index)
-                if index.partitioned == in_partition
-                    && index.definition.filter().is_none()
-                    && matches!(index.definition.fields(), [only] if only.path == *path) =>
-            {
-                Some(index)
+            Index::AllDocs => None,
+            Index::Json(index) => {
+                let definition = &index.definition;
+                let serves = index.partitioned == in_partition
+                    && definition.filter().is_none()
+                    && matches!(definition.fields(), [only] if only.path == *path);
+                serves.then_some(&**index)
             }
-            Index::Json(_) | Index::AllDocs => None,
         })
     }
 

@@ -12,6 +12,7 @@
 use std::cmp::Ordering;
 
 use num_bigint::{BigInt, Sign};
+use settle_model::json::limits::JSON_INTEGER_DIGITS_MAX;
 
 use super::bytes::{Reader, push_bytes, push_varint};
 
@@ -128,7 +129,8 @@ impl Exact {
         }
     }
 
-    /// As JSON. `None` where doubles went in and no double is as great.
+    /// As JSON. `None` where doubles went in and no double is as great, and of an integer that is
+    /// longer than one may be in a document.
     pub fn to_json(&self) -> Option<String> {
         if self.double {
             let value = self.to_double();
@@ -136,10 +138,12 @@ impl Exact {
                 .is_finite()
                 .then(|| ryu_js::Buffer::new().format_finite(value).to_owned());
         }
-        Some(match self.mantissa.shifted(self.shift_to(0)) {
+        let text = match self.mantissa.shifted(self.shift_to(0)) {
             Short(value) => value.to_string(),
             Long(value) => value.to_string(),
-        })
+        };
+        let digits = text.strip_prefix('-').unwrap_or(&text).len();
+        (digits <= JSON_INTEGER_DIGITS_MAX).then_some(text)
     }
 
     /// The nearest double.
@@ -308,6 +312,9 @@ mod tests {
         assert_eq!(sum(&[&"9".repeat(200), "1"]), format!("1{}", "0".repeat(200)));
         assert_eq!(sum(&["-5", "5"]), "0");
         assert_eq!(sum(&["-0"]), "0");
+        let longest = number(&"9".repeat(1_000));
+        assert_eq!(longest.to_json(), Some("9".repeat(1_000)));
+        assert_eq!(longest.square().to_json(), None);
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(super) fn finish(partial: &[u8]) -> Result<Vec<u8>, ReduceError> {
         Partial::Empty => Ok(br#"{"sum":0,"count":0,"min":0,"max":0,"sumsqr":0}"#.to_vec()),
         Partial::Stats(stats) => {
             let mut out = Vec::new();
-            let beyond = "a figure of _stats is beyond the range of a double";
+            let beyond = "a figure of _stats is beyond the range of numbers";
             stats
                 .push_json(&mut out)
                 .ok_or_else(|| ReduceError::InvalidValue { reason: beyond.to_owned() })?;

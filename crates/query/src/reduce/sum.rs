@@ -63,7 +63,7 @@ pub(super) fn finish(partial: &[u8]) -> Result<Vec<u8>, ReduceError> {
             let mut out = Vec::new();
             Ok(match sum.push_json(&mut out) {
                 Some(()) => out,
-                None => error_json("The sum is beyond the range of a double.", None),
+                None => error_json("The sum is beyond the range of numbers.", None),
             })
         }
         Partial::Error(error) => Ok(error),

@@ -54,7 +54,7 @@ fn check_selector(selector: &Selector, documents: &[&[u8]]) {
 fn check_request(request: &FindRequest, documents: &[&[u8]]) {
     let map = br#"{"fields":{"a":"asc","b":"asc"}}"#;
     let index = NamedIndex::of_view("_design/i", "i", map, false).unwrap();
-    let indexes = [Arc::new(Index::AllDocs), Arc::new(Index::Json(index))];
+    let indexes = [Arc::new(Index::AllDocs), Arc::new(Index::Json(Box::new(index)))];
     let documents_only = request.of_documents();
     if let Ok(plan) = plan(&documents_only, &indexes, false, Purpose::Explain) {
         let facts = DatabaseFacts { name: "db", partitioned: false };

@@ -12,7 +12,6 @@
 use std::{
     collections::{HashMap, VecDeque},
     future::Future,
-    io,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -198,24 +197,20 @@ impl Pool {
             worker_bytes_max: self.settings.worker_bytes_max as u64,
             reduce_limit: self.settings.reduce_limit,
         };
-        let started = tokio::select! {
-            started = Process::start(&self.launcher, hello) => started,
-            () = self.closing.cancelled() => Err(io::ErrorKind::Interrupted.into()),
-        };
-        let mut process = match started {
+        let mut process = match Process::start(&self.launcher) {
             Ok(process) => process,
-            Err(error) => {
-                let closing = self.closing.is_cancelled();
-                let error = if closing {
-                    ScriptError::Closed
-                } else {
-                    ScriptError::Launch(Arc::new(error))
-                };
-                self.finish(job.class, None);
-                drop(job.answer.send(Err(error)));
-                return;
-            }
+            Err(error) => return self.refuse(job, ScriptError::Launch(Arc::new(error))),
         };
+        let greeted = tokio::select! {
+            greeted = process.greet(hello) => {
+                greeted.map_err(|error| ScriptError::Launch(Arc::new(error)))
+            }
+            () = self.closing.cancelled() => Err(ScriptError::Closed),
+        };
+        if let Err(error) = greeted {
+            process.kill().await;
+            return self.refuse(job, error);
+        }
         loop {
             let (class, database) = (job.class, job.program.database);
             let mut slow = false;
@@ -224,12 +219,13 @@ impl Pool {
             match after {
                 After::Usable if !process.is_reniced() => {}
                 After::Usable | After::Ended => {
+                    self.go_on();
                     process.kill().await;
                     return;
                 }
                 After::Again(job) => {
-                    process.kill().await;
                     self.requeue(job);
+                    process.kill().await;
                     return;
                 }
             }
@@ -241,6 +237,13 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// A call that found no worker.
+    fn refuse(self: &Arc<Self>, job: Job, error: ScriptError) {
+        self.finish(job.class, None);
+        self.go_on();
+        drop(job.answer.send(Err(error)));
     }
 
     /// One call, to its end.
@@ -470,7 +473,13 @@ impl Pool {
         true
     }
 
-    /// A call has ended.
+    /// Hands out the place of a worker that is gone.
+    fn go_on(self: &Arc<Self>) {
+        let mut state = self.state();
+        self.hand_out(&mut state);
+    }
+
+    /// A call has ended. Its worker takes the next one, or [`go_on`](Self::go_on) is called.
     fn finish(self: &Arc<Self>, class: Class, slow_of: Option<u64>) {
         let mut state = self.state();
         match slow_of {

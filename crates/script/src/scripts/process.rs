@@ -48,8 +48,8 @@ pub(super) enum Broken {
 }
 
 impl Process {
-    /// Starts one, and waits until it serves.
-    pub(super) async fn start(launcher: &Launcher, hello: Hello) -> io::Result<Self> {
+    /// Starts one.
+    pub(super) fn start(launcher: &Launcher) -> io::Result<Self> {
         let (ours, theirs) = StdSocket::pair()?;
         ours.set_nonblocking(true)?;
         let socket = UnixStream::from_std(ours)?;
@@ -63,16 +63,20 @@ impl Process {
             .stderr(Stdio::inherit())
             .kill_on_drop(true)
             .spawn()?;
-        let mut process = Self { child, socket, programs: Vec::new(), reniced: false };
+        Ok(Self { child, socket, programs: Vec::new(), reniced: false })
+    }
+
+    /// Tells it its limits, and waits until it serves.
+    pub(super) async fn greet(&mut self, hello: Hello) -> io::Result<()> {
         let hello = Request::Hello(hello).encode().map_err(io::Error::other)?;
-        process.socket.write_all(&hello).await?;
-        let ready = timeout(limits::START_TIME_MAX, process.read()).await;
+        self.socket.write_all(&hello).await?;
+        let ready = timeout(limits::START_TIME_MAX, self.read()).await;
         match ready.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
             Reply::Ready { missing } => {
                 for protection in missing {
                     tracing::debug!(protection, "a worker runs without a protection");
                 }
-                Ok(process)
+                Ok(())
             }
             Reply::NeedProgram
             | Reply::Done { .. }

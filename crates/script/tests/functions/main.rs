@@ -2,7 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod calls;
+mod hostile;
+mod json;
+mod lists;
 mod maps;
+mod pool;
+mod reduces;
+mod sandbox;
 mod support;
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use settle_script::ReduceLimit;
 use tracing_subscriber::filter::Targets;
 
 use super::{
     VARIABLE_PREFIX,
     layers::{ConfigError, Source},
-    value::{ByteCount, LogFormat, Secret, Value},
+    value::{ByteCount, LogFormat, Secret, Value, WorkerCount},
 };
 
 /// One row of the table.
@@ -101,6 +102,23 @@ settings! {
     "revisions.keep" revisions_keep: Duration = "1 h";
     /// How long an attachment that no document refers to any more is kept before it is removed.
     "attachments.keep" attachments_keep: Duration = "10 min";
+    /// How many processes run the JavaScript functions of design documents. `auto` is one for each
+    /// core, and at least two, since one is kept free of index builds.
+    "scripts.workers" scripts_workers: WorkerCount = "auto";
+    /// How long one JavaScript function may run on one document. Then it is stopped, and whoever
+    /// waits for it gets an error.
+    "scripts.deadline" scripts_deadline: Duration = "5 s";
+    /// The memory that the functions of one design document may take in one process.
+    "scripts.memory" scripts_memory: ByteCount = "64 MiB";
+    /// The memory that all functions in one process may take. Design documents that were not used
+    /// for the longest time are forgotten first.
+    "scripts.process_memory" scripts_process_memory: ByteCount = "256 MiB";
+    /// What happens where a reduce function's result is not clearly smaller than its rows: the
+    /// query is refused, a line is logged, or nothing.
+    "scripts.reduce_limit" scripts_reduce_limit: ReduceLimit = "refuse";
+    /// Whether show and list functions, `_show` and `_list`, can be called. CouchDB has announced
+    /// their end; old applications need them.
+    "scripts.shows_lists" scripts_shows_lists: bool = "on";
 }
 
 impl Default for Config {

@@ -1,7 +1,8 @@
 //! How settings are written: byte counts as `8 MB`, durations as `10 s`.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroU16, path::PathBuf, time::Duration};
 
+use settle_script::ReduceLimit;
 use tracing_subscriber::filter::Targets;
 
 /// A type that a setting can have. Used by the table only, once for each setting and start.
@@ -97,6 +98,53 @@ impl Value for String {
 
     fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() { Err("expected some text".into()) } else { Ok(text.into()) }
+    }
+}
+
+impl Value for bool {
+    const KIND: &'static str = "`on` or `off`";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "on" | "true" => Ok(true),
+            "off" | "false" => Ok(false),
+            _ => Err("expected on or off".into()),
+        }
+    }
+}
+
+/// A number of processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerCount {
+    /// As many as there are cores, but two at least.
+    Auto,
+    Exactly(NonZeroU16),
+}
+
+impl Value for WorkerCount {
+    const KIND: &'static str = "number, or `auto`";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => {
+                let count = text.parse().map(Self::Exactly);
+                count.map_err(|_| "expected a number from 1 to 65535, or auto".into())
+            }
+        }
+    }
+}
+
+impl Value for ReduceLimit {
+    const KIND: &'static str = "`refuse`, `log` or `off`";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "refuse" => Ok(Self::Refuse),
+            "log" => Ok(Self::Log),
+            "off" => Ok(Self::Off),
+            _ => Err("expected refuse, log or off".into()),
+        }
     }
 }
 

@@ -11,7 +11,11 @@ use settle_database::{
 use settle_model::limits::DOCUMENT_ID_BYTES_MAX;
 
 use super::{keys::Keys, local::Locals, range::Range};
-use crate::{documents::rows::RowForm, error::ApiError, parameters::ViewParameters};
+use crate::{
+    documents::rows::RowForm,
+    error::ApiError,
+    parameters::{Key, ViewParameters},
+};
 
 const DESIGN: &str = "_design/";
 /// The first text behind all ids of design documents.
@@ -61,12 +65,15 @@ impl Plan {
         namespace: Namespace,
         mut parameters: ViewParameters,
     ) -> Result<Self, ApiError> {
-        let (start_key, end_key) = (parameters.start_key.take(), parameters.end_key.take());
+        let value = |key: Option<Key>| key.map(|key| key.value());
+        let (start_key, end_key) =
+            (value(parameters.start_key.take()), value(parameters.end_key.take()));
         let skip = parameters.skip;
         let limit = parameters.limit.unwrap_or(u64::MAX);
         let selection = match parameters.keys.take() {
             None => range(namespace, start_key, end_key, &parameters),
-            Some(mut keys) => {
+            Some(keys) => {
+                let mut keys: Vec<Value> = keys.iter().map(Key::value).collect();
                 check_beside(&keys, start_key.as_ref(), end_key.as_ref())?;
                 if parameters.descending {
                     keys.reverse();
@@ -258,9 +265,13 @@ fn range(
         let end = upper(end_key, parameters.inclusive_end);
         (lower(start_key, true), end, Direction::Ascending)
     };
-    let (start, end) = match namespace {
-        Namespace::All | Namespace::Local => (start, end),
-        Namespace::Design => (not_below(start, DESIGN), not_above(end, DESIGN_END)),
+    let (start, end) = match (namespace, &parameters.partition) {
+        (Namespace::All, Some(partition)) => {
+            // Ids of a partition begin with its name and a colon; a semicolon is the next character.
+            (not_below(start, &format!("{partition}:")), not_above(end, &format!("{partition};")))
+        }
+        (Namespace::All, None) | (Namespace::Local, _) => (start, end),
+        (Namespace::Design, _) => (not_below(start, DESIGN), not_above(end, DESIGN_END)),
     };
     Selection::Range { start, end, direction }
 }

@@ -1,0 +1,343 @@
+//! Writes that design documents have a say in: validators and schemas are asked before the writer is.
+//!
+//! What a database's design documents say about an edit is a *verdict*, and the writer takes no edit
+//! whose verdict was reached under other design documents, another security object, or another state of
+//! the document: then it is asked about again. Edits of one document pass a lane, one after the
+//! other, so that a document that many write is not judged over and over; other documents are not held
+//! up. A write of several documents takes their lanes in the order of their ids. A database without
+//! validators has no lanes.
+//!
+//! Of an atomic write everything is judged before anything is written.
+//!
+//! Source: `couch_db:validate_doc_update/3` and what calls it. Different here: a validator that cannot be
+//! asked refuses the edit with its own error, and a replicated write is judged like every other.
+
+mod asking;
+mod locks;
+mod schema;
+mod validators;
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use settle_access::{Actor, Grant, Write};
+use settle_database::{
+    Atomicity, Attempt, Content, Database, Edit, EditError, Epochs, Foreseen, Seen, StorageError,
+    Verdict, Written,
+};
+use settle_model::{id::DatabaseName, json::write_string};
+use settle_query::design::{self, DesignError};
+use settle_script::ScriptError;
+use thiserror::Error;
+
+pub(crate) use self::validators::Validators;
+use self::{asking::Asking, locks::Locks};
+use crate::{Designs, Indexes, limits::CLASHES_MAX};
+
+/// The way of all writes that come from outside. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Lanes {
+    indexes: Indexes,
+    locks: Locks,
+    asking: Asking,
+}
+
+/// Who writes, as validators see him.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Author {
+    /// `None` for nobody in particular.
+    pub name: Option<String>,
+    pub roles: Vec<String>,
+}
+
+/// Why an edit was not made. Its neighbours are not concerned.
+#[derive(Debug, Clone, Error)]
+pub enum WriteError {
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// A validator or a schema says no.
+    #[error("{reason}")]
+    Forbidden { reason: String },
+    /// A validator says: not without signing in.
+    #[error("{reason}")]
+    Unauthorized { reason: String },
+    /// A validator threw something else. `error` may be any text.
+    #[error("{reason}")]
+    Thrown { error: String, reason: String },
+    /// A validator could not be asked.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    /// A design document holds a rule that cannot be used, so nothing can be written.
+    #[error("_design/{design}: {reason}")]
+    BrokenRule { design: String, reason: String },
+    /// What was to be written is a design document that is none.
+    #[error(transparent)]
+    Design(#[from] DesignError),
+    /// A rule of the design document that was to be written cannot be used.
+    #[error("{reason}")]
+    DesignRule { reason: String },
+    /// Design documents or the document changed each time that the edit had been judged.
+    #[error("what the edit rests on keeps changing")]
+    Contended,
+}
+
+pub type WriteResult = Result<Written, WriteError>;
+
+impl From<&Actor> for Author {
+    fn from(actor: &Actor) -> Self {
+        match actor {
+            Actor::Anonymous => Self::default(),
+            Actor::User { name, roles } => Self { name: Some(name.clone()), roles: roles.clone() },
+        }
+    }
+}
+
+impl Author {
+    /// `{"db": …, "name": …, "roles": […]}`: what functions get as `userCtx`.
+    pub fn user_ctx(&self, database: &DatabaseName) -> Bytes {
+        let mut out = Vec::with_capacity(64);
+        out.extend_from_slice(b"{\"db\":");
+        write_string(&mut out, database.as_str());
+        out.extend_from_slice(b",\"name\":");
+        match &self.name {
+            Some(name) => write_string(&mut out, name),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"roles\":[");
+        for (index, role) in self.roles.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_string(&mut out, role);
+        }
+        out.extend_from_slice(b"]}");
+        out.into()
+    }
+}
+
+/// A database's security object as functions see it; where none was set, the one that holds then.
+pub fn security_of(database: &Database) -> Bytes {
+    const DEFAULT: &[u8] = br#"{"members":{"roles":["_admin"]},"admins":{"roles":["_admin"]}}"#;
+    database.security().map_or(Bytes::from_static(DEFAULT), Bytes::from)
+}
+
+/// What is the same for all edits of a write.
+struct Request<'a> {
+    database: &'a Database,
+    grant: &'a Grant<Write>,
+    author: &'a Author,
+    atomicity: Atomicity,
+}
+
+/// An edit that is not decided yet, and its place in the write.
+type Open = (usize, Edit);
+/// One that the writer may see.
+type Judged = (usize, Edit, Verdict);
+
+/// What validators are told besides the edit; JSON.
+#[derive(Debug, Clone)]
+struct Context {
+    user_ctx: Bytes,
+    security: Bytes,
+}
+
+impl Lanes {
+    pub fn new(indexes: Indexes) -> Self {
+        let asking = Asking::new(indexes.scripts().clone(), indexes.store_tasks().clone());
+        Self { indexes, locks: Locks::default(), asking }
+    }
+
+    /// Makes the edits, if the validators of the database have no objection: each by itself, or all
+    /// together. As [`Database::write`] otherwise.
+    pub async fn write(
+        &self,
+        database: &Database,
+        grant: &Grant<Write>,
+        author: &Author,
+        edits: Vec<Edit>,
+        atomicity: Atomicity,
+    ) -> Result<Vec<WriteResult>, StorageError> {
+        let request = Request { database, grant, author, atomicity };
+        let mut results: Vec<Option<WriteResult>> = edits.iter().map(|_| None).collect();
+        let mut open: Vec<Open> = edits.into_iter().enumerate().collect();
+        check_designs(database, &mut open, &mut results);
+        // Held until the last of them is written.
+        let mut lanes = None;
+        for _ in 0..CLASHES_MAX {
+            if open.is_empty() || is_aborted(atomicity, &results) {
+                break;
+            }
+            let epochs = database.epochs();
+            if epochs.design == 0 {
+                let all = open.drain(..).map(|(at, edit)| (at, edit, Verdict::NONE)).collect();
+                open = submit(&request, all, &mut results).await?;
+                continue;
+            }
+            let designs = self.indexes.designs(database).await?;
+            let epochs = Epochs { design: designs.epoch, ..epochs };
+            let validators = designs.validators(database.number());
+            if !validators.is_empty() && lanes.is_none() {
+                let ids = open.iter().map(|(_, edit)| edit.id.clone());
+                lanes = Some(self.locks.take(database.number(), ids).await);
+                // Waiting took a while.
+                continue;
+            }
+            let judged = self.judge(&request, epochs, &designs, open, &mut results).await?;
+            if is_aborted(atomicity, &results) {
+                break;
+            }
+            open = submit(&request, judged, &mut results).await?;
+        }
+        let left = if is_aborted(atomicity, &results) {
+            WriteError::Edit(EditError::Aborted)
+        } else {
+            WriteError::Contended
+        };
+        Ok(results.into_iter().map(|it| it.unwrap_or_else(|| Err(left.clone()))).collect())
+    }
+
+    /// Makes the edits soon, and says nothing of how they fare: `batch=ok`.
+    pub fn write_later(
+        &self,
+        database: &Database,
+        grant: &Grant<Write>,
+        author: Author,
+        edits: Vec<Edit>,
+    ) {
+        let (lanes, database, grant) = (self.clone(), database.clone(), grant.clone());
+        self.indexes.store_tasks().spawn(async move {
+            let name = database.name().clone();
+            match lanes.write(&database, &grant, &author, edits, Atomicity::EachAlone).await {
+                Ok(results) => {
+                    for error in results.into_iter().filter_map(Result::err) {
+                        tracing::debug!(database = %name, %error, "a batched edit was refused");
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(database = %name, %error, "a batched write failed");
+                }
+            }
+        });
+    }
+
+    /// Asks all validators about all edits. What comes back may be written.
+    async fn judge(
+        &self,
+        request: &Request<'_>,
+        epochs: Epochs,
+        designs: &Arc<Designs>,
+        open: Vec<Open>,
+        results: &mut [Option<WriteResult>],
+    ) -> Result<Vec<Judged>, StorageError> {
+        let database = request.database;
+        if designs.validators(database.number()).is_empty() {
+            let verdict = Verdict::passed(epochs, Seen::Nothing);
+            return Ok(open.into_iter().map(|(at, edit)| (at, edit, verdict)).collect());
+        }
+        let (places, edits): (Vec<usize>, Vec<Edit>) = open.into_iter().unzip();
+        let foreseen = database.foresee(request.grant, &edits).await?;
+        let mut asked = Vec::new();
+        let mut passed = Vec::with_capacity(edits.len());
+        for ((at, edit), foreseen) in places.into_iter().zip(edits).zip(foreseen) {
+            match foreseen {
+                // The writer refuses it, or finds that it has changed its mind.
+                Foreseen::Settled => passed.push((at, edit, Verdict::NONE)),
+                Foreseen::Edit { seen, new, deleted, old } => {
+                    let verdict = Verdict::passed(epochs, seen);
+                    asked.push(validators::Question { new, deleted, old });
+                    passed.push((at, edit, verdict));
+                }
+            }
+        }
+        let context = Context {
+            user_ctx: request.author.user_ctx(database.name()),
+            security: security_of(database),
+        };
+        let answers =
+            validators::ask(designs, database.number(), &self.asking, asked, context).await;
+        let mut answers = answers.into_iter();
+        passed.retain(|(at, _, verdict)| {
+            if *verdict == Verdict::NONE {
+                return true;
+            }
+            match answers.next().expect("each question has its answer") {
+                Ok(()) => true,
+                Err(error) => {
+                    results[*at] = Some(Err(error));
+                    false
+                }
+            }
+        });
+        Ok(passed)
+    }
+}
+
+/// Refuses design documents that are none.
+fn check_designs(database: &Database, open: &mut Vec<Open>, results: &mut [Option<WriteResult>]) {
+    open.retain(|(at, edit)| {
+        let Content::Whole { body, .. } = &edit.content else { return true };
+        if !edit.id.is_design() || edit.deleted {
+            return true;
+        }
+        let checked = design::check_save(body, database.is_partitioned())
+            .map_err(WriteError::Design)
+            .and_then(|()| validators::check(body));
+        match checked {
+            Ok(()) => true,
+            Err(error) => {
+                results[*at] = Some(Err(error));
+                false
+            }
+        }
+    });
+}
+
+/// Whether nothing of an atomic write can be made any more.
+fn is_aborted(atomicity: Atomicity, results: &[Option<WriteResult>]) -> bool {
+    atomicity == Atomicity::AllOrNothing && results.iter().any(|it| matches!(it, Some(Err(_))))
+}
+
+/// Hands edits to the writer; those that have been overtaken come back.
+async fn submit(
+    request: &Request<'_>,
+    judged: Vec<Judged>,
+    results: &mut [Option<WriteResult>],
+) -> Result<Vec<Open>, StorageError> {
+    let Request { database, grant, atomicity, .. } = request;
+    let places: Vec<usize> = judged.iter().map(|(at, ..)| *at).collect();
+    let edits = judged.into_iter().map(|(_, edit, verdict)| Edit { verdict, ..edit }).collect();
+    let Attempt { results: outcomes, overtaken } =
+        database.attempt(grant, edits, *atomicity).await?;
+    if *atomicity == Atomicity::AllOrNothing && !overtaken.is_empty() {
+        let is_final =
+            |error: &EditError| !matches!(error, EditError::Overtaken | EditError::Aborted);
+        if !outcomes.iter().any(|it| it.as_ref().is_err_and(is_final)) {
+            return Ok(places.into_iter().zip(overtaken).collect());
+        }
+    }
+    let mut open = Vec::new();
+    let mut overtaken = overtaken.into_iter();
+    for (at, outcome) in places.into_iter().zip(outcomes) {
+        match (outcome, *atomicity) {
+            (Err(EditError::Overtaken), Atomicity::EachAlone) => {
+                open.extend(overtaken.next().map(|edit| (at, edit)))
+            }
+            // Another edit of it is refused in any case.
+            (Err(EditError::Overtaken), Atomicity::AllOrNothing) => {
+                results[at] = Some(Err(EditError::Aborted.into()));
+            }
+            (outcome, _) => results[at] = Some(outcome.map_err(WriteError::Edit)),
+        }
+    }
+    Ok(open)
+}
+
+impl Designs {
+    /// The rules that its writes have to satisfy.
+    pub(crate) fn validators(&self, database: u64) -> &Validators {
+        self.validators.get_or_init(|| Validators::of(database, self))
+    }
+}
+
+/// The validators of a set of design documents, made when they are first asked for.
+pub(crate) type ValidatorsCell = OnceLock<Validators>;
