@@ -1,6 +1,6 @@
 //! From a request to its handler, and from its outcome to the reply.
 //!
-//! Each request passes: its id, the method it stands for, its route, who sent it, whether that one may ask
+//! Each request passes: its id, preflights (which end here), the method it stands for, its route, who sent it, whether that one may ask
 //! at all, the handler, the headers that every reply has. There is no tower of layers; a GET pays for
 //! what it uses.
 //!
@@ -26,6 +26,7 @@ use settle_access::Actor;
 
 use crate::{
     call::Call,
+    cors::Cross,
     error::{ApiError, Code},
     handlers::session,
     limits, request_id,
@@ -95,7 +96,15 @@ impl App {
         let method = parts.method.clone();
         let uri = tracing::enabled!(tracing::Level::DEBUG).then(|| parts.uri.clone());
 
-        let outcome = self.outcome(parts, body, &mut reply);
+        let (cross, preflight) = Cross::of(&parts, state.settings.cors());
+        let is_preflight = preflight.is_some();
+
+        let outcome = async {
+            match preflight {
+                Some(preflight) => Ok(preflight),
+                None => self.outcome(parts, body, &mut reply).await,
+            }
+        };
         // A bug in one handler is that request's failure, and no other's.
         let outcome = AssertUnwindSafe(outcome).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|panic| Err(ApiError::internal(words_of(&*panic))));
@@ -107,7 +116,8 @@ impl App {
                 error.into_response()
             }
         };
-        let response = reply.finish(response);
+        let mut response = reply.finish(response);
+        cross.mark(response.headers_mut(), is_preflight);
         let duration = state.clock.monotonic().saturating_sub(start);
         in_flight.done(&method, response.status(), duration);
         if let Some(uri) = uri {

@@ -11,6 +11,7 @@
 mod accept;
 mod body;
 pub mod call;
+pub mod cors;
 mod date;
 mod dispatch;
 mod documents;

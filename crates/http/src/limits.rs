@@ -100,5 +100,12 @@ pub const STOP_WAIT: Duration = Duration::from_secs(10);
 /// Until the next attempt, when the system refuses to accept a connection (no more descriptors).
 pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// Origins that may be listed for CORS, and methods and headers. Beyond: 400 `bad_request`.
+pub const CORS_LIST_MAX: usize = 100;
+
+/// Seconds that a browser may be told to remember what a preflight said. Browsers stop at a day.
+/// Beyond: 400 `bad_request`.
+pub const CORS_MAX_AGE_MAX: u64 = 24 * 60 * 60;
+
 /// Bytes of a setting's value. Beyond: 400 `bad_request`.
 pub const SETTING_MAX: usize = 4 << 10;

@@ -12,13 +12,16 @@ use std::{
     future::Future,
     pin::Pin,
     str::FromStr as _,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use thiserror::Error;
 
-use crate::{limits, uuids::UuidAlgorithm};
+use crate::{cors::Cors, limits, uuids::UuidAlgorithm};
 use known::find;
 pub use known::{KNOWN, Known};
 
@@ -51,6 +54,8 @@ pub struct Settings {
     /// One change at a time, from reading the old value to its being saved.
     changing: tokio::sync::Mutex<()>,
     state: RwLock<State>,
+    /// Whether there is any CORS, so that servers without it pay one load for it.
+    has_cors: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +76,8 @@ pub struct Live {
     /// The attribute of session cookies, as it stands in the header.
     pub same_site: &'static str,
     pub maintenance: Maintenance,
+    /// `None` while it is off or no origin is listed.
+    pub cors: Option<Arc<Cors>>,
 }
 
 /// What `_up` tells a load balancer.
@@ -103,11 +110,20 @@ impl Settings {
     pub fn load(store: Arc<dyn ConfigStore>) -> Self {
         let mut state = State { saved: store.load(), ..State::default() };
         state.refresh();
-        Self { store, changing: tokio::sync::Mutex::default(), state: RwLock::new(state) }
+        let has_cors = AtomicBool::new(state.live.cors.is_some());
+        Self { store, changing: tokio::sync::Mutex::default(), state: RwLock::new(state), has_cors }
     }
 
     pub fn live(&self) -> Arc<Live> {
         Arc::clone(&self.read().live)
+    }
+
+    /// Asked once a request.
+    pub(crate) fn cors(&self) -> Option<Arc<Cors>> {
+        if !self.has_cors.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.read().live.cors.clone()
     }
 
     /// Every setting of a section.
@@ -193,7 +209,7 @@ impl Settings {
         } else {
             state.unsaved.insert(id, value.map(str::to_owned));
         }
-        state.refresh();
+        self.refresh(&mut state);
         Ok(old)
     }
 
@@ -202,7 +218,12 @@ impl Settings {
         let saved = self.store.load();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         *state = State { saved, ..State::default() };
+        self.refresh(&mut state);
+    }
+
+    fn refresh(&self, state: &mut State) {
         state.refresh();
+        self.has_cors.store(state.live.cors.is_some(), Ordering::Relaxed);
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
@@ -255,6 +276,17 @@ impl State {
         let number = |section, key| {
             get(section, key).parse().expect("values that are not numbers are filtered out")
         };
+        let is_true = |section, key| get(section, key) == "true";
+        let has_cors = is_true("chttpd", "enable_cors") || is_true("httpd", "enable_cors");
+        let cors = has_cors.then(|| {
+            Cors::new(
+                get("cors", "origins"),
+                is_true("cors", "credentials"),
+                get("cors", "methods"),
+                get("cors", "headers"),
+                number("cors", "max_age"),
+            )
+        });
         let live = Live {
             uuid_algorithm: UuidAlgorithm::from_str(get("uuids", "algorithm"))
                 .expect("other values are filtered out"),
@@ -271,6 +303,7 @@ impl State {
                 "nolb" => Maintenance::NoLoadBalancer,
                 _ => Maintenance::Off,
             },
+            cors: cors.flatten().map(Arc::new),
         };
         self.live = Arc::new(live);
     }
@@ -285,6 +318,7 @@ impl Default for Live {
             session_timeout: settle_accounts::limits::SESSION_TIMEOUT_DEFAULT,
             same_site: "Lax",
             maintenance: Maintenance::Off,
+            cors: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The table of settings.
 
-use crate::{limits, uuids::UuidAlgorithm};
+use crate::{cors, limits, uuids::UuidAlgorithm};
 
 /// One setting, under CouchDB's names.
 #[derive(Debug)]
@@ -15,6 +15,14 @@ pub struct Known {
 }
 
 pub const KNOWN: &[Known] = &[
+    Known {
+        section: "chttpd",
+        key: "enable_cors",
+        default: "false",
+        fixed: false,
+        summary: "whether pages of other origins may read replies",
+        check: boolean,
+    },
     Known {
         section: "chttpd",
         key: "max_http_request_size",
@@ -48,6 +56,46 @@ pub const KNOWN: &[Known] = &[
         check: |value| number(value, 1, 30 * 24 * 60 * 60),
     },
     Known {
+        section: "cors",
+        key: "credentials",
+        default: "false",
+        fixed: false,
+        summary: "whether listed origins may send cookies and passwords; never those that only `*` allows",
+        check: boolean,
+    },
+    Known {
+        section: "cors",
+        key: "headers",
+        default: "",
+        fixed: false,
+        summary: "headers that pages may send beyond those of the protocol",
+        check: cors::check_headers,
+    },
+    Known {
+        section: "cors",
+        key: "max_age",
+        default: "600",
+        fixed: false,
+        summary: "seconds that a browser remembers what a preflight said",
+        check: cors::check_max_age,
+    },
+    Known {
+        section: "cors",
+        key: "methods",
+        default: cors::METHODS_DEFAULT,
+        fixed: false,
+        summary: "methods that pages may use",
+        check: cors::check_methods,
+    },
+    Known {
+        section: "cors",
+        key: "origins",
+        default: "",
+        fixed: false,
+        summary: "origins whose pages may read replies, with commas between, or `*`",
+        check: cors::check_origins,
+    },
+    Known {
         section: "couchdb",
         key: "maintenance_mode",
         default: "false",
@@ -70,6 +118,14 @@ pub const KNOWN: &[Known] = &[
         fixed: true,
         summary: "whether there is one node",
         check: anything,
+    },
+    Known {
+        section: "httpd",
+        key: "enable_cors",
+        default: "false",
+        fixed: false,
+        summary: "the older name of chttpd/enable_cors; either of them is enough",
+        check: boolean,
     },
     Known {
         section: "uuids",
@@ -103,6 +159,10 @@ pub(super) fn find(section: &str, key: &str) -> Option<&'static Known> {
 
 fn anything(_: &str) -> Result<(), String> {
     Ok(())
+}
+
+fn boolean(value: &str) -> Result<(), String> {
+    one_of(value, &["false", "true"])
 }
 
 fn one_of(value: &str, allowed: &[&str]) -> Result<(), String> {

@@ -12,6 +12,7 @@ mod changes;
 mod checklist_collections;
 mod checklist_documents;
 mod checklist_server;
+mod cors;
 mod database;
 mod databases;
 mod documents;

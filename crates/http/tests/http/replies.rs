@@ -295,7 +295,7 @@ async fn settings_are_read_changed_and_refused() {
         200 OK
         content-type: application/json
 
-        {"chttpd":{"max_http_request_size":"4294967296","require_valid_user_except_for_up":"true"},"chttpd_auth":{"same_site":"lax","timeout":"600"},"couchdb":{"maintenance_mode":"false","max_document_size":"8000000","single_node":"true"},"uuids":{"algorithm":"sequential","max_count":"1000","utc_id_suffix":""}}
+        {"chttpd":{"enable_cors":"false","max_http_request_size":"4294967296","require_valid_user_except_for_up":"true"},"chttpd_auth":{"same_site":"lax","timeout":"600"},"cors":{"credentials":"false","headers":"","max_age":"600","methods":"GET, HEAD, POST, PUT, DELETE, COPY, OPTIONS","origins":""},"couchdb":{"maintenance_mode":"false","max_document_size":"8000000","single_node":"true"},"httpd":{"enable_cors":"false"},"uuids":{"algorithm":"sequential","max_count":"1000","utc_id_suffix":""}}
     "#]]).await;
     server
         .check(
