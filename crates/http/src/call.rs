@@ -17,6 +17,7 @@ use settle_access::{Action, Actor, Grant, Resource, authorize};
 
 use crate::{
     body::{self, Place},
+    connection::Connection,
     dispatch::BODY_UNREAD,
     error::{ApiError, Code},
     limits,
@@ -32,6 +33,7 @@ pub struct Call {
     pub actor: Arc<Actor>,
     /// How the actor signed in, in CouchDB's words; `None` for nobody.
     pub signed_in_by: Option<&'static str>,
+    pub connection: Connection,
     pub(crate) parts: Parts,
     pub(crate) captures: Captures,
     /// In a lock that nobody waits for, so that a call can be lent across waiting.
@@ -142,7 +144,8 @@ impl Call {
             .or_else(|| self.header(header::HOST))
             .or_else(|| self.parts.uri.authority().map(http::uri::Authority::as_str));
         let secure = forwarded("x-forwarded-ssl") == Some("on")
-            || forwarded("x-forwarded-proto") == Some("https");
+            || forwarded("x-forwarded-proto") == Some("https")
+            || self.connection.encrypted;
         let scheme = if secure { "https" } else { "http" };
         // Without a host, as in HTTP/1.0, the path alone is a valid reference.
         let text = match host {

@@ -26,6 +26,7 @@ use settle_access::Actor;
 
 use crate::{
     call::Call,
+    connection::Connection,
     cors::Cross,
     error::{ApiError, Code},
     handlers::session,
@@ -85,8 +86,13 @@ impl App {
         &self.state
     }
 
-    /// Answers one request; failures are answers too.
+    /// Answers one request that came from no socket; failures are answers too.
     pub async fn answer(&self, request: Request<Body>) -> Response {
+        self.answer_on(Connection::default(), request).await
+    }
+
+    /// Answers one request of a connection.
+    pub async fn answer_on(&self, connection: Connection, request: Request<Body>) -> Response {
         let state = &self.state;
         let start = state.clock.monotonic();
         let in_flight = state.metrics.begin();
@@ -102,7 +108,7 @@ impl App {
         let outcome = async {
             match preflight {
                 Some(preflight) => Ok(preflight),
-                None => self.outcome(parts, body, &mut reply).await,
+                None => self.outcome(connection, parts, body, &mut reply).await,
             }
         };
         // A bug in one handler is that request's failure, and no other's.
@@ -128,11 +134,16 @@ impl App {
 
     async fn outcome(
         &self,
+        connection: Connection,
         mut parts: Parts,
         body: Body,
         reply: &mut Reply,
     ) -> Result<Response, ApiError> {
         check_uri(&parts.uri)?;
+        if parts.headers.len() > limits::HEADERS_COUNT_MAX {
+            let reason = format!("at most {} headers", limits::HEADERS_COUNT_MAX);
+            return Err(ApiError::new(Code::TooManyHeaders, reason));
+        }
         override_method(&mut parts);
         let found = routes::router().find(parts.uri.path());
         let identity = identify(&self.state, &parts.headers).await?;
@@ -152,6 +163,7 @@ impl App {
             app: Arc::clone(&self.state),
             actor: identity.actor,
             signed_in_by: identity.signed_in_by,
+            connection,
             parts,
             captures,
             body: Mutex::new(body),

@@ -11,6 +11,7 @@
 mod accept;
 mod body;
 pub mod call;
+pub mod connection;
 pub mod cors;
 mod date;
 mod dispatch;
@@ -39,7 +40,9 @@ mod wire;
 
 pub use crate::{
     dispatch::App,
-    server::{Server, StopOutcome},
+    server::{
+        ConnectionLimits, Duplex, Encryption, Handshake, Pace, Server, ServerOptions, StopOutcome,
+    },
     settings::{ConfigStore, MemoryConfig, SaveError, Settings},
     shutdown::Shutdown,
     state::{AppState, Foundations},

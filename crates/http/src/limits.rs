@@ -12,6 +12,10 @@ pub const URI_MAX: usize = 60_000;
 /// Of all headers of a request together. Beyond: the connection is closed with 431.
 pub const HEADERS_MAX: usize = 128 << 10;
 
+/// Headers of a request: the parser's number on HTTP/1. Beyond: 431 without a body there, 431
+/// `too_many_headers` on HTTP/2.
+pub const HEADERS_COUNT_MAX: usize = 100;
+
 /// Of a JSON body that is read whole: a bulk request, a document with inline attachments, keys.
 /// After decompression. CouchDB takes 4 GiB, and holds them in memory. Beyond: 413 `too_large`.
 pub const JSON_BODY_MAX: usize = 256 << 20;
@@ -79,17 +83,38 @@ pub(crate) const REQUEST_ID_MAX: usize = 36;
 /// what holds a socket without asking for anything is cut off.
 pub const HEADERS_WAIT: Duration = Duration::from_secs(75);
 
+/// Until TLS is agreed on. Then the connection is cut.
+pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
+
+/// Until a connection that has never sent anything is cut, and until one of HTTP/2 without new requests
+/// is told to go away, once what runs on it has ended. It may take up to twice as long.
+pub const IDLE_WAIT: Duration = Duration::from_secs(150);
+
 /// Until the next piece of a request's body. Then: 408 `request_timeout`, and the connection ends.
 pub const BODY_WAIT: Duration = Duration::from_secs(60);
 
+/// A body that comes slower than a modem of 1990 sends it is there to hold a place.
+///
+/// Time that was waited for it is owed, and paid back at this rate; who owes [`BODY_WAIT`] sees 408
+/// `request_timeout`, and the connection ends.
+pub const BODY_BYTES_PER_SECOND_MIN: u32 = 1 << 10;
+
 /// Until a client takes the next piece of what is sent to it. Then the connection is cut.
 pub const WRITE_WAIT: Duration = Duration::from_secs(120);
+
+/// The same for what is taken: who owes [`WRITE_WAIT`] is cut off. A feed with nothing to send owes
+/// nothing.
+pub const REPLY_BYTES_PER_SECOND_MIN: u32 = 1 << 10;
 
 /// Feeds that are open at one time. Beyond: 503 with `Retry-After`.
 pub const FEEDS_MAX: usize = 65_536;
 
 /// Connections that are served at one time. Further ones wait in the system's queue.
 pub const CONNECTIONS_MAX: usize = 16_384;
+
+/// Of one address, or one /64 of IPv6. A reverse proxy is one address, so this is generous. Further ones
+/// are closed as soon as they are opened.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 4_096;
 
 /// Requests that run at one time on one HTTP/2 connection. Further ones wait for their turn.
 pub const STREAMS_MAX: u32 = 250;

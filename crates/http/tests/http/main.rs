@@ -21,6 +21,7 @@ mod lists;
 mod recorded;
 mod replies;
 mod routes;
+mod slow;
 mod sockets;
 mod story;
 mod support;
