@@ -136,6 +136,11 @@ impl Call {
         from_json(&bytes, form)
     }
 
+    /// Whether nobody between the client and us reads along.
+    pub fn is_secure(&self) -> bool {
+        self.connection.is_secure(&self.parts.headers)
+    }
+
     /// `path` on this server, as the client addressed it. Behind a proxy the `X-Forwarded` headers
     /// say how that was.
     pub fn absolute(&self, path: &str) -> HeaderValue {
@@ -143,9 +148,7 @@ impl Call {
         let host = forwarded("x-forwarded-host")
             .or_else(|| self.header(header::HOST))
             .or_else(|| self.parts.uri.authority().map(http::uri::Authority::as_str));
-        let secure = forwarded("x-forwarded-ssl") == Some("on")
-            || forwarded("x-forwarded-proto") == Some("https")
-            || self.connection.encrypted;
+        let secure = self.is_secure();
         let scheme = if secure { "https" } else { "http" };
         // Without a host, as in HTTP/1.0, the path alone is a valid reference.
         let text = match host {

@@ -30,7 +30,7 @@ use crate::{
     cors::Cross,
     error::{ApiError, Code},
     handlers::session,
-    limits, request_id,
+    limits, reply, request_id,
     routes::{self, Access, Found, Verb},
     state::AppState,
 };
@@ -45,14 +45,16 @@ const SERVER: HeaderValue = HeaderValue::from_static(concat!("Settle/", env!("CA
 /// In the place of the time that reading a body took: it has not been read to its end.
 pub(crate) const BODY_UNREAD: u64 = u64::MAX;
 
-/// What `Prefer: return=minimal` leaves: CouchDB's list, and headers that carry an outcome.
-const MINIMAL: [HeaderName; 14] = [
+/// What `Prefer: return=minimal` leaves: CouchDB's list, headers that carry an outcome, and those that
+/// protect the one who reads the reply.
+const MINIMAL: [HeaderName; 16] = [
     header::ALLOW,
     header::CACHE_CONTROL,
     header::CONNECTION,
     header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
     header::CONTENT_RANGE,
+    header::CONTENT_SECURITY_POLICY,
     header::CONTENT_TYPE,
     header::ETAG,
     header::LOCATION,
@@ -61,6 +63,7 @@ const MINIMAL: [HeaderName; 14] = [
     header::SET_COOKIE,
     header::VARY,
     header::WWW_AUTHENTICATE,
+    header::X_CONTENT_TYPE_OPTIONS,
 ];
 
 /// Answers requests. Clones share one state.
@@ -146,8 +149,17 @@ impl App {
         }
         override_method(&mut parts);
         let found = routes::router().find(parts.uri.path());
-        let identity = identify(&self.state, &parts.headers).await?;
+        let rates = self.state.settings.rates().map(|(rates, live)| {
+            (rates, connection.client(&parts.headers, &live.proxies), self.state.clock.monotonic())
+        });
+        if let Some((rates, client, now)) = &rates {
+            self.state.rates.arrived(rates, *client, *now)?;
+        }
+        let identity = identify(&self.state, connection, &parts.headers).await?;
         reply.renewed = identity.renewed;
+        if let Some((rates, client, now)) = &rates {
+            self.state.rates.known(rates, *client, &identity.actor, *now)?;
+        }
         let Some((found, captures)) = found else {
             gate(&identity.actor, Access::SignedIn)?;
             return Err(ApiError::no_database());
@@ -210,12 +222,17 @@ fn override_method(parts: &mut Parts) {
 
 /// A cookie is looked at first, as in CouchDB; one that has ended does not stand in the way of a
 /// password.
-async fn identify(state: &AppState, headers: &HeaderMap) -> Result<Identity, ApiError> {
+async fn identify(
+    state: &AppState,
+    connection: Connection,
+    headers: &HeaderMap,
+) -> Result<Identity, ApiError> {
     if let Some(cookie) = session::cookie(headers)
         && let Some(session) = state.accounts.session(cookie)?
     {
         let renewed = session.renewed.as_deref();
-        let renewed = renewed.map(|cookie| session::set_cookie(state, cookie));
+        let renewed =
+            renewed.map(|cookie| session::set_cookie(state, connection.is_secure(headers), cookie));
         return Ok(Identity { actor: session.actor, signed_in_by: Some("cookie"), renewed });
     }
     let actor = match headers.get(header::AUTHORIZATION) {
@@ -309,6 +326,7 @@ impl Reply {
         let headers = response.headers_mut();
         headers.entry(header::CACHE_CONTROL).or_insert(MUST_REVALIDATE);
         headers.insert(header::SERVER, SERVER);
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, reply::NOSNIFF);
         if status == StatusCode::UNAUTHORIZED
             && let Some(challenge) = self.challenge.take()
         {

@@ -28,6 +28,7 @@ mod open;
 pub mod openapi;
 pub mod parameters;
 mod pieces;
+mod rates;
 pub mod reply;
 mod request_id;
 pub mod routes;

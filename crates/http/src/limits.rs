@@ -132,5 +132,17 @@ pub const CORS_LIST_MAX: usize = 100;
 /// Beyond: 400 `bad_request`.
 pub const CORS_MAX_AGE_MAX: u64 = 24 * 60 * 60;
 
+/// Addresses and accounts whose rate is counted at one time, in parts that are locked apart; some 2 MiB.
+/// Beyond: those who could send at full rate anyway are forgotten, then everybody of a part.
+pub(crate) const RATES_PARTS: usize = 16;
+pub(crate) const RATES_IN_PART_MAX: usize = 4_096;
+
+/// Requests a second that a rate can be set to, and seconds of a burst. Beyond: 400 `bad_request`.
+pub const RATE_MAX: u64 = 1_000_000;
+pub const RATE_BURST_MAX: u64 = 3_600;
+
+/// Proxies that may be trusted. Beyond: 400 `bad_request`.
+pub const PROXIES_MAX: usize = 100;
+
 /// Bytes of a setting's value. Beyond: 400 `bad_request`.
 pub const SETTING_MAX: usize = 4 << 10;

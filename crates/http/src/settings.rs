@@ -10,6 +10,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     pin::Pin,
     str::FromStr as _,
     sync::{
@@ -21,7 +22,7 @@ use std::{
 
 use thiserror::Error;
 
-use crate::{cors::Cors, limits, uuids::UuidAlgorithm};
+use crate::{connection, cors::Cors, limits, uuids::UuidAlgorithm};
 use known::find;
 pub use known::{KNOWN, Known};
 
@@ -54,8 +55,23 @@ pub struct Settings {
     /// One change at a time, from reading the old value to its being saved.
     changing: tokio::sync::Mutex<()>,
     state: RwLock<State>,
-    /// Whether there is any CORS, so that servers without it pay one load for it.
-    has_cors: AtomicBool,
+    switches: Switches,
+}
+
+/// What is asked of every request, so that servers without it pay one load for it.
+#[derive(Debug, Default)]
+struct Switches {
+    cors: AtomicBool,
+    rates: AtomicBool,
+}
+
+/// Requests a second, 0 for any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateSettings {
+    pub per_account: u32,
+    pub per_address: u32,
+    /// So much may come at once as comes in this time.
+    pub burst: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +94,10 @@ pub struct Live {
     pub maintenance: Maintenance,
     /// `None` while it is off or no origin is listed.
     pub cors: Option<Arc<Cors>>,
+    /// `None` while there is no limit.
+    pub rates: Option<RateSettings>,
+    /// Proxies that are believed where a request comes from.
+    pub proxies: Vec<IpAddr>,
 }
 
 /// What `_up` tells a load balancer.
@@ -110,8 +130,9 @@ impl Settings {
     pub fn load(store: Arc<dyn ConfigStore>) -> Self {
         let mut state = State { saved: store.load(), ..State::default() };
         state.refresh();
-        let has_cors = AtomicBool::new(state.live.cors.is_some());
-        Self { store, changing: tokio::sync::Mutex::default(), state: RwLock::new(state), has_cors }
+        let switches = Switches::default();
+        switches.set(&state.live);
+        Self { store, changing: tokio::sync::Mutex::default(), state: RwLock::new(state), switches }
     }
 
     pub fn live(&self) -> Arc<Live> {
@@ -120,10 +141,19 @@ impl Settings {
 
     /// Asked once a request.
     pub(crate) fn cors(&self) -> Option<Arc<Cors>> {
-        if !self.has_cors.load(Ordering::Relaxed) {
+        if !self.switches.cors.load(Ordering::Relaxed) {
             return None;
         }
         self.read().live.cors.clone()
+    }
+
+    /// Asked once a request: the settings if there is a rate.
+    pub(crate) fn rates(&self) -> Option<(RateSettings, Arc<Live>)> {
+        if !self.switches.rates.load(Ordering::Relaxed) {
+            return None;
+        }
+        let live = self.live();
+        Some((live.rates?, live))
     }
 
     /// Every setting of a section.
@@ -223,11 +253,18 @@ impl Settings {
 
     fn refresh(&self, state: &mut State) {
         state.refresh();
-        self.has_cors.store(state.live.cors.is_some(), Ordering::Relaxed);
+        self.switches.set(&state.live);
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Switches {
+    fn set(&self, live: &Live) {
+        self.cors.store(live.cors.is_some(), Ordering::Relaxed);
+        self.rates.store(live.rates.is_some(), Ordering::Relaxed);
     }
 }
 
@@ -287,6 +324,12 @@ impl State {
                 number("cors", "max_age"),
             )
         });
+        let rate = |key| u32::try_from(number("rate_limits", key)).unwrap_or(u32::MAX);
+        let rates = RateSettings {
+            per_account: rate("per_account"),
+            per_address: rate("per_address"),
+            burst: Duration::from_secs(number("rate_limits", "burst")),
+        };
         let live = Live {
             uuid_algorithm: UuidAlgorithm::from_str(get("uuids", "algorithm"))
                 .expect("other values are filtered out"),
@@ -304,6 +347,10 @@ impl State {
                 _ => Maintenance::Off,
             },
             cors: cors.flatten().map(Arc::new),
+            rates: (rates.per_account > 0 || rates.per_address > 0).then_some(rates),
+            proxies: connection::proxies(get("proxies", "trusted"))
+                .filter_map(|it| it.parse().ok())
+                .collect(),
         };
         self.live = Arc::new(live);
     }
@@ -319,6 +366,8 @@ impl Default for Live {
             same_site: "Lax",
             maintenance: Maintenance::Off,
             cors: None,
+            rates: None,
+            proxies: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
         }
     }
 }

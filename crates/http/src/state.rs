@@ -9,8 +9,8 @@ use settle_model::time::{Clock, Entropy};
 use tokio::sync::Semaphore;
 
 use crate::{
-    body::LargeBodies, limits, metrics::Metrics, request_id::RequestIds, settings::Settings,
-    shutdown::Shutdown, uuids::Uuids,
+    body::LargeBodies, limits, metrics::Metrics, rates::Rates, request_id::RequestIds,
+    settings::Settings, shutdown::Shutdown, uuids::Uuids,
 };
 
 /// What the program brings.
@@ -38,6 +38,7 @@ pub struct AppState {
     /// Places for feeds.
     pub(crate) feeds: Arc<Semaphore>,
     pub(crate) large_bodies: LargeBodies,
+    pub(crate) rates: Rates,
 }
 
 impl AppState {
@@ -56,6 +57,7 @@ impl AppState {
             request_ids,
             feeds: Arc::new(Semaphore::new(limits::FEEDS_MAX)),
             large_bodies: LargeBodies::default(),
+            rates: Rates::default(),
         };
         state.settings_changed();
         state

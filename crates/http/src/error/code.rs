@@ -115,6 +115,9 @@ codes! {
     ExpectationFailed 417 "expectation_failed":
         "A bulk request that was to be all or nothing was refused.",
         "Correct the documents that the reply lists.";
+    TooManyRequests 429 "too_many_requests":
+        "This account or address sends more requests than the server's settings allow.",
+        "Repeat the request after the time in `Retry-After`, and send fewer.";
     TooManyHeaders 431 "too_many_headers":
         "The request has more headers than requests can have.",
         "Leave out what the server does not need, such as cookies of other sites.";

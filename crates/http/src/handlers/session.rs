@@ -32,15 +32,17 @@ pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
     })
 }
 
-/// The header that hands a session's cookie out; an empty text takes it back.
-pub(crate) fn set_cookie(state: &AppState, cookie: &str) -> HeaderValue {
+/// The header that hands a session's cookie out; an empty text takes it back. One that was handed out
+/// under TLS never travels without.
+pub(crate) fn set_cookie(state: &AppState, secure: bool, cookie: &str) -> HeaderValue {
     let timeout = state.accounts.session_timeout();
     let expires = date::cookie(state.clock.now().plus(timeout));
     let age = timeout.as_secs();
     let same_site = state.settings.live().same_site;
+    let secure = if secure { "; Secure" } else { "" };
     let text = format!(
         "{NAME}={cookie}; Version=1; Expires={expires}; Max-Age={age}; Path=/; HttpOnly; \
-         SameSite={same_site}"
+         SameSite={same_site}{secure}"
     );
     HeaderValue::try_from(text).expect("cookies are base64 and dates ASCII")
 }
@@ -93,14 +95,16 @@ pub(crate) async fn open(mut call: Call) -> Result<Response, ApiError> {
             let name = name.unwrap_or_default();
             let body = SignedIn { ok: true, name, roles };
             let mut response = reply::json(StatusCode::OK, &body);
-            let cookie = set_cookie(&call.app, &cookie);
+            let cookie = set_cookie(&call.app, call.is_secure(), &cookie);
             response.headers_mut().insert(header::SET_COOKIE, cookie);
             redirect(&call, "next", &mut response);
             Ok(response)
         }
         Err(error @ SignInError::Incorrect) => {
             let mut response = ApiError::from(error).into_response();
-            response.headers_mut().insert(header::SET_COOKIE, set_cookie(&call.app, ""));
+            response
+                .headers_mut()
+                .insert(header::SET_COOKIE, set_cookie(&call.app, call.is_secure(), ""));
             redirect(&call, "fail", &mut response);
             Ok(response)
         }
@@ -111,7 +115,7 @@ pub(crate) async fn open(mut call: Call) -> Result<Response, ApiError> {
 /// `DELETE /_session`
 pub(crate) async fn close(call: Call) -> Result<Response, ApiError> {
     let mut response = reply::ok(StatusCode::OK);
-    response.headers_mut().insert(header::SET_COOKIE, set_cookie(&call.app, ""));
+    response.headers_mut().insert(header::SET_COOKIE, set_cookie(&call.app, call.is_secure(), ""));
     redirect(&call, "next", &mut response);
     Ok(response)
 }

@@ -57,7 +57,7 @@ impl Drop for Seat {
 }
 
 /// What one client can be expected to have all addresses of.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         address @ IpAddr::V4(_) => address,
         IpAddr::V6(address) => {

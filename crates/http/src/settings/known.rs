@@ -1,6 +1,6 @@
 //! The table of settings.
 
-use crate::{cors, limits, uuids::UuidAlgorithm};
+use crate::{connection, cors, limits, uuids::UuidAlgorithm};
 
 /// One setting, under CouchDB's names.
 #[derive(Debug)]
@@ -126,6 +126,38 @@ pub const KNOWN: &[Known] = &[
         fixed: false,
         summary: "the older name of chttpd/enable_cors; either of them is enough",
         check: boolean,
+    },
+    Known {
+        section: "proxies",
+        key: "trusted",
+        default: "127.0.0.1, ::1",
+        fixed: false,
+        summary: "addresses whose X-Forwarded-For says where a request comes from",
+        check: connection::check_proxies,
+    },
+    Known {
+        section: "rate_limits",
+        key: "burst",
+        default: "10",
+        fixed: false,
+        summary: "seconds of requests that may come at once",
+        check: |value| number(value, 1, limits::RATE_BURST_MAX),
+    },
+    Known {
+        section: "rate_limits",
+        key: "per_account",
+        default: "0",
+        fixed: false,
+        summary: "requests a second of one account, 0 for any number",
+        check: |value| number(value, 0, limits::RATE_MAX),
+    },
+    Known {
+        section: "rate_limits",
+        key: "per_address",
+        default: "0",
+        fixed: false,
+        summary: "requests a second from one address, 0 for any number",
+        check: |value| number(value, 0, limits::RATE_MAX),
     },
     Known {
         section: "uuids",

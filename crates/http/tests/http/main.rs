@@ -18,6 +18,8 @@ mod databases;
 mod documents;
 mod limits;
 mod lists;
+mod protection;
+mod rates;
 mod recorded;
 mod replies;
 mod routes;

@@ -76,7 +76,7 @@ pub(crate) async fn state(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> A
     AppState::new(Foundations { store, accounts, settings, clock, entropy })
 }
 
-fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {
+pub(crate) fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
     let mut lines = head.lines().map(str::trim);
     let (method, path) = lines.next().unwrap().split_once(' ').unwrap();
@@ -101,6 +101,9 @@ pub(crate) async fn written(mut response: Response<Body>) -> String {
     let headers = response.headers_mut();
     for name in ["connection", "server", "x-couch-request-id", "x-couchdb-body-time"] {
         headers.remove(name);
+    }
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        headers.remove(header::X_CONTENT_TYPE_OPTIONS);
     }
     if headers.get(header::CACHE_CONTROL).is_some_and(|it| it == "must-revalidate") {
         headers.remove(header::CACHE_CONTROL);
