@@ -12,10 +12,12 @@ mod durable_file;
 mod kept_config;
 mod secrets;
 mod server;
+mod tls;
 
 pub use self::{
     data_folder::DataFolderError,
     kept_config::KeptConfigError,
     secrets::{FirstAdmin, SecretsError},
     server::{Admin, Server, StartError, StopError, Storage},
+    tls::TlsError,
 };

@@ -81,6 +81,11 @@ settings! {
     /// The address to listen on. Port 0 takes any free one. Other machines reach the server only
     /// when this is not a loopback address.
     "bind" bind: SocketAddr = "127.0.0.1:5984";
+    /// A file with the server's certificate and those between it and the root, as PEM. With it and
+    /// `tls.key` the server speaks TLS alone. Both files are read again when they change.
+    "tls.certificate" tls_certificate: Option<PathBuf> = "";
+    /// The file with the private key of the certificate, as PEM.
+    "tls.key" tls_key: Option<PathBuf> = "";
     /// The name of the administrator.
     "admin.user" admin_user: String = "admin";
     /// The password of the administrator. Where none has ever been set, the first start makes one
