@@ -233,5 +233,10 @@ impl Accounts {
     }
 }
 
+/// Whom a header of the Basic kind names, for the log: nothing says that it is them.
+pub fn name_in_basic(authorization: &[u8]) -> Option<String> {
+    basic::decode(authorization).map(|(name, _)| name)
+}
+
 #[cfg(test)]
 mod tests;

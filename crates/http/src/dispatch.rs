@@ -11,7 +11,7 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -23,8 +23,10 @@ use http::{
 };
 use http_body::Body as _;
 use settle_access::Actor;
+use settle_accounts::SignInError;
 
 use crate::{
+    audit::{self, Act, Cause, SignIn},
     call::Call,
     connection::Connection,
     cors::Cross,
@@ -155,7 +157,7 @@ impl App {
         if let Some((rates, client, now)) = &rates {
             self.state.rates.arrived(rates, *client, *now)?;
         }
-        let identity = identify(&self.state, connection, &parts.headers).await?;
+        let identity = identify(&self.state, connection, &parts.headers, &reply.id).await?;
         reply.renewed = identity.renewed;
         if let Some((rates, client, now)) = &rates {
             self.state.rates.known(rates, *client, &identity.actor, *now)?;
@@ -171,8 +173,21 @@ impl App {
         };
         gate(&identity.actor, operation.access)?;
 
+        let act = (self.state.audit.is_on() && operation.verb != Verb::Get).then(|| ActSeen {
+            administers: Arc::default(),
+            actor: Arc::clone(&identity.actor),
+            by: identity.signed_in_by,
+            cause: Cause {
+                address: connection.client(&parts.headers, &self.state.settings.live().proxies),
+                request: reply.id.to_str().unwrap_or_default().to_owned(),
+            },
+            method: parts.method.clone(),
+            path: audit::path(parts.uri.path()),
+        });
         let call = Call {
             app: Arc::clone(&self.state),
+            administers: act.as_ref().map(|act| Arc::clone(&act.administers)),
+            request_id: reply.id.clone(),
             actor: identity.actor,
             signed_in_by: identity.signed_in_by,
             connection,
@@ -182,7 +197,35 @@ impl App {
             body_micros: reply.body_micros.clone(),
             place: None,
         };
-        (operation.handler)(call).await
+        let response = (operation.handler)(call).await?;
+        if let Some(act) = act
+            && act.administers.load(Ordering::Relaxed)
+        {
+            act.record(&self.state, response.status()).await?;
+        }
+        Ok(response)
+    }
+}
+
+/// A request that may turn out to be an act of an administrator.
+struct ActSeen {
+    administers: Arc<AtomicBool>,
+    actor: Arc<Actor>,
+    by: Option<&'static str>,
+    cause: Cause,
+    method: Method,
+    path: String,
+}
+
+impl ActSeen {
+    async fn record(self, state: &Arc<AppState>, status: StatusCode) -> Result<(), ApiError> {
+        let name = match &*self.actor {
+            Actor::User { name, .. } => name.clone(),
+            Actor::Anonymous => String::new(),
+        };
+        let method = self.method.to_string();
+        let act = Act { name, by: self.by, method, path: self.path, status: status.as_u16() };
+        state.record_act(&act, &self.cause).await
     }
 }
 
@@ -223,9 +266,10 @@ fn override_method(parts: &mut Parts) {
 /// A cookie is looked at first, as in CouchDB; one that has ended does not stand in the way of a
 /// password.
 async fn identify(
-    state: &AppState,
+    state: &Arc<AppState>,
     connection: Connection,
     headers: &HeaderMap,
+    request: &HeaderValue,
 ) -> Result<Identity, ApiError> {
     if let Some(cookie) = session::cookie(headers)
         && let Some(session) = state.accounts.session(cookie)?
@@ -239,12 +283,44 @@ async fn identify(
         None => None,
         Some(value) => match state.accounts.remembered(value.as_bytes()) {
             Some(actor) => Some(actor),
-            None => state.accounts.sign_in(value.as_bytes()).await?,
+            None => {
+                let outcome = state.accounts.sign_in(value.as_bytes()).await;
+                note_sign_in(state, connection, headers, request, &outcome);
+                outcome?
+            }
         },
     };
     let signed_in_by = actor.is_some().then_some("default");
     let actor = actor.unwrap_or_else(|| Arc::new(Actor::Anonymous));
     Ok(Identity { actor, signed_in_by, renewed: None })
+}
+
+fn note_sign_in(
+    state: &Arc<AppState>,
+    connection: Connection,
+    headers: &HeaderMap,
+    request: &HeaderValue,
+    outcome: &Result<Option<Arc<Actor>>, SignInError>,
+) {
+    if !state.audit.is_on() {
+        return;
+    }
+    let sign_in = match outcome {
+        Ok(Some(actor)) => match &**actor {
+            Actor::User { name, .. } => SignIn::new(name, "password", true),
+            Actor::Anonymous => return,
+        },
+        Err(SignInError::Incorrect) => {
+            let named = headers
+                .get(header::AUTHORIZATION)
+                .and_then(|it| settle_accounts::name_in_basic(it.as_bytes()));
+            SignIn::new(&named.unwrap_or_default(), "password", false)
+        }
+        Ok(None) | Err(SignInError::Busy) => return,
+    };
+    let address = connection.client(headers, &state.settings.live().proxies);
+    let request = request.to_str().unwrap_or_default().to_owned();
+    state.note_sign_in(&sign_in, &Cause { address, request });
 }
 
 /// Nobody who is not signed in learns whether something is there: this comes before any look at it.

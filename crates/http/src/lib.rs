@@ -9,6 +9,7 @@
 //! Source: `chttpd` of CouchDB 3.5; deliberate differences are named where they are.
 
 mod accept;
+mod audit;
 mod body;
 pub mod call;
 pub mod connection;

@@ -144,5 +144,22 @@ pub const RATE_BURST_MAX: u64 = 3_600;
 /// Proxies that may be trusted. Beyond: 400 `bad_request`.
 pub const PROXIES_MAX: usize = 100;
 
+/// Sign-ins of which the audit log has a record each, a minute. Beyond: counted, and the count stands in
+/// the next record. Guessing passwords thus costs a disk 30 MB a day at most.
+pub(crate) const AUDIT_SIGNED_IN_A_MINUTE: u32 = 600;
+pub(crate) const AUDIT_REFUSED_A_MINUTE: u32 = 60;
+
+/// Records of sign-ins that wait to be written. Beyond: counted, as above.
+pub(crate) const AUDIT_WAITING_MAX: usize = 4_096;
+
+/// Records in one commit, and old ones that are erased in one step.
+pub(crate) const AUDIT_BATCH_MAX: usize = 500;
+
+/// Bytes of a name or a path in the audit log. Beyond: cut.
+pub(crate) const AUDIT_TEXT_MAX: usize = 512;
+
+/// Between two looks for records that are too old, when something is recorded.
+pub(crate) const AUDIT_TRIM_EVERY: Duration = Duration::from_secs(600);
+
 /// Bytes of a setting's value. Beyond: 400 `bad_request`.
 pub const SETTING_MAX: usize = 4 << 10;

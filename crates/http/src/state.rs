@@ -1,6 +1,6 @@
 //! What all requests of a server share.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use settle_accounts::Accounts;
 use settle_database::Store;
@@ -9,8 +9,8 @@ use settle_model::time::{Clock, Entropy};
 use tokio::sync::Semaphore;
 
 use crate::{
-    body::LargeBodies, limits, metrics::Metrics, rates::Rates, request_id::RequestIds,
-    settings::Settings, shutdown::Shutdown, uuids::Uuids,
+    audit::Audit, body::LargeBodies, limits, metrics::Metrics, rates::Rates,
+    request_id::RequestIds, settings::Settings, shutdown::Shutdown, uuids::Uuids,
 };
 
 /// What the program brings.
@@ -21,6 +21,8 @@ pub struct Foundations {
     pub settings: Arc<Settings>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// How long records of sign-ins and administrative acts are kept; `None` makes none.
+    pub audit: Option<Duration>,
 }
 
 /// Made once for a server; handlers reach everything through it.
@@ -39,11 +41,12 @@ pub struct AppState {
     pub(crate) feeds: Arc<Semaphore>,
     pub(crate) large_bodies: LargeBodies,
     pub(crate) rates: Rates,
+    pub(crate) audit: Audit,
 }
 
 impl AppState {
     pub fn new(foundations: Foundations) -> Self {
-        let Foundations { store, accounts, settings, clock, entropy } = foundations;
+        let Foundations { store, accounts, settings, clock, entropy, audit } = foundations;
         let request_ids = RequestIds::new(&*entropy);
         let state = Self {
             store,
@@ -58,6 +61,7 @@ impl AppState {
             feeds: Arc::new(Semaphore::new(limits::FEEDS_MAX)),
             large_bodies: LargeBodies::default(),
             rates: Rates::default(),
+            audit: Audit::new(audit),
         };
         state.settings_changed();
         state

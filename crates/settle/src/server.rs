@@ -84,6 +84,8 @@ pub enum StartError {
     Secrets(#[from] SecretsError),
     #[error(transparent)]
     KeptConfig(#[from] KeptConfigError),
+    #[error("open the audit log")]
+    Audit(#[source] settle_database::StorageError),
     #[error("set up TLS")]
     Tls(#[from] TlsError),
     #[error("write the address to {}", path.display())]
@@ -179,7 +181,9 @@ impl Server {
             settings: Arc::new(Settings::load(settings)),
             clock,
             entropy,
+            audit: (!config.audit_keep.is_zero()).then_some(config.audit_keep),
         });
+        state.open_audit().await.map_err(StartError::Audit)?;
         let state = Arc::new(state);
         let encrypted = tls.is_some();
         let options = ServerOptions { encryption: tls.map(Tls::encryption), ..Default::default() };
@@ -280,5 +284,5 @@ fn url_of(scheme: &str, address: SocketAddr) -> String {
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
+    format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
 }

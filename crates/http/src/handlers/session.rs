@@ -10,6 +10,7 @@ use settle_access::Actor;
 use settle_accounts::SignInError;
 
 use crate::{
+    audit::SignIn,
     call::{Call, from_json},
     date,
     error::{ApiError, Code},
@@ -89,7 +90,12 @@ pub(crate) async fn show(call: Call) -> Result<Response, ApiError> {
 /// `POST /_session`
 pub(crate) async fn open(mut call: Call) -> Result<Response, ApiError> {
     let Credentials { name, password } = credentials(&mut call).await?;
-    match call.app.accounts.open_session(&name, &password).await {
+    let outcome = call.app.accounts.open_session(&name, &password).await;
+    if matches!(outcome, Ok(_) | Err(SignInError::Incorrect)) {
+        let sign_in = SignIn::new(&name, "session", outcome.is_ok());
+        call.app.note_sign_in(&sign_in, &call.cause());
+    }
+    match outcome {
         Ok((cookie, actor)) => {
             let User { name, roles } = user(&actor);
             let name = name.unwrap_or_default();

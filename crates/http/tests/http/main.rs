@@ -6,6 +6,7 @@ mod any_request;
 mod asked;
 mod attachment_sockets;
 mod attachments;
+mod audit;
 mod bulk;
 mod bulk_get;
 mod changes;

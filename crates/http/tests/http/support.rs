@@ -1,6 +1,6 @@
 //! A server in memory, and one `check` for whole replies.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use expect_test::Expect;
@@ -32,6 +32,14 @@ impl TestServer {
         Self { app: App::new(Arc::new(state)), clock }
     }
 
+    /// One that keeps records of acts and sign-ins for so long.
+    pub(crate) async fn audited(keep: Duration) -> Self {
+        let clock = Arc::new(ManualClock::at(START));
+        let state = state_with(clock.clone(), Arc::new(SeededEntropy::new(1)), Some(keep)).await;
+        state.open_audit().await.unwrap();
+        Self { app: App::new(Arc::new(state)), clock }
+    }
+
     /// Sends `GET /path` and the like, signed in as the admin, with headers as `name: value` lines
     /// behind it, then an empty line and the body.
     pub(crate) async fn send(&self, request: &str) -> Response<Body> {
@@ -52,6 +60,14 @@ impl TestServer {
 }
 
 pub(crate) async fn state(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> AppState {
+    state_with(clock, entropy, None).await
+}
+
+pub(crate) async fn state_with(
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    audit: Option<Duration>,
+) -> AppState {
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
     let blobs = BlobStoreParts {
         engine: Arc::clone(&engine),
@@ -73,7 +89,7 @@ pub(crate) async fn state(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> A
     let accounts = Accounts::new(admin, secret, Arc::clone(&clock), &*entropy);
     let settings = Settings::load(Arc::new(MemoryConfig::default()));
     let (accounts, settings) = (Arc::new(accounts), Arc::new(settings));
-    AppState::new(Foundations { store, accounts, settings, clock, entropy })
+    AppState::new(Foundations { store, accounts, settings, clock, entropy, audit })
 }
 
 pub(crate) fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {

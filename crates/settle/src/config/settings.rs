@@ -91,6 +91,9 @@ settings! {
     /// The password of the administrator. Where none has ever been set, the first start makes one
     /// and prints it once.
     "admin.password" admin_password: Option<Secret> = "";
+    /// How long the records of sign-ins and administrative acts are kept, which the database
+    /// `_audit` holds. `0 s` keeps none.
+    "audit.keep" audit_keep: Duration = "90 d";
     /// How log lines are written.
     "log.format" log_format: LogFormat = "text";
     /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels of parts, as
