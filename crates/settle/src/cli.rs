@@ -2,6 +2,7 @@
 //! failures are told: `failed to …` with the causes, and an exit code.
 
 mod backup;
+mod doctor;
 mod flags;
 mod list;
 mod load;
@@ -47,6 +48,10 @@ enum Command {
     Load(load::Load),
     /// Writes a copy of the data folder that opens as one, while the server runs or not.
     Backup(backup::Backup),
+    /// Looks at a running server as its clients see it, and at what it stands on.
+    ///
+    /// The exit code is 1 if there is a problem.
+    Doctor(doctor::Doctor),
 }
 
 /// Runs the command that the process was started with.
@@ -57,6 +62,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Config { settings, reference } => list::run(&settings, reference),
         Command::Load(load) => load.run(),
         Command::Backup(backup) => backup.run(),
+        Command::Doctor(doctor) => doctor.run(),
     };
     match done {
         Ok(code) => code,

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod config;
+pub mod doctor;
 pub mod limits;
 pub mod load;
 pub mod local;
