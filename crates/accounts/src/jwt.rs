@@ -118,9 +118,7 @@ impl std::fmt::Debug for KeySet {
 /// What a key may be used with: what it says itself, or all of its kind.
 fn algorithms(jwk: &Jwk) -> Option<Vec<Algorithm>> {
     let kind: &[Algorithm] = match &jwk.algorithm {
-        AlgorithmParameters::OctetKey(_) => {
-            &[Algorithm::HS256, Algorithm::HS384, Algorithm::HS512]
-        }
+        AlgorithmParameters::OctetKey(_) => &[Algorithm::HS256, Algorithm::HS384, Algorithm::HS512],
         AlgorithmParameters::RSA(_) => &[
             Algorithm::RS256,
             Algorithm::RS384,
@@ -149,10 +147,9 @@ impl RequiredClaim {
     pub fn parse_list(text: &str) -> Vec<Self> {
         let claims = text.split(',').map(str::trim).filter(|claim| !claim.is_empty());
         let claims = claims.map(|claim| match claim.split_once('=') {
-            Some((name, value)) => Self {
-                name: name.trim().to_owned(),
-                value: Some(value.trim().to_owned()),
-            },
+            Some((name, value)) => {
+                Self { name: name.trim().to_owned(), value: Some(value.trim().to_owned()) }
+            }
             None => Self { name: claim.to_owned(), value: None },
         });
         claims.collect()

@@ -53,12 +53,12 @@ use crate::{
 pub use crate::{
     jwt::{JwtError, JwtRules, KeySet, KeySetError, RequiredClaim},
     lockout::Address,
-    proxy::ProxyClaim,
-    token::{Most, NewToken, TokenInfo},
-    tokens::TokenError,
     password::{PasswordError, PasswordHash},
+    proxy::ProxyClaim,
     rules::{PasswordRules, Proposed, UserError, public_part},
     session::{Session, SessionError, SessionSecret},
+    token::{Most, NewToken, TokenInfo},
+    tokens::TokenError,
     user::USER_PREFIX,
     users::USERS,
 };
@@ -512,6 +512,11 @@ impl From<StorageError> for SignInError {
     fn from(error: StorageError) -> Self {
         Self::Storage { reason: error.to_string() }
     }
+}
+
+/// Whom a header of the Basic kind names, for the log: nothing says that it is them.
+pub fn name_in_basic(authorization: &[u8]) -> Option<String> {
+    basic::decode(authorization).map(|(name, _)| name)
 }
 
 #[cfg(test)]

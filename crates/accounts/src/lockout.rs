@@ -98,11 +98,7 @@ impl Lockout {
     }
 }
 
-fn add<K: std::hash::Hash + Eq + Clone>(
-    table: &mut HashMap<K, Failures>,
-    key: K,
-    now: Duration,
-) {
+fn add<K: std::hash::Hash + Eq + Clone>(table: &mut HashMap<K, Failures>, key: K, now: Duration) {
     make_room(table);
     table.entry(key).or_default().add(now);
 }

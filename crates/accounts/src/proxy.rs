@@ -43,9 +43,8 @@ impl ProxyClaim<'_> {
             return None;
         }
         let roles = self.roles.split(',').map(str::trim);
-        let roles = roles.filter(|role| {
-            !role.is_empty() && (!role.starts_with('_') || *role == METRICS_ROLE)
-        });
+        let roles = roles
+            .filter(|role| !role.is_empty() && (!role.starts_with('_') || *role == METRICS_ROLE));
         Some(Actor::user(self.name, roles.map(str::to_owned).collect()))
     }
 }

@@ -22,7 +22,11 @@ pub(crate) enum Who {
     /// As of what was read of the user then; whether it still holds is asked with each use.
     User(Known),
     /// Somebody with a token. `expires` is in seconds since 1970.
-    Bearer { actor: Arc<Actor>, expires: Option<u64>, as_of: Option<Known> },
+    Bearer {
+        actor: Arc<Actor>,
+        expires: Option<u64>,
+        as_of: Option<Known>,
+    },
 }
 
 pub(crate) struct Remembered {

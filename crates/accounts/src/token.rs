@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_not_taken_for_one() {
-        for text in ["", "settle_", "settle_a", "a_b", "settle_a/b_c", "settle__c", "correct horse"] {
+        for text in ["", "settle_", "settle_a", "a_b", "settle_a/b_c", "settle__c", "correct horse"]
+        {
             assert_eq!(TokenText::parse(text), None, "{text}");
         }
     }

@@ -80,10 +80,7 @@ impl Accounts {
     }
 
     /// Whom a proxy names that has signed somebody in; `None` if it does not prove itself.
-    pub async fn by_proxy(
-        &self,
-        claim: ProxyClaim<'_>,
-    ) -> Result<Option<Arc<Actor>>, SignInError> {
+    pub async fn by_proxy(&self, claim: ProxyClaim<'_>) -> Result<Option<Arc<Actor>>, SignInError> {
         let secret = self.proxy_secret.read().unwrap_or_else(PoisonError::into_inner);
         let secret = secret.clone();
         let Some(actor) = secret.and_then(|secret| claim.check(&secret)) else { return Ok(None) };
@@ -154,8 +151,7 @@ impl Accounts {
 
     /// What a proxy proves itself with; `None` turns signing in by proxy off.
     pub fn set_proxy_secret(&self, secret: Option<Vec<u8>>) {
-        let mut present =
-            self.proxy_secret.write().unwrap_or_else(PoisonError::into_inner);
+        let mut present = self.proxy_secret.write().unwrap_or_else(PoisonError::into_inner);
         *present = secret.map(Arc::from);
     }
 

@@ -13,7 +13,8 @@ use std::{
 use settle_access::{Grant, Read, Resource, Write};
 use settle_database::{
     Atomicity, Content, CreateError, CreateOptions, Database, Direction, DocumentRow, DocumentScan,
-    Edit, Extras, GetError, More, Next, Origin, Revision, Select, Sink, StorageError, Store, Verdict,
+    Edit, Extras, GetError, More, Next, Origin, Revision, Select, Sink, StorageError, Store,
+    Verdict,
 };
 use settle_model::{
     id::{DatabaseName, DocumentId},

@@ -2,9 +2,10 @@
 
 use std::{
     borrow::Cow,
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -13,11 +14,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 use percent_encoding::percent_decode;
 use serde::{Deserialize, de::DeserializeOwned};
-use settle_access::{Action, Actor, Grant, Resource, authorize};
+use settle_access::{Action, Actor, Administer, AdministerServer, Grant, Resource, authorize};
 use settle_model::json;
 
 use crate::{
+    audit::Cause,
     body::{self, Place},
+    connection::Connection,
     dispatch::BODY_UNREAD,
     error::{ApiError, Code},
     limits,
@@ -33,7 +36,11 @@ pub struct Call {
     pub actor: Arc<Actor>,
     /// How the actor signed in, in CouchDB's words; `None` for nobody.
     pub signed_in_by: Option<&'static str>,
+    pub connection: Connection,
+    /// Set once the right to administer was given for a request that may change something.
+    pub(crate) administers: Option<Arc<AtomicBool>>,
     pub(crate) parts: Parts,
+    pub(crate) request_id: HeaderValue,
     pub(crate) captures: Captures,
     /// In a lock that nobody waits for, so that a call can be lent across waiting.
     pub(crate) body: Mutex<Body>,
@@ -92,7 +99,18 @@ impl Call {
 
     /// Asks for a permission, on behalf of whoever sent the request.
     pub fn authorize<A: Action>(&self, resource: Resource) -> Result<Grant<A>, ApiError> {
-        Ok(authorize(&self.actor, &resource)?)
+        let grant = authorize(&self.actor, &resource)?;
+        if A::NAME == Administer::NAME || A::NAME == AdministerServer::NAME {
+            self.note_act();
+        }
+        Ok(grant)
+    }
+
+    /// From here on this request is an act of an administrator, which the audit log records.
+    pub fn note_act(&self) {
+        if let Some(administers) = &self.administers {
+            administers.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Refuses a body that is not announced as JSON.
@@ -140,6 +158,22 @@ impl Call {
         object(&self.bytes(limit).await?)
     }
 
+    /// Where the client is, behind trusted proxies too.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.connection.client(&self.parts.headers, &self.app.settings.live().proxies)
+    }
+
+    /// For the audit log.
+    pub(crate) fn cause(&self) -> Cause {
+        let request = self.request_id.to_str().unwrap_or_default().to_owned();
+        Cause { address: self.client(), request }
+    }
+
+    /// Whether nobody between the client and us reads along.
+    pub fn is_secure(&self) -> bool {
+        self.connection.is_secure(&self.parts.headers)
+    }
+
     /// `path` on this server, as the client addressed it. Behind a proxy the `X-Forwarded` headers
     /// say how that was.
     pub fn absolute(&self, path: &str) -> HeaderValue {
@@ -147,8 +181,7 @@ impl Call {
         let host = forwarded("x-forwarded-host")
             .or_else(|| self.header(header::HOST))
             .or_else(|| self.parts.uri.authority().map(http::uri::Authority::as_str));
-        let secure = forwarded("x-forwarded-ssl") == Some("on")
-            || forwarded("x-forwarded-proto") == Some("https");
+        let secure = self.is_secure();
         let scheme = if secure { "https" } else { "http" };
         // Without a host, as in HTTP/1.0, the path alone is a valid reference.
         let text = match host {

@@ -1,6 +1,6 @@
 //! From a request to its handler, and from its outcome to the reply.
 //!
-//! Each request passes: its id, the method it stands for, its route, who sent it, whether that one may ask
+//! Each request passes: its id, preflights (which end here), the method it stands for, its route, who sent it, whether that one may ask
 //! at all, the handler, the headers that every reply has. There is no tower of layers; a GET pays for
 //! what it uses.
 //!
@@ -11,7 +11,7 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -23,12 +23,16 @@ use http::{
 };
 use http_body::Body as _;
 use settle_access::Actor;
+use settle_accounts::{ProxyClaim, SignInError};
 
 use crate::{
+    audit::{self, Act, Cause, SignIn},
     call::Call,
+    connection::Connection,
+    cors::Cross,
     error::{ApiError, Code},
     handlers::session,
-    limits, request_id,
+    limits, reply, request_id,
     routes::{self, Access, Found, Verb},
     state::AppState,
 };
@@ -36,6 +40,9 @@ use crate::{
 const BODY_TIME: HeaderName = HeaderName::from_static("x-couchdb-body-time");
 const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 const WWW_AUTHENTICATE: HeaderName = HeaderName::from_static("x-couchdb-www-authenticate");
+const PROXY_NAME: HeaderName = HeaderName::from_static("x-auth-couchdb-username");
+const PROXY_ROLES: HeaderName = HeaderName::from_static("x-auth-couchdb-roles");
+const PROXY_TOKEN: HeaderName = HeaderName::from_static("x-auth-couchdb-token");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const MUST_REVALIDATE: HeaderValue = HeaderValue::from_static("must-revalidate");
 const SERVER: HeaderValue = HeaderValue::from_static(concat!("Settle/", env!("CARGO_PKG_VERSION")));
@@ -43,14 +50,16 @@ const SERVER: HeaderValue = HeaderValue::from_static(concat!("Settle/", env!("CA
 /// In the place of the time that reading a body took: it has not been read to its end.
 pub(crate) const BODY_UNREAD: u64 = u64::MAX;
 
-/// What `Prefer: return=minimal` leaves: CouchDB's list, and headers that carry an outcome.
-const MINIMAL: [HeaderName; 14] = [
+/// What `Prefer: return=minimal` leaves: CouchDB's list, headers that carry an outcome, and those that
+/// protect the one who reads the reply.
+const MINIMAL: [HeaderName; 16] = [
     header::ALLOW,
     header::CACHE_CONTROL,
     header::CONNECTION,
     header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
     header::CONTENT_RANGE,
+    header::CONTENT_SECURITY_POLICY,
     header::CONTENT_TYPE,
     header::ETAG,
     header::LOCATION,
@@ -59,6 +68,7 @@ const MINIMAL: [HeaderName; 14] = [
     header::SET_COOKIE,
     header::VARY,
     header::WWW_AUTHENTICATE,
+    header::X_CONTENT_TYPE_OPTIONS,
 ];
 
 /// Answers requests. Clones share one state.
@@ -84,8 +94,13 @@ impl App {
         &self.state
     }
 
-    /// Answers one request; failures are answers too.
+    /// Answers one request that came from no socket; failures are answers too.
     pub async fn answer(&self, request: Request<Body>) -> Response {
+        self.answer_on(Connection::default(), request).await
+    }
+
+    /// Answers one request of a connection.
+    pub async fn answer_on(&self, connection: Connection, request: Request<Body>) -> Response {
         let state = &self.state;
         let start = state.clock.monotonic();
         let in_flight = state.metrics.begin();
@@ -95,7 +110,15 @@ impl App {
         let method = parts.method.clone();
         let uri = tracing::enabled!(tracing::Level::DEBUG).then(|| parts.uri.clone());
 
-        let outcome = self.outcome(parts, body, &mut reply);
+        let (cross, preflight) = Cross::of(&parts, state.settings.cors());
+        let is_preflight = preflight.is_some();
+
+        let outcome = async {
+            match preflight {
+                Some(preflight) => Ok(preflight),
+                None => self.outcome(connection, parts, body, &mut reply).await,
+            }
+        };
         // A bug in one handler is that request's failure, and no other's.
         let outcome = AssertUnwindSafe(outcome).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|panic| Err(ApiError::internal(words_of(&*panic))));
@@ -107,7 +130,8 @@ impl App {
                 error.into_response()
             }
         };
-        let response = reply.finish(response);
+        let mut response = reply.finish(response);
+        cross.mark(response.headers_mut(), is_preflight);
         let duration = state.clock.monotonic().saturating_sub(start);
         in_flight.done(&method, response.status(), duration);
         if let Some(uri) = uri {
@@ -118,15 +142,29 @@ impl App {
 
     async fn outcome(
         &self,
+        connection: Connection,
         mut parts: Parts,
         body: Body,
         reply: &mut Reply,
     ) -> Result<Response, ApiError> {
         check_uri(&parts.uri)?;
+        if parts.headers.len() > limits::HEADERS_COUNT_MAX {
+            let reason = format!("at most {} headers", limits::HEADERS_COUNT_MAX);
+            return Err(ApiError::new(Code::TooManyHeaders, reason));
+        }
         override_method(&mut parts);
         let found = routes::router().find(parts.uri.path());
-        let identity = identify(&self.state, &parts.headers).await?;
+        let rates = self.state.settings.rates().map(|(rates, live)| {
+            (rates, connection.client(&parts.headers, &live.proxies), self.state.clock.monotonic())
+        });
+        if let Some((rates, client, now)) = &rates {
+            self.state.rates.arrived(rates, *client, *now)?;
+        }
+        let identity = identify(&self.state, connection, &parts.headers, &reply.id).await?;
         reply.renewed = identity.renewed;
+        if let Some((rates, client, now)) = &rates {
+            self.state.rates.known(rates, *client, &identity.actor, *now)?;
+        }
         let Some((found, captures)) = found else {
             gate(&identity.actor, Access::SignedIn)?;
             return Err(ApiError::no_database());
@@ -140,17 +178,59 @@ impl App {
             gate(&identity.actor, operation.access)?;
         }
 
+        let act = (self.state.audit.is_on() && operation.verb != Verb::Get).then(|| ActSeen {
+            administers: Arc::default(),
+            actor: Arc::clone(&identity.actor),
+            by: identity.signed_in_by,
+            cause: Cause {
+                address: connection.client(&parts.headers, &self.state.settings.live().proxies),
+                request: reply.id.to_str().unwrap_or_default().to_owned(),
+            },
+            method: parts.method.clone(),
+            path: audit::path(parts.uri.path()),
+        });
         let call = Call {
             app: Arc::clone(&self.state),
+            administers: act.as_ref().map(|act| Arc::clone(&act.administers)),
+            request_id: reply.id.clone(),
             actor: identity.actor,
             signed_in_by: identity.signed_in_by,
+            connection,
             parts,
             captures,
             body: Mutex::new(body),
             body_micros: reply.body_micros.clone(),
             place: None,
         };
-        (operation.handler)(call).await
+        let response = (operation.handler)(call).await?;
+        if let Some(act) = act
+            && act.administers.load(Ordering::Relaxed)
+        {
+            act.record(&self.state, response.status()).await?;
+        }
+        Ok(response)
+    }
+}
+
+/// A request that may turn out to be an act of an administrator.
+struct ActSeen {
+    administers: Arc<AtomicBool>,
+    actor: Arc<Actor>,
+    by: Option<&'static str>,
+    cause: Cause,
+    method: Method,
+    path: String,
+}
+
+impl ActSeen {
+    async fn record(self, state: &Arc<AppState>, status: StatusCode) -> Result<(), ApiError> {
+        let name = match &*self.actor {
+            Actor::User { name, .. } => name.clone(),
+            Actor::Anonymous => String::new(),
+        };
+        let method = self.method.to_string();
+        let act = Act { name, by: self.by, method, path: self.path, status: status.as_u16() };
+        state.record_act(&act, &self.cause).await
     }
 }
 
@@ -190,24 +270,91 @@ fn override_method(parts: &mut Parts) {
 
 /// A cookie is looked at first, as in CouchDB; one that has ended does not stand in the way of a
 /// password.
-async fn identify(state: &AppState, headers: &HeaderMap) -> Result<Identity, ApiError> {
+async fn identify(
+    state: &Arc<AppState>,
+    connection: Connection,
+    headers: &HeaderMap,
+    request: &HeaderValue,
+) -> Result<Identity, ApiError> {
     if let Some(cookie) = session::cookie(headers)
         && let Some(session) = state.accounts.session(cookie).await?
     {
         let renewed = session.renewed.as_deref();
-        let renewed = renewed.map(|cookie| session::set_cookie(state, cookie));
+        let renewed =
+            renewed.map(|cookie| session::set_cookie(state, connection.is_secure(headers), cookie));
         return Ok(Identity { actor: session.actor, signed_in_by: Some("cookie"), renewed });
     }
     let actor = match headers.get(header::AUTHORIZATION) {
         None => None,
         Some(value) => match state.accounts.remembered(value.as_bytes()) {
             Some(actor) => Some(actor),
-            None => state.accounts.sign_in(value.as_bytes()).await?,
+            None => {
+                let address = connection.client(headers, &state.settings.live().proxies);
+                let outcome = state.accounts.sign_in(value.as_bytes(), address).await;
+                note_sign_in(state, connection, headers, request, &outcome);
+                outcome?
+            }
         },
     };
-    let signed_in_by = actor.is_some().then_some("default");
-    let actor = actor.unwrap_or_else(|| Arc::new(Actor::Anonymous));
+    let (actor, signed_in_by) = match actor {
+        Some(actor) => (actor, Some(how(headers))),
+        None => match by_proxy(state, headers).await? {
+            Some(actor) => (actor, Some("proxy")),
+            None => (Arc::new(Actor::Anonymous), None),
+        },
+    };
     Ok(Identity { actor, signed_in_by, renewed: None })
+}
+
+/// CouchDB's word for how an `Authorization` header signs in.
+fn how(headers: &HeaderMap) -> &'static str {
+    let value = headers.get(header::AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
+    let is_bearer = value.get(..7).is_some_and(|it| it.eq_ignore_ascii_case(b"bearer "));
+    if is_bearer { "jwt" } else { "default" }
+}
+
+async fn by_proxy(
+    state: &AppState,
+    headers: &HeaderMap,
+) -> Result<Option<Arc<Actor>>, SignInError> {
+    let text = |name| headers.get(name).and_then(|it: &HeaderValue| it.to_str().ok());
+    let (Some(name), Some(token)) = (text(PROXY_NAME), text(PROXY_TOKEN)) else { return Ok(None) };
+    let roles = text(PROXY_ROLES).unwrap_or_default();
+    state.accounts.by_proxy(ProxyClaim { name, roles, token }).await
+}
+
+fn note_sign_in(
+    state: &Arc<AppState>,
+    connection: Connection,
+    headers: &HeaderMap,
+    request: &HeaderValue,
+    outcome: &Result<Option<Arc<Actor>>, SignInError>,
+) {
+    if !state.audit.is_on() {
+        return;
+    }
+    let sign_in = match outcome {
+        Ok(Some(actor)) => match &**actor {
+            Actor::User { name, .. } => SignIn::new(name, "password", true),
+            Actor::Anonymous => return,
+        },
+        Err(
+            SignInError::Incorrect
+            | SignInError::Suspended { .. }
+            | SignInError::LockedOut { .. }
+            | SignInError::Token
+            | SignInError::Jwt(_),
+        ) => {
+            let named = headers
+                .get(header::AUTHORIZATION)
+                .and_then(|it| settle_accounts::name_in_basic(it.as_bytes()));
+            SignIn::new(&named.unwrap_or_default(), "password", false)
+        }
+        Ok(None) | Err(SignInError::Busy | SignInError::Storage { .. }) => return,
+    };
+    let address = connection.client(headers, &state.settings.live().proxies);
+    let request = request.to_str().unwrap_or_default().to_owned();
+    state.note_sign_in(&sign_in, &Cause { address, request });
 }
 
 /// Nobody who is not signed in learns whether something is there: this comes before any look at it.
@@ -297,6 +444,7 @@ impl Reply {
         let headers = response.headers_mut();
         headers.entry(header::CACHE_CONTROL).or_insert(MUST_REVALIDATE);
         headers.insert(header::SERVER, SERVER);
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, reply::NOSNIFF);
         if status == StatusCode::UNAUTHORIZED
             && let Some(challenge) = self.challenge.take()
         {

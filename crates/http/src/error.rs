@@ -161,6 +161,15 @@ impl From<SignInError> for ApiError {
                 Self::busy("Too many sign-ins are being checked; try again in a moment.", 2)
             }
             SignInError::Suspended { .. } => Self::new(Code::Forbidden, error.to_string()),
+            SignInError::LockedOut { seconds } => {
+                let reason =
+                    "Account is temporarily locked due to multiple authentication failures";
+                Self::new(Code::Forbidden, reason)
+                    .with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+            }
+            SignInError::Token | SignInError::Jwt(_) => {
+                Self::new(Code::Unauthorized, error.to_string())
+            }
             SignInError::Storage { .. } => Self::internal(error),
         }
     }

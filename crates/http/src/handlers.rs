@@ -16,4 +16,5 @@ pub(crate) mod revisions;
 pub(crate) mod security;
 pub(crate) mod server;
 pub(crate) mod session;
+pub(crate) mod tokens;
 pub(crate) mod views;

@@ -4,13 +4,14 @@ use settle_access::{AccessError, Action, Grant, authorize};
 use settle_database::Database;
 use settle_model::id::{AnyId, DatabaseName};
 
-use crate::{call::Call, documents::users, error::ApiError};
+use crate::{audit, call::Call, documents::users, error::ApiError};
 
 /// The first open part of the route names the database. A name that none can have is as good as a
 /// missing one.
 pub(crate) async fn open<A: Action>(call: &Call) -> Result<(Database, Grant<A>), ApiError> {
     let database = find(call).await?;
     let grant = call.authorize(database.resource())?;
+    audit::check_action::<A>(database.name())?;
     Ok((database, grant))
 }
 
@@ -30,6 +31,7 @@ pub(crate) async fn open_for_document<A: Action>(
             decided => decided?,
         },
     };
+    audit::check_action::<A>(database.name())?;
     Ok((database, grant, id?))
 }
 

@@ -10,16 +10,20 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     pin::Pin,
     str::FromStr as _,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use settle_accounts::PasswordRules;
 use thiserror::Error;
 
-use crate::{limits, uuids::UuidAlgorithm};
+use crate::{connection, cors::Cors, limits, uuids::UuidAlgorithm};
 use known::find;
 pub use known::{KNOWN, Known};
 
@@ -52,6 +56,23 @@ pub struct Settings {
     /// One change at a time, from reading the old value to its being saved.
     changing: tokio::sync::Mutex<()>,
     state: RwLock<State>,
+    switches: Switches,
+}
+
+/// What is asked of every request, so that servers without it pay one load for it.
+#[derive(Debug, Default)]
+struct Switches {
+    cors: AtomicBool,
+    rates: AtomicBool,
+}
+
+/// Requests a second, 0 for any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateSettings {
+    pub per_account: u32,
+    pub per_address: u32,
+    /// So much may come at once as comes in this time.
+    pub burst: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +101,12 @@ pub struct Live {
     /// The attribute of session cookies, as it stands in the header.
     pub same_site: &'static str,
     pub maintenance: Maintenance,
+    /// `None` while it is off or no origin is listed.
+    pub cors: Option<Arc<Cors>>,
+    /// `None` while there is no limit.
+    pub rates: Option<RateSettings>,
+    /// Proxies that are believed where a request comes from.
+    pub proxies: Vec<IpAddr>,
 }
 
 /// What `_up` tells a load balancer.
@@ -112,11 +139,30 @@ impl Settings {
     pub fn load(store: Arc<dyn ConfigStore>) -> Self {
         let mut state = State { saved: store.load(), ..State::default() };
         state.refresh();
-        Self { store, changing: tokio::sync::Mutex::default(), state: RwLock::new(state) }
+        let switches = Switches::default();
+        switches.set(&state.live);
+        Self { store, changing: tokio::sync::Mutex::default(), state: RwLock::new(state), switches }
     }
 
     pub fn live(&self) -> Arc<Live> {
         Arc::clone(&self.read().live)
+    }
+
+    /// Asked once a request.
+    pub(crate) fn cors(&self) -> Option<Arc<Cors>> {
+        if !self.switches.cors.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.read().live.cors.clone()
+    }
+
+    /// Asked once a request: the settings if there is a rate.
+    pub(crate) fn rates(&self) -> Option<(RateSettings, Arc<Live>)> {
+        if !self.switches.rates.load(Ordering::Relaxed) {
+            return None;
+        }
+        let live = self.live();
+        Some((live.rates?, live))
     }
 
     /// Every setting of a section.
@@ -202,7 +248,7 @@ impl Settings {
         } else {
             state.unsaved.insert(id, value.map(str::to_owned));
         }
-        state.refresh();
+        self.refresh(&mut state);
         Ok(old)
     }
 
@@ -211,11 +257,23 @@ impl Settings {
         let saved = self.store.load();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         *state = State { saved, ..State::default() };
+        self.refresh(&mut state);
+    }
+
+    fn refresh(&self, state: &mut State) {
         state.refresh();
+        self.switches.set(&state.live);
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Switches {
+    fn set(&self, live: &Live) {
+        self.cors.store(live.cors.is_some(), Ordering::Relaxed);
+        self.rates.store(live.rates.is_some(), Ordering::Relaxed);
     }
 }
 
@@ -264,6 +322,23 @@ impl State {
         let number = |section, key| {
             get(section, key).parse().expect("values that are not numbers are filtered out")
         };
+        let is_true = |section, key| get(section, key) == "true";
+        let has_cors = is_true("chttpd", "enable_cors") || is_true("httpd", "enable_cors");
+        let cors = has_cors.then(|| {
+            Cors::new(
+                get("cors", "origins"),
+                is_true("cors", "credentials"),
+                get("cors", "methods"),
+                get("cors", "headers"),
+                number("cors", "max_age"),
+            )
+        });
+        let rate = |key| u32::try_from(number("rate_limits", key)).unwrap_or(u32::MAX);
+        let rates = RateSettings {
+            per_account: rate("per_account"),
+            per_address: rate("per_address"),
+            burst: Duration::from_secs(number("rate_limits", "burst")),
+        };
         let live = Live {
             uuid_algorithm: UuidAlgorithm::from_str(get("uuids", "algorithm"))
                 .expect("other values are filtered out"),
@@ -286,6 +361,11 @@ impl State {
                 "nolb" => Maintenance::NoLoadBalancer,
                 _ => Maintenance::Off,
             },
+            cors: cors.flatten().map(Arc::new),
+            rates: (rates.per_account > 0 || rates.per_address > 0).then_some(rates),
+            proxies: connection::proxies(get("proxies", "trusted"))
+                .filter_map(|it| it.parse().ok())
+                .collect(),
         };
         self.live = Arc::new(live);
     }
@@ -313,6 +393,9 @@ impl Default for Live {
             password_patterns: Vec::new(),
             same_site: "Lax",
             maintenance: Maintenance::Off,
+            cors: None,
+            rates: None,
+            proxies: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
         }
     }
 }

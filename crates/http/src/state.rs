@@ -1,6 +1,6 @@
 //! What all requests of a server share.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use settle_accounts::Accounts;
 use settle_database::Store;
@@ -11,8 +11,8 @@ use settle_script::Scripts;
 use tokio::sync::Semaphore;
 
 use crate::{
-    body::LargeBodies, limits, metrics::Metrics, request_id::RequestIds, settings::Settings,
-    shutdown::Shutdown, uuids::Uuids,
+    audit::Audit, body::LargeBodies, limits, metrics::Metrics, rates::Rates,
+    request_id::RequestIds, settings::Settings, shutdown::Shutdown, uuids::Uuids,
 };
 
 /// What the program brings.
@@ -27,6 +27,8 @@ pub struct Foundations {
     pub settings: Arc<Settings>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// How long records of sign-ins and administrative acts are kept; `None` makes none.
+    pub audit: Option<Duration>,
 }
 
 /// Made once for a server; handlers reach everything through it.
@@ -47,6 +49,8 @@ pub struct AppState {
     /// Places for feeds.
     pub(crate) feeds: Arc<Semaphore>,
     pub(crate) large_bodies: LargeBodies,
+    pub(crate) rates: Rates,
+    pub(crate) audit: Audit,
 }
 
 impl AppState {
@@ -60,6 +64,7 @@ impl AppState {
             settings,
             clock,
             entropy,
+            audit,
         } = foundations;
         accounts.attach(store.clone(), Arc::clone(&entropy));
         let request_ids = RequestIds::new(&*entropy);
@@ -78,6 +83,8 @@ impl AppState {
             request_ids,
             feeds: Arc::new(Semaphore::new(limits::FEEDS_MAX)),
             large_bodies: LargeBodies::default(),
+            rates: Rates::default(),
+            audit: Audit::new(audit),
         };
         state.settings_changed();
         state

@@ -2,6 +2,7 @@
 //! failures are told: `failed to …` with the causes, and an exit code.
 
 mod backup;
+mod doctor;
 mod flags;
 mod list;
 mod load;
@@ -50,6 +51,10 @@ enum Command {
     /// Runs functions of design documents for the server that starts it.
     #[command(name = settle_script::SUBCOMMAND, hide = true)]
     ScriptWorker,
+    /// Looks at a running server as its clients see it, and at what it stands on.
+    ///
+    /// The exit code is 1 if there is a problem.
+    Doctor(doctor::Doctor),
 }
 
 /// Runs the command that the process was started with.
@@ -62,6 +67,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Backup(backup) => backup.run(),
         // Its process serves nothing else, and has no log.
         Command::ScriptWorker => return settle_script::worker::main(),
+        Command::Doctor(doctor) => doctor.run(),
     };
     match done {
         Ok(code) => code,

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod config;
+pub mod doctor;
 pub mod limits;
 pub mod load;
 pub mod local;
@@ -12,10 +13,12 @@ mod durable_file;
 mod kept_config;
 mod secrets;
 mod server;
+mod tls;
 
 pub use self::{
     data_folder::DataFolderError,
     kept_config::KeptConfigError,
     secrets::{FirstAdmin, SecretsError},
     server::{Admin, Server, StartError, StopError, Storage},
+    tls::TlsError,
 };

@@ -24,3 +24,16 @@ pub const LOAD_REFUSALS_SHOWN: usize = 10;
 
 /// How long `settle load` waits for a connection.
 pub const LOAD_CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long `settle doctor` waits for each answer; then it says that there was none.
+pub const DOCTOR_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes of an answer that `settle doctor` reads: settings are a few KB.
+pub const DOCTOR_REPLY_BYTES_MAX: usize = 1 << 20;
+
+/// Between the server's clock and that of the machine where `settle doctor` runs. Beyond: a warning.
+pub const DOCTOR_CLOCK_SKEW_MAX: Duration = Duration::from_secs(10);
+
+/// Free bytes, and percent, on the disk of the data folder. Below: a warning.
+pub const DOCTOR_DISK_FREE_MIN: u64 = 1 << 30;
+pub const DOCTOR_DISK_FREE_PERCENT_MIN: u64 = 5;

@@ -107,7 +107,7 @@ pub(crate) async fn open(
     let accounts = Accounts::new(Account::admin(name, hash), session.clone(), clock, entropy);
     if let Some(password) = wanted.password {
         // A password that is already in force keeps its salt, and with it the sessions.
-        let unchanged = accounts.open_session(wanted.name, password.reveal()).await.is_ok();
+        let unchanged = accounts.open_session(wanted.name, password.reveal(), None).await.is_ok();
         if !unchanged {
             let hash = self::hash(password, entropy)?;
             keep(path, wanted.name, &hash, &session)?;
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let (accounts, again) = open_at(&path, None).await;
         assert!(again.is_none());
-        accounts.open_session("ada", first.password.reveal()).await.unwrap();
+        accounts.open_session("ada", first.password.reveal(), None).await.unwrap();
     }
 
     #[tokio::test]
@@ -200,8 +200,8 @@ mod tests {
         open_at(&path, Some("old")).await;
         open_at(&path, Some("new")).await;
         let (accounts, _) = open_at(&path, None).await;
-        assert!(accounts.open_session("ada", "old").await.is_err());
-        accounts.open_session("ada", "new").await.unwrap();
+        assert!(accounts.open_session("ada", "old", None).await.is_err());
+        accounts.open_session("ada", "new", None).await.unwrap();
     }
 
     #[tokio::test]
@@ -209,7 +209,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secrets.json");
         let (accounts, _) = open_at(&path, Some("same")).await;
-        let (cookie, _) = accounts.open_session("ada", "same").await.unwrap();
+        let (cookie, _) = accounts.open_session("ada", "same", None).await.unwrap();
         let (accounts, _) = open_at(&path, Some("same")).await;
         assert!(accounts.session(&cookie).await.unwrap().is_some());
     }

@@ -135,23 +135,24 @@ async fn the_help_fits_on_a_screen() {
         "--help",
         |_| {},
         &expect![[r#"
-        A backend in one binary that speaks CouchDB's HTTP protocol
+            A backend in one binary that speaks CouchDB's HTTP protocol
 
-        Usage: settle <COMMAND>
+            Usage: settle <COMMAND>
 
-        Commands:
-          serve   Runs the server until it gets SIGTERM or SIGINT
-          config  Prints every setting, its value, and where that came from
-          load    Loads documents from a file: one JSON object a line, or one array of them
-          backup  Writes a copy of the data folder that opens as one, while the server runs or not
-          help    Print this message or the help of the given subcommand(s)
+            Commands:
+              serve   Runs the server until it gets SIGTERM or SIGINT
+              config  Prints every setting, its value, and where that came from
+              load    Loads documents from a file: one JSON object a line, or one array of them
+              backup  Writes a copy of the data folder that opens as one, while the server runs or not
+              doctor  Looks at a running server as its clients see it, and at what it stands on
+              help    Print this message or the help of the given subcommand(s)
 
-        Options:
-          -h, --help     Print help
-          -V, --version  Print version
+            Options:
+              -h, --help     Print help
+              -V, --version  Print version
 
-        Exit codes: 0 done, 1 failed, 2 wrong usage.
-    "#]],
+            Exit codes: 0 done, 1 failed, 2 wrong usage.
+        "#]],
     )
     .await;
 }

@@ -11,6 +11,7 @@ use settle_model::id::DatabaseName;
 
 use super::server::NODE;
 use crate::{
+    audit,
     call::Call,
     error::{ApiError, Code},
     open::open,
@@ -27,6 +28,7 @@ const RANGE: &str = "00000000-ffffffff";
 pub(crate) async fn create(call: Call) -> Result<Response, ApiError> {
     let grant = call.authorize::<AdministerServer>(Resource::Server)?;
     let name: DatabaseName = call.segment(0)?.parse()?;
+    audit::check_change(&name)?;
     match call.query().get("partitioned").as_deref() {
         None | Some("false") => {}
         Some("true") => {
@@ -53,6 +55,7 @@ pub(crate) async fn remove(call: Call) -> Result<Response, ApiError> {
         ));
     }
     let name: DatabaseName = call.segment(0)?.parse().map_err(|_| ApiError::no_database())?;
+    audit::check_change(&name)?;
     call.app.store.drop(&grant, &name).await?;
     Ok(reply::ok(StatusCode::OK))
 }

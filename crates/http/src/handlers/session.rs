@@ -10,6 +10,7 @@ use settle_access::Actor;
 use settle_accounts::SignInError;
 
 use crate::{
+    audit::SignIn,
     call::{Call, from_json},
     date,
     error::{ApiError, Code},
@@ -32,15 +33,17 @@ pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
     })
 }
 
-/// The header that hands a session's cookie out; an empty text takes it back.
-pub(crate) fn set_cookie(state: &AppState, cookie: &str) -> HeaderValue {
+/// The header that hands a session's cookie out; an empty text takes it back. One that was handed out
+/// under TLS never travels without.
+pub(crate) fn set_cookie(state: &AppState, secure: bool, cookie: &str) -> HeaderValue {
     let timeout = state.accounts.session_timeout();
     let expires = date::cookie(state.clock.now().plus(timeout));
     let age = timeout.as_secs();
     let same_site = state.settings.live().same_site;
+    let secure = if secure { "; Secure" } else { "" };
     let text = format!(
         "{NAME}={cookie}; Version=1; Expires={expires}; Max-Age={age}; Path=/; HttpOnly; \
-         SameSite={same_site}"
+         SameSite={same_site}{secure}"
     );
     HeaderValue::try_from(text).expect("cookies are base64 and dates ASCII")
 }
@@ -87,26 +90,36 @@ pub(crate) async fn show(call: Call) -> Result<Response, ApiError> {
 /// `POST /_session`
 pub(crate) async fn open(mut call: Call) -> Result<Response, ApiError> {
     let Credentials { name, password } = credentials(&mut call).await?;
-    match call.app.accounts.open_session(&name, &password).await {
+    let outcome = call.app.accounts.open_session(&name, &password, call.client()).await;
+    if matches!(outcome, Ok(_) | Err(SignInError::Incorrect)) {
+        let sign_in = SignIn::new(&name, "session", outcome.is_ok());
+        call.app.note_sign_in(&sign_in, &call.cause());
+    }
+    match outcome {
         Ok((cookie, actor)) => {
             let User { name, roles } = user(&actor);
             let name = name.unwrap_or_default();
             let body = SignedIn { ok: true, name, roles };
             let mut response = reply::json(StatusCode::OK, &body);
-            let cookie = set_cookie(&call.app, &cookie);
+            let cookie = set_cookie(&call.app, call.is_secure(), &cookie);
             response.headers_mut().insert(header::SET_COOKIE, cookie);
             redirect(&call, "next", &mut response);
             Ok(response)
         }
         Err(error @ SignInError::Incorrect) => {
             let mut response = ApiError::from(error).into_response();
-            response.headers_mut().insert(header::SET_COOKIE, set_cookie(&call.app, ""));
+            response
+                .headers_mut()
+                .insert(header::SET_COOKIE, set_cookie(&call.app, call.is_secure(), ""));
             redirect(&call, "fail", &mut response);
             Ok(response)
         }
         Err(
             error @ (SignInError::Busy
             | SignInError::Suspended { .. }
+            | SignInError::LockedOut { .. }
+            | SignInError::Token
+            | SignInError::Jwt(_)
             | SignInError::Storage { .. }),
         ) => Err(error.into()),
     }
@@ -115,7 +128,7 @@ pub(crate) async fn open(mut call: Call) -> Result<Response, ApiError> {
 /// `DELETE /_session`
 pub(crate) async fn close(call: Call) -> Result<Response, ApiError> {
     let mut response = reply::ok(StatusCode::OK);
-    response.headers_mut().insert(header::SET_COOKIE, set_cookie(&call.app, ""));
+    response.headers_mut().insert(header::SET_COOKIE, set_cookie(&call.app, call.is_secure(), ""));
     redirect(&call, "next", &mut response);
     Ok(response)
 }

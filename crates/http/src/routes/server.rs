@@ -4,9 +4,12 @@ use super::{
     Access::{AdministerServer, Inspect, Open, ReadMetrics, SignedIn},
     Kind, Parameter, Route, delete, get, handler, parameter, post, put,
 };
-use crate::handlers::{config, databases, node, server, session};
+use crate::handlers::{config, databases, node, server, session, tokens};
 
 const JSON: &str = "application/json";
+
+const USER: &[Parameter] =
+    &[parameter("user", Kind::Text, "whose tokens, for server admins; else one's own")];
 
 const RANGE: &[Parameter] = &[
     parameter("startkey", Kind::Json, "first name"),
@@ -48,6 +51,23 @@ pub(super) const ROUTES: &[Route] = &[
                 .takes(&[parameter("next", Kind::Text, "path to go to afterwards")])
                 .answers(&[200, 302]),
         ],
+    },
+    Route {
+        path: "/_tokens",
+        operations: &[
+            get(SignedIn, "Tokens of a user, without their secrets", handler!(tokens::list))
+                .takes(USER),
+            post(SignedIn, "Make a token, whose secret is told once", handler!(tokens::make))
+                .takes(USER)
+                .body(JSON)
+                .answers(&[201, 400, 403, 415]),
+        ],
+    },
+    Route {
+        path: "/_tokens/{token}",
+        operations: &[delete(SignedIn, "Revoke a token", handler!(tokens::revoke))
+            .takes(USER)
+            .answers(&[200, 403, 404])],
     },
     Route {
         path: "/_all_dbs",

@@ -1,6 +1,6 @@
 //! The table of settings.
 
-use crate::{limits, uuids::UuidAlgorithm};
+use crate::{connection, cors, limits, uuids::UuidAlgorithm};
 
 /// One setting, under CouchDB's names.
 #[derive(Debug)]
@@ -15,6 +15,14 @@ pub struct Known {
 }
 
 pub const KNOWN: &[Known] = &[
+    Known {
+        section: "chttpd",
+        key: "enable_cors",
+        default: "false",
+        fixed: false,
+        summary: "whether pages of other origins may read replies",
+        check: boolean,
+    },
     Known {
         section: "chttpd",
         key: "max_http_request_size",
@@ -81,6 +89,46 @@ pub const KNOWN: &[Known] = &[
         check: |value| number(value, 1, 30 * 24 * 60 * 60),
     },
     Known {
+        section: "cors",
+        key: "credentials",
+        default: "false",
+        fixed: false,
+        summary: "whether listed origins may send cookies and passwords; never those that only `*` allows",
+        check: boolean,
+    },
+    Known {
+        section: "cors",
+        key: "headers",
+        default: "",
+        fixed: false,
+        summary: "headers that pages may send beyond those of the protocol",
+        check: cors::check_headers,
+    },
+    Known {
+        section: "cors",
+        key: "max_age",
+        default: "600",
+        fixed: false,
+        summary: "seconds that a browser remembers what a preflight said",
+        check: cors::check_max_age,
+    },
+    Known {
+        section: "cors",
+        key: "methods",
+        default: cors::METHODS_DEFAULT,
+        fixed: false,
+        summary: "methods that pages may use",
+        check: cors::check_methods,
+    },
+    Known {
+        section: "cors",
+        key: "origins",
+        default: "",
+        fixed: false,
+        summary: "origins whose pages may read replies, with commas between, or `*`",
+        check: cors::check_origins,
+    },
+    Known {
         section: "couchdb",
         key: "maintenance_mode",
         default: "false",
@@ -103,6 +151,46 @@ pub const KNOWN: &[Known] = &[
         fixed: true,
         summary: "whether there is one node",
         check: anything,
+    },
+    Known {
+        section: "httpd",
+        key: "enable_cors",
+        default: "false",
+        fixed: false,
+        summary: "the older name of chttpd/enable_cors; either of them is enough",
+        check: boolean,
+    },
+    Known {
+        section: "proxies",
+        key: "trusted",
+        default: "127.0.0.1, ::1",
+        fixed: false,
+        summary: "addresses whose X-Forwarded-For says where a request comes from",
+        check: connection::check_proxies,
+    },
+    Known {
+        section: "rate_limits",
+        key: "burst",
+        default: "10",
+        fixed: false,
+        summary: "seconds of requests that may come at once",
+        check: |value| number(value, 1, limits::RATE_BURST_MAX),
+    },
+    Known {
+        section: "rate_limits",
+        key: "per_account",
+        default: "0",
+        fixed: false,
+        summary: "requests a second of one account, 0 for any number",
+        check: |value| number(value, 0, limits::RATE_MAX),
+    },
+    Known {
+        section: "rate_limits",
+        key: "per_address",
+        default: "0",
+        fixed: false,
+        summary: "requests a second from one address, 0 for any number",
+        check: |value| number(value, 0, limits::RATE_MAX),
     },
     Known {
         section: "uuids",
@@ -166,6 +254,10 @@ pub(super) fn patterns(value: &str) -> Result<Vec<(String, Option<String>)>, Str
 
 fn anything(_: &str) -> Result<(), String> {
     Ok(())
+}
+
+fn boolean(value: &str) -> Result<(), String> {
+    one_of(value, &["false", "true"])
 }
 
 fn one_of(value: &str, allowed: &[&str]) -> Result<(), String> {

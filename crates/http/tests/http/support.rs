@@ -1,6 +1,6 @@
 //! A server in memory, and one `check` for whole replies.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -32,6 +32,14 @@ impl TestServer {
     pub(crate) async fn new() -> Self {
         let clock = Arc::new(ManualClock::at(START));
         let state = state(clock.clone(), Arc::new(SeededEntropy::new(1))).await;
+        Self { app: App::new(Arc::new(state)), clock }
+    }
+
+    /// One that keeps records of acts and sign-ins for so long.
+    pub(crate) async fn audited(keep: Duration) -> Self {
+        let clock = Arc::new(ManualClock::at(START));
+        let state = state_with(clock.clone(), Arc::new(SeededEntropy::new(1)), Some(keep)).await;
+        state.open_audit().await.unwrap();
         Self { app: App::new(Arc::new(state)), clock }
     }
 
@@ -76,6 +84,14 @@ impl TestServer {
 }
 
 pub(crate) async fn state(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> AppState {
+    state_with(clock, entropy, None).await
+}
+
+pub(crate) async fn state_with(
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    audit: Option<Duration>,
+) -> AppState {
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
     let blobs = BlobStoreParts {
         engine: Arc::clone(&engine),
@@ -117,10 +133,11 @@ pub(crate) async fn state(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> A
         settings,
         clock,
         entropy,
+        audit,
     })
 }
 
-fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {
+pub(crate) fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
     let mut lines = head.lines().map(str::trim);
     let (method, path) = lines.next().unwrap().split_once(' ').unwrap();
@@ -145,6 +162,9 @@ pub(crate) async fn written(mut response: Response<Body>) -> String {
     let headers = response.headers_mut();
     for name in ["connection", "server", "x-couch-request-id", "x-couchdb-body-time"] {
         headers.remove(name);
+    }
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        headers.remove(header::X_CONTENT_TYPE_OPTIONS);
     }
     if headers.get(header::CACHE_CONTROL).is_some_and(|it| it == "must-revalidate") {
         headers.remove(header::CACHE_CONTROL);

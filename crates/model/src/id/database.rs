@@ -11,6 +11,9 @@ use crate::limits::DATABASE_NAME_BYTES_MAX;
 /// the rule for all names allows it anyway: `acme/_users`.
 const SYSTEM: [&str; 3] = ["_users", "_replicator", "_global_changes"];
 
+/// The server's own records of sign-ins and administrative acts.
+const AUDIT: &str = "_audit";
+
 /// `^[a-z][a-z0-9_$()+/-]*$`, or a system database. At most [`DATABASE_NAME_BYTES_MAX`] bytes.
 ///
 /// Databases of accounts have names in the catalog that no parsing yields, see [`AccountName`].
@@ -77,7 +80,7 @@ impl FromStr for DatabaseName {
     type Err = DatabaseNameError;
 
     fn from_str(name: &str) -> Result<Self, DatabaseNameError> {
-        if !is_plain(name) && !SYSTEM.contains(&name) {
+        if !is_plain(name) && !SYSTEM.contains(&name) && name != AUDIT {
             return Err(DatabaseNameError::Illegal { name: name.to_owned() });
         }
         if name.len() > DATABASE_NAME_BYTES_MAX {

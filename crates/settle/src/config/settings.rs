@@ -82,11 +82,19 @@ settings! {
     /// The address to listen on. Port 0 takes any free one. Other machines reach the server only
     /// when this is not a loopback address.
     "bind" bind: SocketAddr = "127.0.0.1:5984";
+    /// A file with the server's certificate and those between it and the root, as PEM. With it and
+    /// `tls.key` the server speaks TLS alone. Both files are read again when they change.
+    "tls.certificate" tls_certificate: Option<PathBuf> = "";
+    /// The file with the private key of the certificate, as PEM.
+    "tls.key" tls_key: Option<PathBuf> = "";
     /// The name of the administrator.
     "admin.user" admin_user: String = "admin";
     /// The password of the administrator. Where none has ever been set, the first start makes one
     /// and prints it once.
     "admin.password" admin_password: Option<Secret> = "";
+    /// How long the records of sign-ins and administrative acts are kept, which the database
+    /// `_audit` holds. `0 s` keeps none.
+    "audit.keep" audit_keep: Duration = "90 d";
     /// How log lines are written.
     "log.format" log_format: LogFormat = "text";
     /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels of parts, as

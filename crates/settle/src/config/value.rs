@@ -93,6 +93,15 @@ impl Value for PathBuf {
     }
 }
 
+/// Empty is none.
+impl Value for Option<PathBuf> {
+    const KIND: &'static str = "path";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+    }
+}
+
 impl Value for String {
     const KIND: &'static str = "text";
 
