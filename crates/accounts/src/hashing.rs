@@ -81,7 +81,7 @@ impl Turn {
 #[cfg(target_os = "linux")]
 fn yield_to_others() {
     // On Linux priorities are those of threads. Without it, hashing is as urgent as all else.
-    drop(rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10));
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10);
 }
 
 #[cfg(not(target_os = "linux"))]

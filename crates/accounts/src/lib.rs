@@ -23,6 +23,7 @@ mod password;
 mod proxy;
 mod remembered;
 mod rules;
+mod servers;
 mod session;
 mod token;
 mod tokens;
@@ -47,6 +48,7 @@ use crate::{
     hashing::{Busy, Hashing},
     lockout::Lockout,
     remembered::{Remembered, Who},
+    servers::Usages,
     session::Cookie,
     users::{Known, Users},
 };
@@ -56,6 +58,9 @@ pub use crate::{
     password::{PasswordError, PasswordHash},
     proxy::ProxyClaim,
     rules::{PasswordRules, Proposed, UserError, public_part},
+    servers::{
+        AccountError, AccountInfo, AccountSettings, OwnedCreateError, Quota, QuotaError, Usage,
+    },
     session::{Session, SessionError, SessionSecret},
     token::{Most, NewToken, TokenInfo},
     tokens::TokenError,
@@ -71,13 +76,15 @@ pub struct Accounts {
     people: OnceLock<People>,
     password_rules: RwLock<Arc<PasswordRules>>,
     remembered: Remembered,
-    secret: SessionSecret,
+    secrets: RwLock<Arc<Secrets>>,
     session_timeout_seconds: AtomicU64,
     hashing: Hashing,
     lockout: Lockout,
     jwt: RwLock<Option<Arc<JwtRules>>>,
     /// What a proxy that signs users in proves itself with.
     proxy_secret: RwLock<Option<Arc<[u8]>>>,
+    account_settings: RwLock<AccountSettings>,
+    usages: Usages,
     clock: Arc<dyn Clock>,
 }
 
@@ -85,6 +92,13 @@ pub struct Accounts {
 struct People {
     users: Users,
     entropy: Arc<dyn Entropy>,
+}
+
+/// What sessions are sealed with, and were before.
+#[derive(Debug)]
+struct Secrets {
+    current: SessionSecret,
+    previous: Option<SessionSecret>,
 }
 
 /// Somebody with a password, whom the configuration names.
@@ -165,12 +179,14 @@ impl Accounts {
             people: OnceLock::new(),
             password_rules: RwLock::default(),
             remembered: Remembered::new(entropy),
-            secret,
+            secrets: RwLock::new(Arc::new(Secrets { current: secret, previous: None })),
             session_timeout_seconds: AtomicU64::new(limits::SESSION_TIMEOUT_DEFAULT.as_secs()),
             hashing: Hashing::new(),
             lockout: Lockout::default(),
             jwt: RwLock::default(),
             proxy_secret: RwLock::default(),
+            account_settings: RwLock::default(),
+            usages: Usages::default(),
             clock,
         }
     }
@@ -202,6 +218,13 @@ impl Accounts {
     pub fn replace_admin(&self, admin: Account) {
         *self.admin.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(admin);
         self.remembered.forget_all();
+    }
+
+    /// Seals sessions with another secret from now on. Those that were sealed with `previous` go on, and
+    /// are sealed anew when they are used.
+    pub fn rotate_secret(&self, current: SessionSecret, previous: Option<SessionSecret>) {
+        let secrets = Arc::new(Secrets { current, previous });
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = secrets;
     }
 
     /// How long a session lives without a request.
@@ -325,7 +348,7 @@ impl Accounts {
         };
         let (actor, salt) = found.who().ok_or(SignInError::Incorrect)?;
         let cookie = Cookie { name: name.to_owned(), opened: self.clock.now().seconds() };
-        Ok((cookie.seal(&self.secret, &salt), actor))
+        Ok((cookie.seal(&self.secrets().current, &salt), actor))
     }
 
     /// Whom a session's cookie names; `None` when it has ended or is not ours.
@@ -334,7 +357,11 @@ impl Accounts {
         let found = self.find(sealed.name()).await;
         let found = found.map_err(|error| SessionError::Storage { reason: error.to_string() })?;
         let Some((actor, salt)) = found.who() else { return Ok(None) };
-        if !sealed.is_sealed_with(&self.secret, &salt) || found.suspended().is_some() {
+        let secrets = self.secrets();
+        let is_new = sealed.is_sealed_with(&secrets.current, &salt);
+        let is_old =
+            || secrets.previous.as_ref().is_some_and(|it| sealed.is_sealed_with(it, &salt));
+        if !(is_new || is_old()) || found.suspended().is_some() {
             return Ok(None);
         }
         let timeout = self.session_timeout().as_secs();
@@ -346,9 +373,10 @@ impl Accounts {
             return Ok(None);
         }
         // Below nine tenths, as CouchDB does: an active client gets a new cookie about once a minute.
-        let renewed = (u128::from(left) * 10 < u128::from(timeout) * 9).then(|| {
+        let is_aged = u128::from(left) * 10 < u128::from(timeout) * 9;
+        let renewed = (is_aged || !is_new).then(|| {
             let cookie = Cookie { name: sealed.name().to_owned(), opened: now };
-            cookie.seal(&self.secret, &salt)
+            cookie.seal(&secrets.current, &salt)
         });
         Ok(Some(Session { actor, renewed }))
     }
@@ -363,7 +391,13 @@ impl Accounts {
         before: Option<&[u8]>,
     ) -> Result<Vec<u8>, UserError> {
         rules::check(by, proposed, before)?;
+        self.check_name_is_free(by, proposed, before).await?;
         let body = proposed.body;
+        if let (true, Some(name)) = (proposed.deleted, proposed.id.strip_prefix(USER_PREFIX)) {
+            self.note_removal(name)
+                .await
+                .map_err(|error| UserError::Storage { reason: error.to_string() })?;
+        }
         let Some(password) = rules::password(body)? else { return Ok(body.to_vec()) };
         let present = self.password_rules.read().unwrap_or_else(PoisonError::into_inner).clone();
         rules::check_password(&password, &present)?;
@@ -371,6 +405,32 @@ impl Accounts {
         let mut salt = [0; 16];
         self.entropy().fill(&mut salt);
         Ok(rules::with_hash(body, hash.as_str(), &hex::encode(salt)))
+    }
+
+    /// What belongs to a user follows the user's document.
+    async fn note_removal(&self, name: &str) -> Result<(), StorageError> {
+        if self.has_account(name).await? {
+            self.note_deletion(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Databases of somebody who was here must not become a stranger's.
+    async fn check_name_is_free(
+        &self,
+        by: &Actor,
+        proposed: Proposed<'_>,
+        before: Option<&[u8]>,
+    ) -> Result<(), UserError> {
+        let Some(name) = proposed.id.strip_prefix(USER_PREFIX) else { return Ok(()) };
+        if by.is_server_admin() || before.is_some() || proposed.deleted {
+            return Ok(());
+        }
+        match self.has_account(name).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(UserError::Forbidden { reason: "This name is not free.".into() }),
+            Err(error) => Err(UserError::Storage { reason: error.to_string() }),
+        }
     }
 
     async fn hash(&self, password: &str) -> Result<PasswordHash, Busy> {
@@ -470,6 +530,10 @@ impl Accounts {
         let Some(people) = self.people.get() else { return Ok(Found::Nobody) };
         let known = people.users.find(name).await?;
         Ok(known.filter(|it| it.user.is_some()).map_or(Found::Nobody, Found::User))
+    }
+
+    fn secrets(&self) -> Arc<Secrets> {
+        Arc::clone(&self.secrets.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn admin(&self) -> Arc<Account> {

@@ -51,3 +51,23 @@ pub const JWT_BYTES_MAX: usize = 16_384;
 
 /// Keys that JSON Web Tokens are checked with. Beyond: the set is refused.
 pub const JWT_KEYS_MAX: usize = 100;
+
+/// Databases that an account may have, while neither the settings nor an admin say another number.
+/// Beyond: 403 with the reason.
+pub const ACCOUNT_DATABASES_DEFAULT: u64 = 100;
+
+/// Bytes that an account may keep, likewise. Beyond, writes get 507 with the reason; reading and deleting
+/// go on.
+pub const ACCOUNT_BYTES_DEFAULT: u64 = 10 << 30;
+
+/// How long a deleted account can be taken back, while the settings say nothing else.
+pub const DELETION_GRACE_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// Accounts that are taken away in one go; others wait for the next.
+pub const DELETIONS_AT_ONCE: u64 = 1_000;
+
+/// How old the sum of what an account keeps may be when a write is measured by it.
+pub const USAGE_AGE_MAX: Duration = Duration::from_secs(10);
+
+/// Accounts whose sums are remembered. Beyond, all are forgotten and added up again.
+pub const USAGES_REMEMBERED_MAX: usize = 10_000;

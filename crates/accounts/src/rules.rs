@@ -55,6 +55,8 @@ pub enum UserError {
     Conflict,
     #[error("too many passwords wait to be hashed")]
     Busy,
+    #[error("look for an account of that name: {reason}")]
+    Storage { reason: String },
 }
 
 /// What passwords must be like.
@@ -120,7 +122,7 @@ pub(crate) fn check(
                 return forbidden("Only _admin may edit roles");
             }
             let kept = |name: &str| member(before, name) == member(body, name);
-            if !kept("suspended") {
+            if !kept("suspended") || !kept("deletes_at") {
                 return forbidden("Only _admin may suspend a user.");
             }
             let changes_hash = member(body, "password").is_none_or(|it| it == b"null")
@@ -136,7 +138,7 @@ pub(crate) fn check(
             if json::elements(member(body, "roles").unwrap_or_default()).next().is_some() {
                 return forbidden("Only _admin may set roles");
             }
-            if member(body, "suspended").is_some() {
+            if member(body, "suspended").is_some() || member(body, "deletes_at").is_some() {
                 return forbidden("Only _admin may suspend a user.");
             }
             let hashes = KEEPERS.iter().filter(|name| **name != "password");

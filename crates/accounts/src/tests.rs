@@ -125,6 +125,19 @@ async fn a_session_slides_as_long_as_it_is_used_and_then_ends() {
 }
 
 #[tokio::test]
+async fn a_session_outlives_one_change_of_the_secret_and_not_two() {
+    let (accounts, _) = accounts();
+    let (cookie, _) = accounts.open_session("ada", "secret", None).await.unwrap();
+    let secret = |n: u8| SessionSecret::from_stored(vec![n; 32]);
+    let first = SessionSecret::from_stored(b"the secret of a site".to_vec());
+    accounts.rotate_secret(secret(1), Some(first));
+    let renewed = accounts.session(&cookie).await.unwrap().unwrap().renewed.unwrap();
+    accounts.rotate_secret(secret(2), Some(secret(1)));
+    assert!(accounts.session(&cookie).await.unwrap().is_none());
+    assert!(accounts.session(&renewed).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn the_cookie_has_couchdbs_form() {
     let (accounts, _) = accounts();
     let (cookie, _) = accounts.open_session("ada", "secret", None).await.unwrap();
@@ -164,7 +177,7 @@ proptest! {
         use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
         let (accounts, _) = accounts();
         let cookie = Cookie { name: "ada".to_owned(), opened: START.seconds() };
-        let cookie = cookie.seal(&accounts.secret, accounts.admin().password.salt());
+        let cookie = cookie.seal(&accounts.secrets().current, accounts.admin().password.salt());
         prop_assert!(now(accounts.session(&cookie)).unwrap().is_some());
         let mut text = URL_SAFE_NO_PAD.decode(cookie).unwrap();
         text[at] ^= change;

@@ -64,8 +64,11 @@ impl User {
     }
 }
 
-/// `suspended` holds the reason, or `true`.
+/// `suspended` holds the reason, or `true`; who is being deleted cannot sign in either.
 fn suspension(body: &[u8]) -> Option<String> {
+    if member(body, "deletes_at").is_some() {
+        return Some("the account is being deleted".to_owned());
+    }
     match member(body, "suspended")? {
         b"false" | b"null" => None,
         value => Some(json::string_value(value).unwrap_or_default().into_owned()),

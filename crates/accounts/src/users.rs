@@ -60,6 +60,10 @@ impl Users {
         Self { store, open: RwLock::default(), read: RwLock::default() }
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Makes the database if it is not there.
     pub(crate) async fn ensure(&self) -> Result<(), CreateError> {
         let name = users_name();

@@ -15,7 +15,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 use percent_encoding::percent_decode;
 use serde::{Deserialize, de::DeserializeOwned};
 use settle_access::{Action, Actor, Administer, AdministerServer, Grant, Resource, authorize};
-use settle_model::json;
+use settle_model::{
+    id::{AccountName, DatabaseName},
+    json,
+};
 
 use crate::{
     audit::Cause,
@@ -23,7 +26,7 @@ use crate::{
     connection::Connection,
     dispatch::BODY_UNREAD,
     error::{ApiError, Code},
-    limits,
+    limits, location,
     parameters::Query,
     routes::Captures,
     state::AppState,
@@ -72,6 +75,39 @@ impl Call {
 
     pub fn query(&self) -> Query<'_> {
         Query::new(self.parts.uri.query().unwrap_or_default())
+    }
+
+    /// What stands in the path before everything that the route matched: nothing, or `/~{account}`.
+    pub fn root(&self) -> &str {
+        match &self.captures.account {
+            None => "",
+            Some(account) => &self.raw_path()[..account.end],
+        }
+    }
+
+    /// The account whose server is asked; `None` for the site's. A name that nobody can have is that of
+    /// nobody.
+    pub fn account(&self) -> Result<Option<AccountName>, ApiError> {
+        let Some(account) = &self.captures.account else { return Ok(None) };
+        let name = decode(&self.raw_path()[account.clone()])?;
+        name.parse().map(Some).map_err(|_| ApiError::no_database())
+    }
+
+    /// The server that is asked.
+    pub fn server(&self) -> Result<Resource, ApiError> {
+        Ok(self.account()?.map_or(Resource::Server, |name| Resource::Account { name }))
+    }
+
+    /// The name in the catalog of a database that is called `name` on the server that is asked.
+    pub fn database_name(&self, name: &str) -> Result<DatabaseName, ApiError> {
+        let local: DatabaseName = name.parse()?;
+        match self.account()? {
+            Some(account) => account.database(&local).ok_or_else(|| {
+                let reason = "An account has no databases of the system.";
+                ApiError::new(Code::Forbidden, reason)
+            }),
+            None => Ok(location::own_database(&local).unwrap_or(local)),
+        }
     }
 
     /// The n-th part of the path that the route leaves open, as it was sent.

@@ -22,7 +22,7 @@ use http::{
     request::Parts,
 };
 use http_body::Body as _;
-use settle_access::Actor;
+use settle_access::{Actor, Inspect, Resource};
 use settle_accounts::{ProxyClaim, SignInError};
 
 use crate::{
@@ -43,6 +43,9 @@ const WWW_AUTHENTICATE: HeaderName = HeaderName::from_static("x-couchdb-www-auth
 const PROXY_NAME: HeaderName = HeaderName::from_static("x-auth-couchdb-username");
 const PROXY_ROLES: HeaderName = HeaderName::from_static("x-auth-couchdb-roles");
 const PROXY_TOKEN: HeaderName = HeaderName::from_static("x-auth-couchdb-token");
+/// Signing in is the same on every server, and says nothing of whose it is.
+const OPEN_OF_ACCOUNTS: [&str; 2] = ["/_session", "/_up"];
+
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const MUST_REVALIDATE: HeaderValue = HeaderValue::from_static("must-revalidate");
 const SERVER: HeaderValue = HeaderValue::from_static(concat!("Settle/", env!("CARGO_PKG_VERSION")));
@@ -202,6 +205,13 @@ impl App {
             body_micros: reply.body_micros.clone(),
             place: None,
         };
+        if !found.route.is_of_database()
+            && !OPEN_OF_ACCOUNTS.contains(&found.route.path)
+            && let Some(name) = call.account()?
+        {
+            // What an account is and has is its owner's business.
+            settle_access::authorize::<Inspect>(&call.actor, &Resource::Account { name })?;
+        }
         let response = (operation.handler)(call).await?;
         if let Some(act) = act
             && act.administers.load(Ordering::Relaxed)

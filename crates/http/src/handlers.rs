@@ -1,6 +1,7 @@
 //! The endpoints. Each takes the same steps: read the request into values, ask for a permission, one
 //! operation, the reply.
 
+pub(crate) mod accounts;
 pub(crate) mod attachment;
 pub(crate) mod bulk;
 pub(crate) mod bulk_get;

@@ -1,8 +1,9 @@
 //! The database that a path begins with, and the permission to do something with it.
 
-use settle_access::{AccessError, Action, Grant, authorize};
+use http::Method;
+use settle_access::{AccessError, Action, Grant, Kind, Operation, authorize};
 use settle_database::Database;
-use settle_model::id::{AnyId, DatabaseName};
+use settle_model::id::AnyId;
 
 use crate::{audit, call::Call, documents::users, error::ApiError};
 
@@ -11,6 +12,7 @@ use crate::{audit, call::Call, documents::users, error::ApiError};
 pub(crate) async fn open<A: Action>(call: &Call) -> Result<(Database, Grant<A>), ApiError> {
     let database = find(call).await?;
     let grant = call.authorize(database.resource())?;
+    check_quota::<A>(call, &database).await?;
     audit::check_action::<A>(database.name())?;
     Ok((database, grant))
 }
@@ -32,11 +34,30 @@ pub(crate) async fn open_for_document<A: Action>(
         },
     };
     audit::check_action::<A>(database.name())?;
+    check_quota::<A>(call, &database).await?;
+    if user_is_written::<A>(&database) && call.actor.is_server_admin() {
+        call.note_act();
+    }
     Ok((database, grant, id?))
+}
+
+/// Whether a user is written: for an admin, that is an act of administration.
+fn user_is_written<A: Action>(database: &Database) -> bool {
+    A::OPERATION == Operation::Write && database.protected().kind == Kind::Users
+}
+
+/// Refuses what makes a full account fuller. Deleting goes on.
+async fn check_quota<A: Action>(call: &Call, database: &Database) -> Result<(), ApiError> {
+    let adds = A::OPERATION == Operation::Write && call.parts.method != Method::DELETE;
+    if let (true, Some(owner)) = (adds, &database.protected().owner) {
+        call.app.accounts.check_bytes(owner).await?;
+    }
+    Ok(())
 }
 
 /// The database alone; nothing is known yet of what the one who asks may do with it.
 pub(crate) async fn find(call: &Call) -> Result<Database, ApiError> {
-    let name: DatabaseName = call.segment(0)?.parse().map_err(|_| ApiError::no_database())?;
+    let name = call.segment(0)?;
+    let name = call.database_name(&name).map_err(|_| ApiError::no_database())?;
     call.app.store.find(&name).await?.ok_or_else(ApiError::no_database)
 }

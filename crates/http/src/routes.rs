@@ -133,11 +133,35 @@ impl Router {
 
     pub(crate) fn find(&self, path: &str) -> Option<(&Found, Captures)> {
         let (index, captures) = self.tree.find(path)?;
-        Some((&self.routes[index], captures))
+        let found = &self.routes[index];
+        let is_there = captures.account.is_none() || found.route.is_below_accounts();
+        is_there.then_some((found, captures))
     }
 }
 
+/// What the server of an account answers besides what all databases do.
+const OF_ACCOUNTS: [&str; 9] = [
+    "/",
+    "/_all_dbs",
+    "/_db_updates",
+    "/_dbs_info",
+    "/_session",
+    "/_tokens",
+    "/_tokens/{token}",
+    "/_up",
+    "/_uuids",
+];
+
 impl Route {
+    /// Whether it is there below `/~{account}/` too: so is everything that a database answers.
+    pub fn is_below_accounts(&self) -> bool {
+        self.is_of_database() || OF_ACCOUNTS.contains(&self.path)
+    }
+
+    pub(crate) fn is_of_database(&self) -> bool {
+        self.path.starts_with("/{db}")
+    }
+
     pub(crate) fn operation(&self, verb: Verb) -> Option<&'static Operation> {
         self.operations.iter().find(|operation| operation.verb == verb)
     }

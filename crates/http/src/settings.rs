@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use settle_accounts::PasswordRules;
+use settle_accounts::{AccountSettings, PasswordRules};
 use thiserror::Error;
 
 use crate::{connection, cors::Cors, limits, uuids::UuidAlgorithm};
@@ -90,6 +90,8 @@ pub struct Live {
     pub uuid_count_max: usize,
     pub utc_id_suffix: String,
     pub session_timeout: Duration,
+    /// What accounts may keep, and how long deleted ones can be taken back.
+    pub accounts: AccountSettings,
     /// Members of user documents that everybody who is signed in may see.
     pub public_fields: Vec<String>,
     /// Whether anybody may make themselves a user.
@@ -346,6 +348,13 @@ impl State {
                 .unwrap_or(limits::UUIDS_MAX),
             utc_id_suffix: get("uuids", "utc_id_suffix").to_owned(),
             session_timeout: Duration::from_secs(number("chttpd_auth", "timeout")),
+            accounts: AccountSettings {
+                databases_max: number("accounts", "databases_max"),
+                bytes_max: number("accounts", "bytes_max"),
+                deletion_grace: Duration::from_secs(
+                    number("accounts", "deletion_grace_days") * 24 * 3_600,
+                ),
+            },
             public_fields: known::list(get("chttpd_auth", "public_fields")),
             sign_up_open: get("chttpd_auth", "sign_up") == "open",
             password_length_min: usize::try_from(number("chttpd_auth", "password_length_min"))
@@ -387,6 +396,7 @@ impl Default for Live {
             uuid_count_max: limits::UUIDS_MAX,
             utc_id_suffix: String::new(),
             session_timeout: settle_accounts::limits::SESSION_TIMEOUT_DEFAULT,
+            accounts: AccountSettings::default(),
             public_fields: Vec::new(),
             sign_up_open: false,
             password_length_min: limits::PASSWORD_LENGTH_MIN_DEFAULT,

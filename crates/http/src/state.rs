@@ -101,5 +101,6 @@ impl AppState {
         let live = self.settings.live();
         self.accounts.set_session_timeout(live.session_timeout);
         self.accounts.set_password_rules(live.password_rules());
+        self.accounts.set_account_settings(live.accounts);
     }
 }

@@ -87,7 +87,9 @@ impl From<&Actor> for Author {
     fn from(actor: &Actor) -> Self {
         match actor {
             Actor::Anonymous => Self::default(),
-            Actor::User { name, roles } => Self { name: Some(name.clone()), roles: roles.clone() },
+            Actor::User { name, roles, .. } => {
+                Self { name: Some(name.clone()), roles: roles.clone() }
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ mod flags;
 mod list;
 mod load;
 mod serve;
+mod user;
 
 use std::{
     env,
@@ -46,6 +47,8 @@ enum Command {
     },
     /// Loads documents from a file: one JSON object a line, or one array of them.
     Load(load::Load),
+    /// Makes, lists, suspends and deletes users, and their passwords and tokens.
+    User(user::User),
     /// Writes a copy of the data folder that opens as one, while the server runs or not.
     Backup(backup::Backup),
     /// Runs functions of design documents for the server that starts it.
@@ -64,6 +67,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve { settings } => settings.resolve().and_then(|it| serve::run(&it)),
         Command::Config { settings, reference } => list::run(&settings, reference),
         Command::Load(load) => load.run(),
+        Command::User(user) => user.run(),
         Command::Backup(backup) => backup.run(),
         // Its process serves nothing else, and has no log.
         Command::ScriptWorker => return settle_script::worker::main(),

@@ -37,3 +37,12 @@ pub const DOCTOR_CLOCK_SKEW_MAX: Duration = Duration::from_secs(10);
 /// Free bytes, and percent, on the disk of the data folder. Below: a warning.
 pub const DOCTOR_DISK_FREE_MIN: u64 = 1 << 30;
 pub const DOCTOR_DISK_FREE_PERCENT_MIN: u64 = 5;
+
+/// How often the file of keys for JSON Web Tokens is looked at.
+pub const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
+
+/// How often accounts are looked for whose time has come.
+pub const DELETIONS_LOOKED_AT_EVERY: Duration = Duration::from_secs(600);
+
+/// How often it is asked whether the secret of sessions is old enough to be replaced.
+pub const SECRET_LOOKED_AT_EVERY: Duration = Duration::from_secs(24 * 3_600);

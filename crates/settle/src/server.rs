@@ -30,6 +30,8 @@ use crate::{
     data_folder::{DataFolder, DataFolderError},
     durable_file,
     kept_config::{KeptConfig, KeptConfigError},
+    keys_file::{self, KeysFileError},
+    limits::{DELETIONS_LOOKED_AT_EVERY, SECRET_LOOKED_AT_EVERY},
     secrets::{self, FirstAdmin, SecretsError, Wanted},
     system::{SystemClock, SystemEntropy},
     tls::{Tls, TlsError},
@@ -90,6 +92,8 @@ pub enum StartError {
     IndexEngine(#[source] settle_engine_lmdb::OpenError),
     #[error("open the indexes")]
     Indexes(#[from] settle_index::OpenError),
+    #[error("check tokens of others")]
+    Keys(#[from] KeysFileError),
     #[error(transparent)]
     Secrets(#[from] SecretsError),
     #[error(transparent)]
@@ -222,6 +226,13 @@ impl Server {
             audit: (!config.audit_keep.is_zero()).then_some(config.audit_keep),
         });
         state.accounts.ensure_users().await?;
+        let secret = config.proxy_secret.as_ref().map(|it| it.reveal().as_bytes().to_vec());
+        state.accounts.set_proxy_secret(secret);
+        keys_file::watch(&config, &state.accounts, store.tasks())?;
+        spawn_deletions(&state.accounts, &store);
+        if let (Some(folder), Admin::Kept) = (&folder, &admin) {
+            spawn_rotation(folder.secrets(), &state, &store);
+        }
         state.open_audit().await.map_err(StartError::Audit)?;
         let state = Arc::new(state);
         let encrypted = tls.is_some();
@@ -303,6 +314,41 @@ fn script_settings(config: &Config) -> ScriptSettings {
         deadline: config.scripts_deadline,
         reduce_limit: config.scripts_reduce_limit,
     }
+}
+
+/// Seals sessions with a new secret now and then.
+fn spawn_rotation(path: PathBuf, state: &settle_http::AppState, store: &Store) {
+    let (accounts, tasks) = (Arc::clone(&state.accounts), store.tasks().clone());
+    let (clock, entropy) = (Arc::clone(&state.clock), Arc::clone(&state.entropy));
+    store.tasks().spawn(async move {
+        loop {
+            if let Err(error) = secrets::rotate_if_due(&path, &accounts, &*clock, &*entropy) {
+                tracing::warn!(%error, "could not replace the secret of sessions");
+            }
+            tokio::select! {
+                () = tasks.stopping() => return,
+                () = tokio::time::sleep(SECRET_LOOKED_AT_EVERY) => {}
+            }
+        }
+    });
+}
+
+/// Takes accounts away whose time has come.
+fn spawn_deletions(accounts: &Arc<Accounts>, store: &Store) {
+    let (accounts, tasks) = (Arc::clone(accounts), store.tasks().clone());
+    store.tasks().spawn(async move {
+        loop {
+            match accounts.carry_out_deletions().await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(count, "took deleted accounts away"),
+                Err(error) => tracing::warn!(%error, "could not take deleted accounts away"),
+            }
+            tokio::select! {
+                () = tasks.stopping() => return,
+                () = tokio::time::sleep(DELETIONS_LOOKED_AT_EVERY) => {}
+            }
+        }
+    });
 }
 
 async fn open_engine(

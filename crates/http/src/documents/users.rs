@@ -107,6 +107,7 @@ impl From<UserError> for ApiError {
             UserError::Forbidden { reason } => Self::new(crate::error::Code::Forbidden, reason),
             UserError::Password { reason } => Self::bad_request(reason),
             UserError::Conflict => Self::conflict(),
+            UserError::Storage { .. } => Self::internal(error),
             UserError::Busy => {
                 Self::busy("Too many passwords are being hashed; try again in a moment.", 2)
             }

@@ -89,5 +89,5 @@ fn plain_design_path(call: &Call) -> Option<http::HeaderValue> {
     }
     let name = &raw[escaped.len()..];
     let query = call.parts.uri.query().map_or_else(String::new, |query| format!("?{query}"));
-    Some(call.absolute(&format!("/{}/_design/{name}{query}", call.raw_segment(0))))
+    Some(call.absolute(&format!("{}/{}/_design/{name}{query}", call.root(), call.raw_segment(0))))
 }

@@ -4,7 +4,7 @@ use super::{
     Access::{AdministerServer, Inspect, Open, ReadMetrics, SignedIn},
     Kind, Parameter, Route, delete, get, handler, parameter, post, put,
 };
-use crate::handlers::{config, databases, node, server, session, tokens};
+use crate::handlers::{accounts, config, databases, node, server, session, tokens};
 
 const JSON: &str = "application/json";
 
@@ -51,6 +51,27 @@ pub(super) const ROUTES: &[Route] = &[
                 .takes(&[parameter("next", Kind::Text, "path to go to afterwards")])
                 .answers(&[200, 302]),
         ],
+    },
+    Route {
+        path: "/_accounts/{name}",
+        operations: &[
+            get(SignedIn, "How much an account keeps", handler!(accounts::show))
+                .answers(&[200, 404]),
+            put(AdministerServer, "Set how much an account may keep", handler!(accounts::put))
+                .body(JSON)
+                .answers(&[200, 404]),
+            delete(SignedIn, "Let an account go after a while", handler!(accounts::remove))
+                .answers(&[202, 403, 404]),
+        ],
+    },
+    Route {
+        path: "/_accounts/{name}/_restore",
+        operations: &[post(
+            AdministerServer,
+            "Let an account stay that was to go",
+            handler!(accounts::restore),
+        )
+        .answers(&[200, 404])],
     },
     Route {
         path: "/_tokens",

@@ -16,6 +16,30 @@ pub struct Known {
 
 pub const KNOWN: &[Known] = &[
     Known {
+        section: "accounts",
+        key: "bytes_max",
+        default: "10737418240",
+        fixed: false,
+        summary: "bytes that an account may keep, unless it was given another number",
+        check: |value| number(value, 0, u64::MAX),
+    },
+    Known {
+        section: "accounts",
+        key: "databases_max",
+        default: "100",
+        fixed: false,
+        summary: "databases that an account may have, unless it was given another number",
+        check: |value| number(value, 0, 1_000_000),
+    },
+    Known {
+        section: "accounts",
+        key: "deletion_grace_days",
+        default: "30",
+        fixed: false,
+        summary: "days in which a deleted account can be taken back",
+        check: |value| number(value, 0, 3_650),
+    },
+    Known {
         section: "chttpd",
         key: "enable_cors",
         default: "false",

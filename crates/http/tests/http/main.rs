@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod account_servers;
 mod any_request;
 mod asked;
 mod attachment_sockets;
@@ -26,6 +27,7 @@ mod rates;
 mod recorded;
 mod replies;
 mod routes;
+mod sign_in;
 mod slow;
 mod sockets;
 mod story;

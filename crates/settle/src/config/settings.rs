@@ -95,6 +95,16 @@ settings! {
     /// How long the records of sign-ins and administrative acts are kept, which the database
     /// `_audit` holds. `0 s` keeps none.
     "audit.keep" audit_keep: Duration = "90 d";
+    /// The JSON Web Key Set (RFC 7517) that tokens of others are checked with, read again when it
+    /// changes. Without one, there is no such sign-in.
+    "jwt.keys" jwt_keys: Option<PathBuf> = "";
+    /// What such a token must say, with commas between: names of claims, or `name=value`.
+    "jwt.required_claims" jwt_required_claims: String = "exp";
+    /// The members that lead to a token's list of roles, with dots between; a dot inside of a name
+    /// stands behind a backslash.
+    "jwt.roles_claim" jwt_roles_claim: String = "_couchdb\\.roles";
+    /// What a proxy that signs users in proves itself with. Without one, there is no such sign-in.
+    "proxy.secret" proxy_secret: Option<Secret> = "";
     /// How log lines are written.
     "log.format" log_format: LogFormat = "text";
     /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels of parts, as

@@ -1,0 +1,415 @@
+//! Accounts as owners of databases: who they are, how much they may keep, and how they end.
+//!
+//! Beside a user's document stand two of the server's own, made when they are needed:
+//!
+//! | id | holds |
+//! |---|---|
+//! | `settle.account:<name>` | `uuid`, drawn once; `created`; maybe `databases_max` and `bytes_max`, in the place of what the settings say |
+//! | `settle.deletion:<name>` | `due`: when the account goes, in seconds since 1970 |
+//!
+//! **Quotas.** A database counts the bytes of its history, and of its documents the greater of what they
+//! take as stored and of what they and their attachments are as sent. Each document that has an attachment
+//! counts it; whether another account holds the same makes no difference, so that nothing can be learnt from
+//! it. What indexes take is not counted. The sum is taken again at most every few seconds, so that a write may
+//! go beyond the quota by what is written in between.
+//!
+//! **Ends.** Deleting an account only says when it goes. Until then its user cannot sign in, nothing is lost,
+//! and an admin can take it back. Then its databases, tokens and documents go. A user whose document somebody
+//! deletes goes the same way; making the document again takes it back. Nobody signs up with a name that has an
+//! account, so that no stranger comes into its databases.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use settle_access::{AdministerServer, Grant, Inspect, Read, Resource};
+use settle_database::{
+    CreateError, CreateOptions, Database, DropError, NameScan, StorageError, Store,
+};
+use settle_model::id::{AccountName, DatabaseName};
+use thiserror::Error;
+
+use crate::{
+    Accounts, People,
+    fields::{number, replaced},
+    limits::{DELETIONS_AT_ONCE, TOKENS_MAX, USAGE_AGE_MAX, USAGES_REMEMBERED_MAX},
+    token::{TOKEN_PREFIX, owner},
+    user::USER_PREFIX,
+};
+
+const ACCOUNT_PREFIX: &str = "settle.account:";
+const DELETION_PREFIX: &str = "settle.deletion:";
+
+/// What every account may keep, and how long a deleted one can be taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountSettings {
+    pub databases_max: u64,
+    pub bytes_max: u64,
+    pub deletion_grace: Duration,
+}
+
+impl Default for AccountSettings {
+    fn default() -> Self {
+        Self {
+            databases_max: crate::limits::ACCOUNT_DATABASES_DEFAULT,
+            bytes_max: crate::limits::ACCOUNT_BYTES_DEFAULT,
+            deletion_grace: crate::limits::DELETION_GRACE_DEFAULT,
+        }
+    }
+}
+
+/// What an account keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    pub databases: u64,
+    pub bytes: u64,
+}
+
+/// An account, as its owner and admins see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountInfo {
+    pub uuid: String,
+    pub databases_max: u64,
+    pub bytes_max: u64,
+    /// When it goes, in seconds since 1970.
+    pub deletes_at: Option<u64>,
+}
+
+/// What an admin lets one account have; `None` for what the settings say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quota {
+    pub databases_max: Option<u64>,
+    pub bytes_max: Option<u64>,
+}
+
+#[derive(Debug, Error)]
+pub enum QuotaError {
+    #[error("the account has {databases} databases, as many as it may have")]
+    Databases { databases: u64 },
+    #[error("the account keeps {bytes} bytes, and may keep {max}; delete something first")]
+    Bytes { bytes: u64, max: u64 },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+#[derive(Debug, Error)]
+pub enum OwnedCreateError {
+    #[error("there is no such account")]
+    NoAccount,
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
+    #[error(transparent)]
+    Create(#[from] CreateError),
+}
+
+#[derive(Debug, Error)]
+pub enum AccountError {
+    #[error("there is no such account")]
+    Missing,
+    #[error("somebody else has changed the account at the same moment")]
+    Conflict,
+    #[error("the site's administrator cannot be deleted")]
+    Admin,
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("take a database of the account away")]
+    Drop(#[source] DropError),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct StoredAccount {
+    r#type: String,
+    name: String,
+    uuid: String,
+    created: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    databases_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_max: Option<u64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct StoredDeletion {
+    r#type: String,
+    name: String,
+    due: u64,
+}
+
+/// What accounts keep, as it was when somebody last added it up.
+#[derive(Debug, Default)]
+pub(crate) struct Usages {
+    seen: Mutex<HashMap<AccountName, (Duration, Usage)>>,
+    /// One database of an account is made at a time, so that they are counted right.
+    pub(crate) creating: tokio::sync::Mutex<()>,
+}
+
+impl Accounts {
+    pub fn set_account_settings(&self, settings: AccountSettings) {
+        *self.account_settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    fn account_settings(&self) -> AccountSettings {
+        *self.account_settings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The account of that name. `None` where nobody has the name; whoever is signed in with it has it,
+    /// also if somebody else signs them in.
+    pub async fn account(
+        &self,
+        name: &AccountName,
+        is_signed_in: bool,
+    ) -> Result<Option<AccountInfo>, StorageError> {
+        let Some(people) = self.people.get() else { return Ok(None) };
+        let user = people.users.document(&format!("{USER_PREFIX}{name}")).await?;
+        let exists = is_signed_in || user.is_some() || self.admin().name == name.as_str();
+        let id = format!("{ACCOUNT_PREFIX}{name}");
+        let mut stored = people.users.document(&id).await?;
+        if stored.is_none() && exists {
+            self.begin_account(people, name).await?;
+            stored = people.users.document(&id).await?;
+        }
+        let stored = stored.and_then(|it| serde_json::from_slice::<StoredAccount>(&it.body).ok());
+        let settings = self.account_settings();
+        Ok(stored.map(|stored| AccountInfo {
+            uuid: stored.uuid,
+            databases_max: stored.databases_max.unwrap_or(settings.databases_max),
+            bytes_max: stored.bytes_max.unwrap_or(settings.bytes_max),
+            deletes_at: user.and_then(|user| number(&user.body, "deletes_at")),
+        }))
+    }
+
+    async fn begin_account(&self, people: &People, name: &AccountName) -> Result<(), StorageError> {
+        let mut uuid = [0; 16];
+        people.entropy.fill(&mut uuid);
+        let account = StoredAccount {
+            r#type: "account".to_owned(),
+            name: name.as_str().to_owned(),
+            uuid: hex::encode(uuid),
+            created: self.clock.now().seconds(),
+            databases_max: None,
+            bytes_max: None,
+        };
+        // If somebody else was faster, theirs is the one.
+        people.users.put(&format!("{ACCOUNT_PREFIX}{name}"), None, Some(json(&account))).await?;
+        Ok(())
+    }
+
+    /// Sets how much an account may keep.
+    pub async fn set_quota(&self, name: &AccountName, quota: Quota) -> Result<(), AccountError> {
+        self.account(name, false).await?.ok_or(AccountError::Missing)?;
+        let people = self.people.get().ok_or(AccountError::Missing)?;
+        let id = format!("{ACCOUNT_PREFIX}{name}");
+        let found = people.users.document(&id).await?.ok_or(AccountError::Missing)?;
+        let stored = serde_json::from_slice::<StoredAccount>(&found.body);
+        let mut stored = stored.map_err(|_| AccountError::Missing)?;
+        stored.databases_max = quota.databases_max;
+        stored.bytes_max = quota.bytes_max;
+        written(people.users.put(&id, Some(found.rev), Some(json(&stored))).await?)
+    }
+
+    /// What the account keeps, as of a few seconds ago at most.
+    pub async fn usage(&self, name: &AccountName) -> Result<Usage, StorageError> {
+        let now = self.clock.monotonic();
+        let seen = self.usages.lock().get(name).copied();
+        if let Some((at, usage)) = seen
+            && now.saturating_sub(at) < USAGE_AGE_MAX
+        {
+            return Ok(usage);
+        }
+        let Some(people) = self.people.get() else { return Ok(Usage::default()) };
+        let usage = add_up(people.users.store(), name).await?;
+        let mut all = self.usages.lock();
+        if all.len() >= USAGES_REMEMBERED_MAX {
+            all.clear();
+        }
+        all.insert(name.clone(), (now, usage));
+        Ok(usage)
+    }
+
+    /// Refuses a write where the account keeps as much as it may.
+    pub async fn check_bytes(&self, name: &AccountName) -> Result<(), QuotaError> {
+        let usage = self.usage(name).await?;
+        let Some(account) = self.account(name, true).await? else { return Ok(()) };
+        if usage.bytes >= account.bytes_max {
+            return Err(QuotaError::Bytes { bytes: usage.bytes, max: account.bytes_max });
+        }
+        Ok(())
+    }
+
+    /// Makes a database of an account, if it may have one more.
+    pub async fn create_owned(
+        &self,
+        grant: &Grant<AdministerServer>,
+        account: &AccountName,
+        name: &DatabaseName,
+        is_signed_in: bool,
+        options: CreateOptions,
+    ) -> Result<Database, OwnedCreateError> {
+        let people = self.people.get().ok_or(OwnedCreateError::NoAccount)?;
+        let store = people.users.store();
+        let _turn = self.usages.creating.lock().await;
+        let names = names(store, account).await.map_err(QuotaError::from)?;
+        let databases = names.len() as u64;
+        let info = self.account(account, is_signed_in).await.map_err(QuotaError::from)?;
+        let info = info.ok_or(OwnedCreateError::NoAccount)?;
+        let is_new = !names.iter().any(|it| it == name.local());
+        if is_new && databases >= info.databases_max {
+            return Err(QuotaError::Databases { databases }.into());
+        }
+        Ok(store.create(grant, name, options).await?)
+    }
+
+    /// Says when an account goes: in seconds since 1970. Its user cannot sign in from now on.
+    pub async fn delete_account(&self, name: &AccountName) -> Result<u64, AccountError> {
+        if self.admin().name == name.as_str() {
+            return Err(AccountError::Admin);
+        }
+        let people = self.people.get().ok_or(AccountError::Missing)?;
+        let id = format!("{USER_PREFIX}{name}");
+        let user = people.users.document(&id).await?.ok_or(AccountError::Missing)?;
+        if let Some(due) = number(&user.body, "deletes_at") {
+            return Ok(due);
+        }
+        let due = self.note_deletion(name.as_str()).await?;
+        let value = due.to_string().into_bytes();
+        let body = replaced(&user.body, &[("deletes_at", value.into())], |it| it == "deletes_at");
+        written(people.users.put(&id, Some(user.rev), Some(body)).await?)?;
+        Ok(due)
+    }
+
+    /// Takes back that an account goes.
+    pub async fn restore_account(&self, name: &AccountName) -> Result<(), AccountError> {
+        let people = self.people.get().ok_or(AccountError::Missing)?;
+        let id = format!("{USER_PREFIX}{name}");
+        let user = people.users.document(&id).await?.ok_or(AccountError::Missing)?;
+        let body = replaced(&user.body, &[], |member| member == "deletes_at");
+        written(people.users.put(&id, Some(user.rev), Some(body)).await?)?;
+        let id = format!("{DELETION_PREFIX}{name}");
+        if let Some(note) = people.users.document(&id).await? {
+            people.users.put(&id, Some(note.rev), None).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a user's document is being deleted, and what belongs to the user should follow it.
+    pub async fn note_deletion(&self, name: &str) -> Result<u64, StorageError> {
+        let people = self.people.get().ok_or(StorageError::Gone)?;
+        let due = self.clock.now().plus(self.account_settings().deletion_grace).seconds();
+        let name = name.to_owned();
+        let id = format!("{DELETION_PREFIX}{name}");
+        let before = people.users.document(&id).await?;
+        let note = StoredDeletion { r#type: "deletion".to_owned(), name, due };
+        let base = before.map(|it| it.rev);
+        people.users.put(&id, base, Some(json(&note))).await?;
+        Ok(due)
+    }
+
+    /// Whether somebody's databases may be behind a name that has no user at the moment.
+    pub(crate) async fn has_account(&self, name: &str) -> Result<bool, StorageError> {
+        match self.people.get() {
+            Some(people) => {
+                Ok(people.users.document(&format!("{ACCOUNT_PREFIX}{name}")).await?.is_some())
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Takes away accounts whose time has come; how many. Called at the start and now and then.
+    pub async fn carry_out_deletions(&self) -> Result<u64, AccountError> {
+        let Some(people) = self.people.get() else { return Ok(0) };
+        let mut gone = 0;
+        let notes = people.users.documents(DELETION_PREFIX, DELETIONS_AT_ONCE).await?;
+        let now = self.clock.now().seconds();
+        for (id, body) in notes {
+            let Ok(note) = serde_json::from_slice::<StoredDeletion>(&body) else { continue };
+            if note.due > now {
+                continue;
+            }
+            let user = people.users.document(&format!("{USER_PREFIX}{}", note.name)).await?;
+            let stays = user.is_some_and(|user| number(&user.body, "deletes_at").is_none());
+            if !stays {
+                if let Ok(name) = note.name.parse() {
+                    drop_databases(people.users.store(), &name).await?;
+                }
+                self.forget(people, &note.name).await?;
+                gone += 1;
+            }
+            remove(people, &id).await?;
+        }
+        Ok(gone)
+    }
+
+    async fn forget(&self, people: &People, name: &str) -> Result<(), StorageError> {
+        let prefix = format!("{TOKEN_PREFIX}{}", owner(name));
+        for (id, _) in people.users.documents(&prefix, TOKENS_MAX).await? {
+            remove(people, &id).await?;
+        }
+        remove(people, &format!("{ACCOUNT_PREFIX}{name}")).await?;
+        remove(people, &format!("{USER_PREFIX}{name}")).await
+    }
+}
+
+impl Usages {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<AccountName, (Duration, Usage)>> {
+        // Every change is one call, so a panic elsewhere leaves the table whole.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn written(written: bool) -> Result<(), AccountError> {
+    if written { Ok(()) } else { Err(AccountError::Conflict) }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("texts and numbers have a JSON form")
+}
+
+async fn remove(people: &People, id: &str) -> Result<(), StorageError> {
+    if let Some(found) = people.users.document(id).await? {
+        people.users.put(id, Some(found.rev), None).await?;
+    }
+    Ok(())
+}
+
+async fn names(store: &Store, account: &AccountName) -> Result<Vec<String>, StorageError> {
+    let resource = Resource::Account { name: account.clone() };
+    let grant: Grant<Inspect> = Grant::internal(resource, "what an account has");
+    store.names(&grant, NameScan::default()).await
+}
+
+async fn add_up(store: &Store, account: &AccountName) -> Result<Usage, StorageError> {
+    let mut usage = Usage::default();
+    for name in names(store, account).await? {
+        let Ok(local) = name.parse() else { continue };
+        let Some(name) = account.database(&local) else { continue };
+        let Some(database) = store.find(&name).await? else { continue };
+        let grant: Grant<Read> = Grant::internal(database.resource(), "what an account keeps");
+        let info = match database.info(&grant).await {
+            Ok(info) => info,
+            // Dropped in between.
+            Err(StorageError::Gone) => continue,
+            Err(error) => return Err(error),
+        };
+        let history = info.file_bytes.saturating_sub(info.active_bytes);
+        usage.databases += 1;
+        usage.bytes += history + info.active_bytes.max(info.external_bytes);
+    }
+    Ok(usage)
+}
+
+async fn drop_databases(store: &Store, account: &AccountName) -> Result<(), AccountError> {
+    let resource = Resource::Account { name: account.clone() };
+    let grant: Grant<AdministerServer> = Grant::internal(resource, "the account's time has come");
+    for name in names(store, account).await? {
+        let Ok(local) = name.parse() else { continue };
+        let Some(name) = account.database(&local) else { continue };
+        match store.drop(&grant, &name).await {
+            Ok(()) | Err(DropError::Missing { .. }) => {}
+            Err(error @ DropError::Storage(_)) => return Err(AccountError::Drop(error)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,289 @@
+//! Below `/~name/` stands a server that has what one account has.
+
+use std::time::Duration;
+
+use expect_test::expect;
+use http::StatusCode;
+use serde_json::Value;
+use settle_http::routes::{self, Verb};
+
+use crate::{
+    asked::without_timelines,
+    support::{TestServer, text},
+};
+
+const ADA: &str = "ada:password";
+const BOB: &str = "bob:password";
+const ADMIN: &str = "admin:pw";
+
+async fn server() -> TestServer {
+    TestServer::new().await.with_users(&[("ada", "[]"), ("bob", "[]")]).await
+}
+
+async fn json(server: &TestServer, who: &str, request: &str) -> Value {
+    serde_json::from_str(&text(server.send_as(who, request).await).await).unwrap()
+}
+
+async fn status(server: &TestServer, who: &str, request: &str) -> u16 {
+    server.send_as(who, request).await.status().as_u16()
+}
+
+/// Statuses and bodies, one request after the other.
+async fn story(server: &TestServer, requests: &[(&str, &str)]) -> String {
+    let mut story = String::new();
+    for (who, request) in requests {
+        let reply = server.send_as(who, request).await;
+        let status = reply.status().as_u16();
+        let location = reply.headers().get("location").cloned();
+        let location = location.map(|it| format!(" {}", it.to_str().unwrap())).unwrap_or_default();
+        let body = without_timelines(&text(reply).await);
+        let name = who.split(':').next().unwrap();
+        let line = request.lines().next().unwrap();
+        story.push_str(&format!("{name}: {line}\n  {status}{location} {}\n", body.trim_end()));
+    }
+    story
+}
+
+#[tokio::test]
+async fn an_owner_makes_uses_and_drops_databases() {
+    let server = server().await;
+    let told = story(
+        &server,
+        &[
+            (ADA, "PUT /~ada/notes"),
+            (ADA, "PUT /~ada/notes"),
+            (ADA, "PUT /~ada/Notes"),
+            (ADA, "PUT /~ada/_users"),
+            (ADA, "PUT /~ada/notes/today\n\n{\"x\":1}"),
+            (ADA, "GET /~ada/notes/today"),
+            (ADA, "PUT /~ada/notes/_design/d\n\n{}"),
+            (ADA, "GET /~ada/notes/_design%2Fd"),
+            (ADA, "GET /~ada/notes/_security"),
+            (ADA, "GET /~ada/_all_dbs"),
+            (ADA, "GET /_all_dbs"),
+            (ADA, "PUT /site"),
+            (ADMIN, "PUT /site"),
+            (ADMIN, "GET /_all_dbs"),
+            (ADMIN, "GET /~ada/_all_dbs"),
+            (ADMIN, "GET /_all_dbs?endkey=%22~z%22"),
+            (ADMIN, "GET /~nobody-has-this-name/"),
+            (ADMIN, "PUT /~nobody-has-this-name/x"),
+            (ADA, "GET /~ada/_node/_local"),
+            (ADA, "DELETE /~ada/notes"),
+            (ADA, "GET /~ada/notes"),
+        ],
+    )
+    .await;
+    expect![""].assert_eq(&told);
+}
+
+#[tokio::test]
+async fn an_account_has_a_uuid_of_its_own_that_stays() {
+    let server = server().await;
+    let ada = json(&server, ADA, "GET /~ada/").await;
+    assert_eq!(ada["couchdb"], "Welcome");
+    assert_eq!(json(&server, ADA, "GET /~ada").await["uuid"], ada["uuid"]);
+    assert_eq!(json(&server, ADMIN, "GET /~ada/").await["uuid"], ada["uuid"]);
+    let bob = json(&server, BOB, "GET /~bob/").await;
+    let site = json(&server, ADA, "GET /").await;
+    assert_ne!(ada["uuid"], bob["uuid"]);
+    assert_ne!(ada["uuid"], site["uuid"]);
+}
+
+#[tokio::test]
+async fn lists_and_events_tell_of_the_account_alone() {
+    let server = server().await;
+    for (who, request) in
+        [(ADA, "PUT /~ada/a"), (ADA, "PUT /~ada/b"), (BOB, "PUT /~bob/c"), (ADMIN, "PUT /d")]
+    {
+        assert_eq!(status(&server, who, request).await, 201);
+    }
+    assert_eq!(json(&server, ADA, "GET /~ada/_all_dbs").await, serde_json::json!(["a", "b"]));
+    let descending = json(&server, ADA, "GET /~ada/_all_dbs?descending=true&limit=1").await;
+    assert_eq!(descending, serde_json::json!(["b"]));
+    let infos = json(&server, ADA, "GET /~ada/_dbs_info").await;
+    assert_eq!(infos[0]["info"]["db_name"], "a");
+    assert_eq!(infos[1]["key"], "b");
+    let request =
+        "POST /~ada/_dbs_info\ncontent-type: application/json\n\n{\"keys\":[\"b\",\"c\"]}";
+    let infos = json(&server, ADA, request).await;
+    assert_eq!(infos[0]["info"]["db_name"], "b");
+    assert_eq!(infos[1]["error"], "not_found");
+    server.app.state().store.events_after(3).await;
+    let names = |events: &Value| {
+        let rows = events["results"].as_array().unwrap().iter();
+        rows.map(|row| row["db_name"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names(&json(&server, ADA, "GET /~ada/_db_updates").await), "a b");
+    let site = names(&json(&server, ADMIN, "GET /_db_updates").await);
+    assert!(site.ends_with('d') && !site.contains('~'), "{site}");
+}
+
+#[tokio::test]
+async fn for_everybody_else_nothing_is_there() {
+    let server = server().await;
+    assert_eq!(status(&server, ADA, "PUT /~ada/d").await, 201);
+    assert_eq!(status(&server, ADA, "PUT /~ada/d/nothing\n\n{}").await, 201);
+    for route in routes::all().filter(|route| route.is_below_accounts()) {
+        if ["/_session", "/_up"].contains(&route.path) {
+            continue;
+        }
+        let segments = route.path.split('/').map(|segment| match segment {
+            "{db}" => "d",
+            _ if segment.starts_with('{') => "nothing",
+            _ => segment,
+        });
+        let path = segments.collect::<Vec<_>>().join("/");
+        for operation in route.operations {
+            let method = match operation.verb {
+                Verb::Get => "GET",
+                Verb::Put => "PUT",
+                Verb::Post => "POST",
+                Verb::Delete => "DELETE",
+                Verb::Copy => "COPY",
+            };
+            let body = match operation.verb {
+                Verb::Put | Verb::Post => "\ncontent-type: application/json\n\n[",
+                Verb::Get | Verb::Delete | Verb::Copy => "",
+            };
+            for account in ["ada", "nobody-has-this-name"] {
+                let request = format!("{method} /~{account}{path}{body}");
+                let reply = server.send_as(BOB, &request).await;
+                assert_eq!(reply.status(), StatusCode::NOT_FOUND, "{request}");
+                assert!(text(reply).await.contains("Database does not exist."), "{request}");
+                let nobody = status(&server, "", &request).await;
+                assert_eq!(nobody, 401, "{request}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_member_whom_the_owner_names_comes_into_one_database() {
+    let server = server().await;
+    let security = r#"{"members":{"names":["bob"]}}"#;
+    for request in [
+        "PUT /~ada/open".to_owned(),
+        "PUT /~ada/closed".to_owned(),
+        format!("PUT /~ada/open/_security\n\n{security}"),
+    ] {
+        assert!(status(&server, ADA, &request).await < 300, "{request}");
+    }
+    assert_eq!(status(&server, BOB, "GET /~ada/open").await, 200);
+    assert_eq!(status(&server, BOB, "PUT /~ada/open/x\n\n{}").await, 201);
+    assert_eq!(status(&server, BOB, "PUT /~ada/open/_design/x\n\n{}").await, 403);
+    assert_eq!(status(&server, BOB, "DELETE /~ada/open").await, 404);
+    assert_eq!(status(&server, BOB, "GET /~ada/closed").await, 404);
+    assert_eq!(status(&server, BOB, "GET /~ada/_all_dbs").await, 404);
+}
+
+#[tokio::test]
+async fn any_name_of_a_user_is_one_of_an_account_but_for_words_that_mean_more() {
+    let names = ["eve@example.org", "Eve", "åsa", "a/b", "50%", "a b"];
+    let users: Vec<_> = names.iter().map(|name| (*name, "[]")).collect();
+    let server = TestServer::new().await.with_users(&[]).await;
+    for (name, _) in users {
+        let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let user = format!(
+            "PUT /_users/org.couchdb.user:{encoded}\n\n\
+             {{\"type\":\"user\",\"name\":\"{name}\",\"roles\":[],\"password\":\"password\"}}"
+        );
+        assert_eq!(server.send(&user).await.status(), StatusCode::CREATED, "{name}");
+        let who = format!("{name}:password");
+        assert_eq!(status(&server, &who, &format!("PUT /~{encoded}/notes")).await, 201, "{name}");
+        let all = json(&server, &who, &format!("GET /%7e{encoded}/_all_dbs")).await;
+        assert_eq!(all, serde_json::json!(["notes"]), "{name}");
+        assert_eq!(status(&server, &who, "GET /~a/notes").await, 404, "{name}");
+    }
+    for reserved in ["everyone", "_x", "a:b"] {
+        assert_eq!(status(&server, ADMIN, &format!("PUT /~{reserved}/x")).await, 404);
+    }
+}
+
+#[tokio::test]
+async fn what_couchdb_calls_a_users_database_is_the_one_of_the_account() {
+    let server = server().await;
+    assert_eq!(status(&server, ADA, "PUT /userdb-616461").await, 201);
+    assert_eq!(status(&server, ADA, "PUT /userdb-616461/x\n\n{}").await, 201);
+    assert_eq!(status(&server, ADA, "GET /~ada/userdb/x").await, 200);
+    assert_eq!(status(&server, BOB, "GET /userdb-616461/x").await, 404);
+    assert_eq!(status(&server, ADMIN, "GET /userdb-616461/x").await, 200);
+    assert_eq!(status(&server, ADMIN, "PUT /userdb-zz").await, 201);
+    let all = json(&server, ADMIN, "GET /_all_dbs?startkey=%22u%22").await;
+    assert_eq!(all, serde_json::json!(["userdb-zz"]));
+    assert_eq!(status(&server, ADA, "DELETE /userdb-616461").await, 200);
+}
+
+#[tokio::test]
+async fn a_full_account_is_told_why_it_gets_no_more() {
+    let server = server().await;
+    let quota = |databases: &str, bytes: &str| {
+        format!("PUT /_accounts/ada\n\n{{\"databases_max\":{databases},\"bytes_max\":{bytes}}}")
+    };
+    assert_eq!(status(&server, ADMIN, &quota("1", "null")).await, 200);
+    assert_eq!(status(&server, ADA, "PUT /~ada/a").await, 201);
+    let refused = story(&server, &[(ADA, "PUT /~ada/b"), (ADA, "PUT /~ada/a")]).await;
+    expect![""].assert_eq(&refused);
+    assert_eq!(status(&server, ADA, "PUT /~ada/a/x\n\n{}").await, 201);
+    assert_eq!(status(&server, ADMIN, &quota("1", "10")).await, 200);
+    server.clock.advance(Duration::from_secs(11));
+    let reply = server.send_as(ADA, "PUT /~ada/a/y\n\n{}").await;
+    assert_eq!(reply.status(), StatusCode::INSUFFICIENT_STORAGE);
+    let reason = text(reply).await;
+    assert!(reason.contains("and may keep 10; delete something first"), "{reason}");
+    let document = json(&server, ADA, "GET /~ada/a/x").await;
+    let rev = document["_rev"].as_str().unwrap();
+    assert_eq!(status(&server, ADA, &format!("DELETE /~ada/a/x?rev={rev}")).await, 200);
+    let shown = json(&server, ADA, "GET /_accounts/ada").await;
+    assert_eq!(shown["databases"], 1);
+    assert_eq!(shown["bytes_max"], 10);
+    assert_eq!(status(&server, BOB, "GET /_accounts/ada").await, 404);
+    assert_eq!(status(&server, ADA, &quota("9", "null")).await, 403);
+}
+
+#[tokio::test]
+async fn a_deleted_account_can_be_taken_back_until_its_time_has_come() {
+    let server = server().await;
+    let accounts = &server.app.state().accounts;
+    assert_eq!(status(&server, ADA, "PUT /~ada/notes").await, 201);
+    assert_eq!(status(&server, BOB, "DELETE /_accounts/ada").await, 404);
+    assert_eq!(status(&server, ADMIN, "DELETE /_accounts/ada").await, 202);
+    let reply = server.send_as(ADA, "GET /~ada/notes").await;
+    assert_eq!(reply.status(), StatusCode::FORBIDDEN);
+    assert!(text(reply).await.contains("the account is being deleted"));
+    server.clock.advance(Duration::from_secs(29 * 24 * 3_600));
+    assert_eq!(accounts.carry_out_deletions().await.unwrap(), 0);
+    assert_eq!(status(&server, ADMIN, "POST /_accounts/ada/_restore").await, 200);
+    assert_eq!(status(&server, ADA, "GET /~ada/notes").await, 200);
+    server.clock.advance(Duration::from_secs(2 * 24 * 3_600));
+    assert_eq!(accounts.carry_out_deletions().await.unwrap(), 0);
+    assert_eq!(status(&server, ADA, "GET /~ada/notes").await, 200);
+
+    assert_eq!(status(&server, ADA, "DELETE /_accounts/ada").await, 202);
+    server.clock.advance(Duration::from_secs(31 * 24 * 3_600));
+    assert_eq!(accounts.carry_out_deletions().await.unwrap(), 1);
+    assert_eq!(status(&server, ADA, "GET /~ada/notes").await, 401);
+    assert_eq!(status(&server, ADMIN, "GET /~ada/notes").await, 404);
+    assert_eq!(status(&server, ADMIN, "GET /_users/org.couchdb.user:ada").await, 404);
+}
+
+#[tokio::test]
+async fn nobody_signs_up_into_the_databases_of_somebody_who_was_here() {
+    let server = server().await;
+    assert_eq!(status(&server, ADA, "PUT /~ada/notes").await, 201);
+    let user = json(&server, ADMIN, "GET /_users/org.couchdb.user:ada").await;
+    let rev = user["_rev"].as_str().unwrap();
+    let delete = format!("DELETE /_users/org.couchdb.user:ada?rev={rev}");
+    assert_eq!(status(&server, ADMIN, &delete).await, 200);
+    let setting = "PUT /_node/_local/_config/chttpd_auth/sign_up\n\n\"open\"";
+    assert_eq!(status(&server, ADMIN, setting).await, 200);
+    let sign_up = "PUT /_users/org.couchdb.user:ada\n\n\
+                   {\"type\":\"user\",\"name\":\"ada\",\"roles\":[],\"password\":\"strangers\"}";
+    let refused = text(server.send_as("", sign_up).await).await;
+    assert!(refused.contains("This name is not free."), "{refused}");
+    server.clock.advance(Duration::from_secs(31 * 24 * 3_600));
+    let gone = server.app.state().accounts.carry_out_deletions().await.unwrap();
+    assert_eq!(gone, 1);
+    assert_eq!(status(&server, "", sign_up).await, 201);
+    assert_eq!(status(&server, "ada:strangers", "GET /~ada/notes").await, 404);
+}
