@@ -20,6 +20,7 @@ if (!python) {
   process.exit(2);
 }
 const here = fileURLToPath(new URL('.', import.meta.url));
+const invoices = resolve(here, '../../examples/invoices/invoices.mjs');
 const example = resolve(here, '../../examples/offline-notes/notes.mjs');
 const total = { passed: 0, failed: 0 };
 
@@ -81,6 +82,11 @@ const scripts = [
   'couchdb_python_smoke.py',
 ];
 for (const script of scripts) await steps(script, server.url);
+{
+  const heard = (line) => console.log(`       ${line}`);
+  const ended = await run(invoices, [`${server.url}/invoices`], heard);
+  judge(ended === 0, 'invoices: what is due is right', ended ? `ended with ${ended}` : '');
+}
 if (total.failed) console.log(`the server's last lines:\n${server.log}`);
 await server.stop().then(
   () => judge(true, 'the server stops when it is asked to'),

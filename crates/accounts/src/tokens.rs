@@ -81,9 +81,9 @@ impl Accounts {
 
     /// Whom a proxy names that has signed somebody in; `None` if it does not prove itself.
     pub async fn by_proxy(&self, claim: ProxyClaim<'_>) -> Result<Option<Arc<Actor>>, SignInError> {
-        let secret = self.proxy_secret.read().unwrap_or_else(PoisonError::into_inner);
-        let secret = secret.clone();
-        let Some(actor) = secret.and_then(|secret| claim.check(&secret)) else { return Ok(None) };
+        let Some(actor) = self.proxy_secret().and_then(|secret| claim.check(&secret)) else {
+            return Ok(None);
+        };
         let found = self.find(claim.name).await?;
         match found.suspended() {
             Some(reason) => Err(SignInError::Suspended { reason: reason.to_owned() }),
@@ -153,6 +153,10 @@ impl Accounts {
     pub fn set_proxy_secret(&self, secret: Option<Vec<u8>>) {
         let mut present = self.proxy_secret.write().unwrap_or_else(PoisonError::into_inner);
         *present = secret.map(Arc::from);
+    }
+
+    fn proxy_secret(&self) -> Option<Arc<[u8]>> {
+        self.proxy_secret.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn jwt_rules(&self) -> Option<Arc<JwtRules>> {

@@ -118,7 +118,8 @@ impl Sample {
         self.count as f64 / self.wall_seconds
     }
 
-    fn cpu_each(&self) -> Option<f64> {
+    /// Seconds.
+    pub(crate) fn cpu_each(&self) -> Option<f64> {
         self.cpu_seconds.map(|seconds| seconds / self.count as f64)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use settle_model::{
-    id::{AttachmentName, DocumentId},
+    id::{AttachmentName, DocumentId, PartitionError},
     revision::{RevId, RevPath},
 };
 use thiserror::Error;
@@ -200,6 +200,9 @@ pub enum EditError {
     TooLarge { bytes: usize, max: usize },
     #[error("the document has {count} attachments, more than the {max} allowed")]
     TooManyAttachments { count: usize, max: usize },
+    /// The database is partitioned, and the id names no partition.
+    #[error(transparent)]
+    Partition(#[from] PartitionError),
     #[error("the document has been edited more often than can be counted")]
     GenerationsExhausted,
     /// No verdict was reached about it, or one that no longer holds; whoever reached it looks again.

@@ -9,7 +9,7 @@
 //!
 //! What a step sees is the newest state of each document, not every revision: a document that changed
 //! twice comes once, or twice with the same state. After `reach(s)` has returned, the step has seen
-//! every document as it was at sequence `s` or later, see [`batch`].
+//! every document as it was at sequence `s` or later, see `follow::batch`.
 //!
 //! Purges are changes like others: a document of which leaves remain comes as it is now, one that is
 //! wholly gone comes without revision.

@@ -40,12 +40,13 @@ pub use crate::{
     render::DocumentForm,
     revision::{
         AttachmentError, BulkItem, Extras, GetError, Info, MissingRevs, OpenRevs, RevStatus,
-        Revision, Select,
+        Revision, Select, Times,
     },
     scan::{
         ChangeCursor, ChangeFilter, ChangeRow, ChangeScan, DocumentContent, DocumentRow,
         DocumentScan, FoundDocument, LocalDocument, More, Next, Sink,
         documents::PartitionInfo,
+        leaves::{LeafChange, LeafForm},
         rendered::{RenderedDocument, RenderedScan},
     },
     store::{

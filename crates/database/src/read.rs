@@ -20,7 +20,7 @@ use crate::{
         body::{Attachment, decode_payload, decode_record},
         head::{BodyView, HeadView},
     },
-    revision::{AttachmentError, Extras, GetError, OpenRevs, Revision, Select},
+    revision::{AttachmentError, Extras, GetError, OpenRevs, Revision, Select, Times},
     scan::Failure,
 };
 
@@ -142,7 +142,7 @@ impl Inner {
             (None, _) => return Err(GetError::Missing),
         };
         let (attachments, body) = content(payload)?;
-        let (rev, sequence) = head;
+        let (rev, sequence, times) = head;
         Ok(Revision {
             id: id.clone(),
             rev,
@@ -150,6 +150,7 @@ impl Inner {
             body,
             attachments,
             sequence,
+            times,
             path: None,
             conflicts: Vec::new(),
             deleted_conflicts: Vec::new(),
@@ -201,7 +202,7 @@ pub(crate) fn content(payload: Bytes) -> Result<(Vec<Attachment>, Bytes), Storag
 /// Takes the winner's body from the head, or from the record that the head names.
 struct Winner {
     keys: crate::keys::Keys,
-    head: Option<(RevId, u64)>,
+    head: Option<(RevId, u64, Times)>,
     found: Option<Bytes>,
     failure: Failure,
 }
@@ -214,7 +215,7 @@ impl Winner {
         }
         let head = HeadView::decode(key, value)?;
         let winner = head.winner()?;
-        self.head = Some((winner.rev, head.sequence));
+        self.head = Some((winner.rev, head.sequence, head.times()));
         if winner.deleted {
             return Ok(Visit::Stop);
         }

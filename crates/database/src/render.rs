@@ -88,6 +88,40 @@ impl Winner {
     }
 }
 
+/// One leaf as validators and filters see it.
+pub(crate) struct Leaf<'a> {
+    pub(crate) id: &'a str,
+    /// Begins with the leaf.
+    pub(crate) path: &'a RevPath,
+    pub(crate) deleted: bool,
+    pub(crate) attachments: &'a [Attachment],
+    pub(crate) body: &'a [u8],
+    /// Whether `_revisions` is there.
+    pub(crate) shows_path: bool,
+    pub(crate) conflicts: &'a [RevId],
+}
+
+impl Leaf<'_> {
+    pub(crate) fn render(&self) -> Bytes {
+        let attachments: Vec<_> = self.attachments.iter().map(stub).collect();
+        let mut out = Vec::new();
+        let document = Outgoing {
+            id: self.id,
+            rev: &AnyRev::from(self.path.newest()),
+            deleted: self.deleted,
+            body: self.body,
+            extras: Extras {
+                revisions: self.shows_path.then_some(self.path),
+                conflicts: self.conflicts,
+                attachments: &attachments,
+                ..Extras::default()
+            },
+        };
+        document.write(&mut out);
+        out.into()
+    }
+}
+
 /// As validators see a stored revision. `path` begins with it.
 pub(crate) fn with_path(
     id: &str,
@@ -96,12 +130,7 @@ pub(crate) fn with_path(
     attachments: &[Attachment],
     body: &[u8],
 ) -> Bytes {
-    let attachments: Vec<_> = attachments.iter().map(stub).collect();
-    let mut out = Vec::new();
-    let rev = AnyRev::from(path.newest());
-    let extras = Extras { revisions: Some(path), attachments: &attachments, ..Extras::default() };
-    Outgoing { id, rev: &rev, deleted, body, extras }.write(&mut out);
-    out.into()
+    Leaf { id, path, deleted, attachments, body, shows_path: true, conflicts: &[] }.render()
 }
 
 /// As validators see a document that is made from nothing.

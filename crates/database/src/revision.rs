@@ -4,6 +4,7 @@ use bytes::Bytes;
 use settle_model::{
     id::DocumentId,
     revision::{RevId, RevPath},
+    time::Timestamp,
 };
 use thiserror::Error;
 
@@ -21,6 +22,7 @@ pub struct Revision {
     pub attachments: Vec<Attachment>,
     /// The sequence of the document's newest change.
     pub sequence: u64,
+    pub times: Times,
     /// Only where [`Extras::path`] asked for it: this revision and its ancestors, newest first.
     pub path: Option<RevPath>,
     /// Only where asked for: live leaves other than the winner, in winner order.
@@ -29,6 +31,13 @@ pub struct Revision {
     pub deleted_conflicts: Vec<RevId>,
     /// Only where asked for: this revision and its ancestors, and whether each can be read.
     pub revs_info: Vec<(RevId, RevStatus)>,
+}
+
+/// When this server stored a document first, and when it stored its newest change; in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Times {
+    pub created: Timestamp,
+    pub updated: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +121,7 @@ pub struct Info {
     pub compacting: bool,
     pub partitioned: bool,
     /// When the database was created.
-    pub created: settle_model::time::Timestamp,
+    pub created: Timestamp,
 }
 
 /// What `_revs_diff` finds missing of one document.

@@ -3,6 +3,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod documents;
+pub(crate) mod leaves;
 pub(crate) mod locals;
 pub(crate) mod rendered;
 
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use settle_engine::Direction;
 use settle_model::revision::RevId;
 
-use crate::{error::StorageError, record::body::Attachment};
+use crate::{error::StorageError, record::body::Attachment, revision::Times};
 
 /// Takes rows as they are found. Runs inside a read transaction: quick, and without waiting.
 pub trait Sink<R: ?Sized>: Send + 'static {
@@ -85,6 +86,8 @@ pub struct ChangeScan {
     pub direction: Direction,
     /// Whether rows carry the winner's content.
     pub content: bool,
+    /// Whether rows carry the document's times.
+    pub times: bool,
     /// Only these documents; `None` for all.
     pub only: ChangeFilter,
 }
@@ -104,6 +107,8 @@ pub struct ChangeRow<'a> {
     pub id: &'a str,
     /// Every leaf, winner first, each with whether it is deleted.
     pub leaves: &'a [(RevId, bool)],
+    /// Only when asked for.
+    pub times: Option<Times>,
     /// Only when asked for.
     pub content: Option<DocumentContent<'a>>,
 }

@@ -136,6 +136,7 @@ async fn changes(db: &TestDatabase) -> String {
         until: db.db.sequence(),
         direction: Direction::Ascending,
         content: false,
+        times: false,
         only: ChangeFilter::All,
     };
     let (rows, next) = db.db.scan_changes(&db.read, &scan, Rows(Vec::new())).await.unwrap();

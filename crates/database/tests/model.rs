@@ -205,8 +205,14 @@ async fn compare(model: &Model, db: &TestDatabase) {
 
     for direction in [Direction::Ascending, Direction::Descending] {
         let until = db.db.sequence();
-        let mut scan =
-            ChangeScan { since: 0, until, direction, content: false, only: ChangeFilter::All };
+        let mut scan = ChangeScan {
+            since: 0,
+            until,
+            direction,
+            content: false,
+            times: false,
+            only: ChangeFilter::All,
+        };
         let mut feed = Feed::default();
         loop {
             let (back, next) = db.db.scan_changes(&db.read, &scan, feed).await.unwrap();

@@ -331,7 +331,14 @@ async fn run(turns: Vec<Vec<Vec<Wish>>>) {
 
     let mut rows = Rows::default();
     let (only, direction) = (ChangeFilter::All, Direction::Ascending);
-    let scan = ChangeScan { since: 0, until: info.sequence, direction, content: false, only };
+    let scan = ChangeScan {
+        since: 0,
+        until: info.sequence,
+        direction,
+        content: false,
+        times: false,
+        only,
+    };
     let next;
     (rows, next) = db.db.scan_changes(&db.read, &scan, rows).await.unwrap();
     assert_eq!(next, Next::Done);

@@ -10,7 +10,7 @@ use std::{
     any::Any,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -33,7 +33,7 @@ use crate::{
     error::{ApiError, Code},
     handlers::session,
     limits, reply, request_id,
-    routes::{self, Access, Found, Verb},
+    routes::{self, Access, Found, Handler, Verb},
     state::AppState,
 };
 
@@ -192,7 +192,7 @@ impl App {
             method: parts.method.clone(),
             path: audit::path(parts.uri.path()),
         });
-        let call = Call {
+        let mut call = Call {
             app: Arc::clone(&self.state),
             administers: act.as_ref().map(|act| Arc::clone(&act.administers)),
             request_id: reply.id.clone(),
@@ -205,14 +205,15 @@ impl App {
             body_micros: reply.body_micros.clone(),
             place: None,
         };
-        if !found.route.is_of_database()
-            && !OPEN_OF_ACCOUNTS.contains(&found.route.path)
-            && let Some(name) = call.account()?
-        {
-            // What an account is and has is its owner's business.
-            settle_access::authorize::<Inspect>(&call.actor, &Resource::Account { name })?;
-        }
-        let response = (operation.handler)(call).await?;
+        check_account(found, &call)?;
+        let mut handler = operation.handler;
+        let response = loop {
+            let mut response = handler(call).await?;
+            match rewritten(&mut response)? {
+                None => break response,
+                Some(next) => (handler, call) = next,
+            }
+        };
         if let Some(act) = act
             && act.administers.load(Ordering::Relaxed)
         {
@@ -242,6 +243,38 @@ impl ActSeen {
         let act = Act { name, by: self.by, method, path: self.path, status: status.as_u16() };
         state.record_act(&act, &self.cause).await
     }
+}
+
+/// On a reply: it has no `Cache-Control` unless it brings one, as CouchDB's of functions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeepsCaching;
+
+/// On a reply that is none: the request has become this one. One after the other, so that a hundred
+/// rewrites need no deeper stack than one.
+#[derive(Debug, Clone)]
+struct Again(Arc<Mutex<Option<Call>>>);
+
+/// What a handler gives back so that `call` is answered instead of its own, for whoever sent that.
+pub(crate) fn again(call: Call) -> Response {
+    let mut response = Response::default();
+    response.extensions_mut().insert(Again(Arc::new(Mutex::new(Some(call)))));
+    response
+}
+
+/// The call that is to be answered instead, with its handler.
+fn rewritten(response: &mut Response) -> Result<Option<(Handler, Call)>, ApiError> {
+    let Some(Again(call)) = response.extensions_mut().remove::<Again>() else { return Ok(None) };
+    let call = call.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(mut call) = call else { return Ok(None) };
+    check_uri(&call.parts.uri)?;
+    let found = routes::router().find(call.parts.uri.path());
+    let Some((found, captures)) = found else { return Err(ApiError::no_database()) };
+    let operation = Verb::of(&call.parts.method).and_then(|verb| found.route.operation(verb));
+    let operation = operation.ok_or_else(|| ApiError::method_not_allowed(&found.allow))?;
+    gate(&call.actor, operation.access)?;
+    call.captures = captures;
+    check_account(found, &call)?;
+    Ok(Some((operation.handler, call)))
 }
 
 fn check_uri(uri: &Uri) -> Result<(), ApiError> {
@@ -383,6 +416,17 @@ fn may_sign_up(state: &AppState, parts: &Parts) -> bool {
         && parts.uri.path().strip_prefix("/_users/").is_some_and(|id| !id.contains('/'))
 }
 
+/// What an account is and has is its owner's business.
+fn check_account(found: &Found, call: &Call) -> Result<(), ApiError> {
+    if found.route.is_of_database() || OPEN_OF_ACCOUNTS.contains(&found.route.path) {
+        return Ok(());
+    }
+    if let Some(name) = call.account()? {
+        settle_access::authorize::<Inspect>(&call.actor, &Resource::Account { name })?;
+    }
+    Ok(())
+}
+
 /// For a method that a path does not have: what reading it needs, or else its first method.
 fn needed_at_least(found: &Found) -> Access {
     let read = found.route.operation(Verb::Get);
@@ -451,8 +495,11 @@ impl Reply {
             announce_length(&mut response);
             *response.body_mut() = Body::empty();
         }
+        let keeps_caching = response.extensions().get::<KeepsCaching>().is_some();
         let headers = response.headers_mut();
-        headers.entry(header::CACHE_CONTROL).or_insert(MUST_REVALIDATE);
+        if !keeps_caching {
+            headers.entry(header::CACHE_CONTROL).or_insert(MUST_REVALIDATE);
+        }
         headers.insert(header::SERVER, SERVER);
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, reply::NOSNIFF);
         if status == StatusCode::UNAUTHORIZED

@@ -9,4 +9,5 @@ pub(crate) mod pieces;
 pub(crate) mod received;
 pub(crate) mod rows;
 pub(crate) mod saved;
+pub(crate) mod times;
 pub(crate) mod users;

@@ -16,7 +16,7 @@ use settle_access::AccessError;
 use settle_accounts::{SessionError, SignInError};
 use settle_database::StorageError;
 use settle_model::{
-    id::{AttachmentNameError, DatabaseNameError, DocumentIdError},
+    id::{AttachmentNameError, DatabaseNameError, DocumentIdError, PartitionError},
     sequence::SinceError,
 };
 
@@ -104,6 +104,11 @@ impl ApiError {
         Self { name: Some(name.into()), ..self }
     }
 
+    /// What the `error` member says: the code, or the name that a function gave.
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.code.as_str())
+    }
+
     pub fn code(&self) -> Code {
         self.code
     }
@@ -123,8 +128,7 @@ impl ApiError {
             error: &'a str,
             reason: &'a str,
         }
-        let error = self.name.as_deref().unwrap_or(self.code.as_str());
-        reply::to_json(&Wire { error, reason: &self.reason })
+        reply::to_json(&Wire { error: self.name(), reason: &self.reason })
     }
 
     pub(crate) fn into_response(self) -> Response {
@@ -218,6 +222,18 @@ impl From<DatabaseNameError> for ApiError {
             DatabaseNameError::TooLong { .. } => Code::DatabaseNameTooLong,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<PartitionError> for ApiError {
+    fn from(error: PartitionError) -> Self {
+        match error {
+            PartitionError::NoPartition => Self::new(Code::IllegalDocid, error.to_string()),
+            PartitionError::Empty | PartitionError::Underscore => {
+                Self::new(Code::IllegalPartition, error.to_string())
+            }
+            PartitionError::Rest(error) => error.into(),
+        }
     }
 }
 

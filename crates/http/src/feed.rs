@@ -43,10 +43,33 @@ pub(crate) fn reply(
     source: impl Source,
     parameters: &ChangesParameters,
 ) -> Result<Response, ApiError> {
+    Ok(respond(begin(app, source, parameters)?, parameters))
+}
+
+/// The same, for a source whose first look may fail because of what was asked for.
+pub(crate) async fn reply_when_read(
+    app: &AppState,
+    source: impl Source,
+    parameters: &ChangesParameters,
+) -> Result<Response, ApiError> {
+    let mut feed = begin(app, source, parameters)?;
+    feed.prime().await?;
+    Ok(respond(feed, parameters))
+}
+
+fn begin<S: Source>(
+    app: &AppState,
+    source: S,
+    parameters: &ChangesParameters,
+) -> Result<Feed<S>, ApiError> {
     let place = app.feeds.clone().try_acquire_owned();
     let place = place.map_err(|_| ApiError::busy("Too many feeds are open.", 30))?;
     let mut feed = Feed::new(source, parameters, app.shutdown.clone());
     feed.place = Some(place);
+    Ok(feed)
+}
+
+fn respond(feed: Feed<impl Source>, parameters: &ChangesParameters) -> Response {
     let mut response = Response::new(feed.into_body());
     let headers = response.headers_mut();
     match parameters.feed {
@@ -59,7 +82,7 @@ pub(crate) fn reply(
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
     }
-    Ok(response)
+    response
 }
 
 /// Where the rows of a feed come from.
@@ -81,6 +104,9 @@ pub(crate) trait Source: Send + 'static {
 pub(crate) enum Progress {
     /// There are more rows at once.
     More,
+    /// There may be, but so long nothing was found that a client who wants to hear that the feed is alive
+    /// shall hear it.
+    Quiet,
     /// That was all there is.
     CaughtUp,
     /// There will be no more: the limit is reached, or what was followed is gone.
@@ -116,6 +142,8 @@ pub(crate) struct Feed<S> {
     count: u64,
     /// Among the feeds that may be open at one time.
     place: Option<OwnedSemaphorePermit>,
+    /// What was read before the reply began.
+    primed: Option<(Rows, Progress)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,8 +201,25 @@ impl<S: Source> Feed<S> {
         });
         let timeout = parameters.timeout.map_or(WAIT_MAX, |timeout| timeout.min(WAIT_MAX));
         let kind = parameters.feed;
-        let (stage, woken, count, place) = (Stage::Begin, false, 0, None);
-        Self { source, kind, heartbeat, timeout, shutdown, stage, woken, count, place }
+        Self {
+            source,
+            kind,
+            heartbeat,
+            timeout,
+            shutdown,
+            stage: Stage::Begin,
+            woken: false,
+            count: 0,
+            place: None,
+            primed: None,
+        }
+    }
+
+    /// Reads the first rows. What fails here is an error like any other.
+    async fn prime(&mut self) -> Result<(), ApiError> {
+        let rows = Rows { kind: self.kind, count: 0, text: Vec::new() };
+        self.primed = Some(self.source.read(rows).await?);
+        Ok(())
     }
 
     pub(crate) fn into_body(self) -> Body {
@@ -212,19 +257,30 @@ impl<S: Source> Feed<S> {
     }
 
     async fn read(&mut self, text: &mut Vec<u8>) -> Result<(), ApiError> {
-        let rows = Rows { kind: self.kind, count: self.count, text: std::mem::take(text) };
-        let (rows, progress) = self.source.read(rows).await?;
+        let (rows, progress) = match self.primed.take() {
+            Some(primed) => primed,
+            None => {
+                let rows = Rows { kind: self.kind, count: self.count, text: Vec::new() };
+                self.source.read(rows).await?
+            }
+        };
         let grown = rows.count > self.count;
         self.count = rows.count;
-        *text = rows.text;
+        if text.is_empty() {
+            *text = rows.text;
+        } else {
+            text.extend_from_slice(&rows.text);
+        }
         let ended = match (progress, self.kind) {
-            (Progress::More, _) => false,
+            (Progress::More | Progress::Quiet, _) => false,
             (Progress::Ended, _) | (Progress::CaughtUp, Kind::Normal) => true,
             (Progress::CaughtUp, Kind::LongPoll) => self.count > 0,
             (Progress::CaughtUp, Kind::Continuous | Kind::EventSource) => false,
         };
         if ended || self.shutdown.has_begun() {
             self.finish(text);
+        } else if progress == Progress::Quiet && self.heartbeat.is_some() {
+            self.beat(text);
         } else if progress == Progress::CaughtUp {
             self.stage = Stage::Wait;
             if !grown && self.kind == Kind::LongPoll {

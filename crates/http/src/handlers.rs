@@ -10,6 +10,7 @@ pub(crate) mod config;
 pub(crate) mod database;
 pub(crate) mod databases;
 pub(crate) mod document;
+pub(crate) mod functions;
 pub(crate) mod lists;
 pub(crate) mod mango;
 pub(crate) mod node;

@@ -73,8 +73,14 @@ pub const DBS_INFO_KEYS_MAX: usize = 100;
 /// Lists in one request to `_all_docs/queries` and its like. Beyond: 400 `bad_request`.
 pub const QUERIES_MAX: usize = 1_000;
 
+/// Of a body that a function of a design document is given, as text. Beyond: 413 `too_large`.
+pub const FUNCTION_BODY_MAX: usize = 16 << 20;
+
+/// How often a request is rewritten: CouchDB's `rewrite_limit`. Then: 400 `bad_request`.
+pub(crate) const REWRITES_MAX: u32 = 100;
+
 /// Segments of a path that routes look at one by one.
-pub(crate) const CAPTURES_MAX: usize = 4;
+pub(crate) const CAPTURES_MAX: usize = 5;
 
 /// Characters of an `X-Couch-Request-ID` that a client chooses. Beyond: the server chooses one.
 pub(crate) const REQUEST_ID_MAX: usize = 36;
@@ -166,3 +172,10 @@ pub const SETTING_MAX: usize = 4 << 10;
 
 /// Characters that a new password of a user has at least, while nobody sets another number. Below: 400.
 pub const PASSWORD_LENGTH_MIN_DEFAULT: usize = 8;
+
+/// Ids of `_doc_ids` up to which the documents are looked up one by one; of more, the whole feed is looked
+/// through.
+pub const FEW_IDS_MAX: usize = 1_000;
+
+/// Changes about which a filter is asked together.
+pub const FILTERED_COUNT_MAX: usize = 500;

@@ -50,6 +50,11 @@ impl<'a> Query<'a> {
         })
     }
 
+    /// One text as it stands in an address, decoded.
+    pub fn decoded(raw: &str) -> Cow<'_, str> {
+        decode(raw)
+    }
+
     /// The last value of a name.
     pub fn get(&self, name: &str) -> Option<Cow<'a, str>> {
         self.pairs().filter(|(found, _)| found == name).map(|(_, value)| value).last()

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use settle_accounts::Accounts;
 use settle_database::Store;
-use settle_index::Indexes;
+use settle_index::{Indexes, lane::Lanes};
 use settle_model::time::{Clock, Entropy};
 use settle_script::Scripts;
 
@@ -38,6 +38,8 @@ pub struct AppState {
     pub indexes: Indexes,
     pub scripts: Scripts,
     pub(crate) shows_lists: bool,
+    /// The way of every write of documents.
+    pub(crate) lanes: Lanes,
     pub accounts: Arc<Accounts>,
     pub settings: Arc<Settings>,
     pub clock: Arc<dyn Clock>,
@@ -68,8 +70,10 @@ impl AppState {
         } = foundations;
         accounts.attach(store.clone(), Arc::clone(&entropy));
         let request_ids = RequestIds::new(&*entropy);
+        let lanes = Lanes::new(indexes.clone());
         let state = Self {
             store,
+            lanes,
             indexes,
             scripts,
             shows_lists,

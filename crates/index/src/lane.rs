@@ -99,7 +99,7 @@ impl Author {
     pub fn user_ctx(&self, database: &DatabaseName) -> Bytes {
         let mut out = Vec::with_capacity(64);
         out.extend_from_slice(b"{\"db\":");
-        write_string(&mut out, database.as_str());
+        write_string(&mut out, database.local());
         out.extend_from_slice(b",\"name\":");
         match &self.name {
             Some(name) => write_string(&mut out, name),
@@ -322,7 +322,7 @@ async fn submit(
     for (at, outcome) in places.into_iter().zip(outcomes) {
         match (outcome, *atomicity) {
             (Err(EditError::Overtaken), Atomicity::EachAlone) => {
-                open.extend(overtaken.next().map(|edit| (at, edit)))
+                open.extend(overtaken.next().map(|edit| (at, edit)));
             }
             // Another edit of it is refused in any case.
             (Err(EditError::Overtaken), Atomicity::AllOrNothing) => {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use settle_database::DocumentForm;
 use settle_engine::key::push_bytes;
 use settle_query::{
-    collate::{Collation, push_sort_key},
+    collate::{Collation, push_sort_key, sort_key},
     design::{IndexDefinition, MapSource},
     mango::MangoIndex,
 };
@@ -174,7 +174,8 @@ impl Inner {
                 push_sort_key(&mut sort_key, &key, map.collation);
                 MappedRow { sort_key, key, value }
             });
-            let rows: Vec<_> = rows.collect();
+            let mut rows: Vec<_> = rows.collect();
+            sort_equal_keys(&mut rows);
             let bytes: usize = rows.iter().map(MappedRow::bytes).sum();
             if bytes > DOCUMENT_ROWS_BYTES_MAX {
                 let (id, design) = (&document.id, &self.program.design);
@@ -191,6 +192,17 @@ impl MappedRow {
     fn bytes(&self) -> usize {
         self.sort_key.len() + self.key.len() + self.value.len()
     }
+}
+
+/// Rows of one document with equal keys are ordered by their values, as Erlang orders terms.
+///
+/// Source: `couch_mrview_updater:insert_results/6`, which sorts what a function emitted.
+fn sort_equal_keys(rows: &mut [MappedRow]) {
+    if rows.len() < 2 {
+        return;
+    }
+    let value = |row: &MappedRow| sort_key(&row.value, Collation::Raw);
+    rows.sort_by(|a, b| a.sort_key.cmp(&b.sort_key).then_with(|| value(a).cmp(&value(b))));
 }
 
 /// The partition of a document: what stands before the first colon of its id.

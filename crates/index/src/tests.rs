@@ -4,6 +4,7 @@
 mod asking;
 mod beside;
 mod builds;
+mod finds;
 mod gate;
 mod invoices;
 mod lives;

@@ -21,7 +21,7 @@
 //! | prefix, FF | root: count of rows |
 //!
 //! A *row key* is the sort key, the document id (`push_bytes`) and n (`push_number`). A sort key of
-//! more than 768 bytes is cut there, and a *label* of 16 bytes follows: see [`cut`](self::cut).
+//! more than 768 bytes is cut there, and a *label* of 16 bytes follows: see `tree::cut`.
 //! Entries stand under the key of the first row of their segment; the first of each level stands
 //! under nothing. Reading and writing are in the modules below; [`audit`](Tree::audit) computes all
 //! anew and compares.

@@ -10,7 +10,7 @@ mod schemas;
 #[path = "lanes/world.rs"]
 mod world;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use settle_database::Atomicity;
 use settle_index::lane::Author;
@@ -223,7 +223,7 @@ async fn a_validator_that_does_not_end_costs_its_document_an_error() {
     let world = World::with(settings).await;
     world.validator("d", "function(n) { while (n.loops) {} }").await;
     let write = async |id: &'static str, body: &'static str| world.one(put(id, None, body)).await;
-    let begun = Instant::now();
+    let begun = tokio::time::Instant::now();
     let (a, b, c, d) = tokio::join!(
         write("a", "{}"),
         write("b", r#"{"loops":true}"#),

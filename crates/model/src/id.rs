@@ -17,7 +17,7 @@ pub use self::{
     account::{AccountName, AccountNameError},
     attachment::{AttachmentName, AttachmentNameError},
     database::{DatabaseName, DatabaseNameError},
-    document::{AnyId, DocumentId, DocumentIdError, LocalId},
+    document::{AnyId, DocumentId, DocumentIdError, LocalId, PartitionError},
 };
 
 /// What all names share: a text behind a counter, compared by its bytes.

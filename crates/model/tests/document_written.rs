@@ -66,6 +66,7 @@ fn what_was_asked_for_is_sent_in_the_order_that_couchdb_has() {
         conflicts: &[rev("2-x"), rev("1-y")],
         deleted_conflicts: &[rev("2-z")],
         local_seq: Some(17),
+        timestamps: Some(("2026-11-25T10:00:00Z", "2026-11-25T11:00:00Z")),
         attachments: &[],
     };
     let rev = rev("2-b").into();
@@ -73,7 +74,7 @@ fn what_was_asked_for_is_sent_in_the_order_that_couchdb_has() {
     check_written(
         &document,
         &expect![[
-            r#"{"_id":"d","_rev":"2-b","v":1,"_deleted":true,"_revisions":{"start":2,"ids":["b","a"]},"_revs_info":[{"rev":"3-c","status":"available"},{"rev":"2-b","status":"missing"},{"rev":"1-a","status":"deleted"}],"_conflicts":["2-x","1-y"],"_deleted_conflicts":["2-z"],"_local_seq":17}"#
+            r#"{"_id":"d","_rev":"2-b","v":1,"_deleted":true,"_revisions":{"start":2,"ids":["b","a"]},"_revs_info":[{"rev":"3-c","status":"available"},{"rev":"2-b","status":"missing"},{"rev":"1-a","status":"deleted"}],"_conflicts":["2-x","1-y"],"_deleted_conflicts":["2-z"],"_local_seq":17,"_timestamps":{"created":"2026-11-25T10:00:00Z","updated":"2026-11-25T11:00:00Z"}}"#
         ]],
     );
 }

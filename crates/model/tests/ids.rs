@@ -294,3 +294,18 @@ fn any_digest() -> impl Strategy<Value = Digest> {
         "[!#-\\[\\]-~]{1,31}".prop_map(|text| text.parse().unwrap()),
     ]
 }
+
+#[test]
+fn an_id_of_a_partitioned_database_names_its_partition() {
+    let check = |id: &str| match id.parse::<DocumentId>().unwrap().check_partition() {
+        Ok(()) => "fine".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    for id in ["a:b", "a:b:c", "a:_design/x", "ä/ö:ü", "_design/x"] {
+        assert_eq!(check(id), "fine", "{id}");
+    }
+    assert_eq!(check("a"), "Doc id must be of form partition:id");
+    assert_eq!(check(":a"), "Partition must not be empty");
+    assert_eq!(check("a:"), "Document id must not be empty");
+    assert_eq!(check("a:_b"), "Only reserved document ids may start with underscore.");
+}

@@ -15,9 +15,12 @@ use settle_query::{
 const ROUNDS: usize = 11;
 const EACH: usize = 200_000;
 
+/// The key of that number.
+type Make = fn(usize) -> String;
+
 fn main() {
     println!("million sort keys a second");
-    let kinds: [(&str, fn(usize) -> String); 7] = [
+    let kinds: [(&str, Make); 7] = [
         ("number", |at| at.to_string()),
         ("fraction", |at| format!("{at}.25")),
         ("word", |at| format!("\"customer-{at}\"")),

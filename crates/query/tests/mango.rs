@@ -207,9 +207,11 @@ fn ids_are_a_range_of_all_documents() {
     assert_eq!(ids(r#"{"_id":"a"}"#), Some((some("a"), some("a"))));
     assert_eq!(ids(r#"{"_id":{"$gt":"a","$lte":"b"}}"#), Some((some("a"), some("b"))));
     assert_eq!(ids(r#"{"_id":{"$gt":null}}"#), Some((None, None)));
-    assert_eq!(ids(r#"{"_id":{"$lt":{}}}"#), Some((None, None)));
+    // Ids compare raw, and raw text comes after everything else.
+    assert_eq!(ids(r#"{"_id":{"$lt":{}}}"#), None);
     assert_eq!(ids(r#"{"_id":{"$lt":5}}"#), None);
-    assert_eq!(ids(r#"{"_id":{"$gt":[]}}"#), None);
+    assert_eq!(ids(r#"{"_id":{"$gt":[]}}"#), Some((None, None)));
+    assert_eq!(ids(r#"{"_id":{"$gt":"b","$lt":"B"}}"#), None);
     assert_eq!(ids(r#"{"$and":[]}"#), None);
 }
 

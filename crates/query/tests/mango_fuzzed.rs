@@ -1,7 +1,5 @@
 //! Runs what the fuzzer of Mango kept, on stable Rust.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use std::{fs, path::Path};
 
 #[path = "fuzzed/mango.rs"]

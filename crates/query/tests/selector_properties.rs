@@ -198,7 +198,9 @@ mod plain {
                 Value::Array(all) => {
                     part.parse().ok().and_then(|at: usize| all.get(at)).ok_or(Found::BadPath)
                 }
-                _ => Err(Found::BadPath),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                    Err(Found::BadPath)
+                }
             };
             match next {
                 Ok(next) => value = next,

@@ -33,7 +33,7 @@ pub use self::{
     frame::FrameError,
     launcher::{Launcher, SUBCOMMAND},
     program::Program,
-    request::{RequestObject, scrub},
+    request::{RequestBody, RequestObject, scrub},
     rows::{DocRows, MapFailure, Row, Rows},
     scripts::{List, ListOutput, Scripts, Updated, ValidateEdit},
     settings::{ReduceLimit, ScriptSettings},

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-/// Bytes of one message between host and worker, either way. Room for a document of 32 MB before
-/// and after an edit. A caller sees [`TooLarge`](crate::ScriptError::TooLarge), a peer that claims more
+/// Bytes of one message between host and worker, either way.
+///
+/// Room for a document of 32 MB before and after an edit. A caller sees [`TooLarge`](crate::ScriptError::TooLarge), a peer that claims more
 /// is cut off.
 pub const FRAME_BYTES_MAX: usize = 96 << 20;
 
@@ -37,7 +38,7 @@ pub const LIST_ENTRIES_MAX: usize = 10_000_000;
 
 /// Levels of arrays and objects in what goes in and out; as deep as stored documents may be. A function
 /// that gives back more sees a `RangeError`.
-pub const JSON_DEPTH_MAX: usize = 256;
+pub const JSON_DEPTH_MAX: usize = settle_model::json::limits::JSON_DEPTH_MAX;
 
 /// Log lines of one call that are kept. Later ones are dropped.
 pub const LOG_LINES_MAX: usize = 100;
@@ -54,9 +55,13 @@ pub const WAITING_CALLS_MAX: usize = 4_096;
 /// Bytes of all calls that wait. A caller sees [`Busy`](crate::ScriptError::Busy).
 pub const WAITING_BYTES_MAX: usize = 256 << 20;
 
-/// A call that runs this long is *slow*: it no longer keeps its place among the workers, its process
-/// runs with less priority and ends with it, and no other call of its database starts until then.
+/// A call that runs this long is *slow*: it no longer keeps its place among the workers, and no other
+/// call of its database starts until it has ended.
 pub const SLOW_AFTER: Duration = Duration::from_millis(250);
+
+/// After this the process of a slow call runs with less priority, and ends with the call: no process
+/// may take back what it has given up.
+pub const RENICE_AFTER: Duration = Duration::from_secs(1);
 
 /// Processes of slow calls at once. Further ones keep their place.
 pub const SLOW_PROCESSES_MAX: usize = 8;

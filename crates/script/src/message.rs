@@ -63,6 +63,9 @@ pub struct GroupRows<'a> {
     pub bytes: &'a [u8],
 }
 
+/// Key, id and value.
+pub type GroupRow<'a> = (&'a [u8], &'a str, &'a [u8]);
+
 /// From worker to host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -331,7 +334,7 @@ impl<'a> Operation<'a> {
 
 impl<'a> GroupRows<'a> {
     /// Key, id and value of each row.
-    pub fn rows(&self) -> Result<Vec<(&'a [u8], &'a str, &'a [u8])>, FrameError> {
+    pub fn rows(&self) -> Result<Vec<GroupRow<'a>>, FrameError> {
         let mut reader = Reader::of_fields(self.bytes);
         let mut rows = Vec::with_capacity((self.count as usize).min(self.bytes.len() / 12));
         for _ in 0..self.count {

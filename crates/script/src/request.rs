@@ -21,13 +21,21 @@ pub struct RequestObject<'a> {
     pub query: &'a [(String, String)],
     /// All headers; credentials are scrubbed here.
     pub headers: &'a [(String, String)],
-    pub body: &'a str,
+    pub body: RequestBody<'a>,
     pub peer: &'a str,
     pub form: &'a [(String, String)],
     /// JSON: `{"db", "name", "roles"}`.
     pub user_ctx: &'a str,
     /// JSON: the database's security object.
     pub security: &'a str,
+}
+
+/// What functions see as `body`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestBody<'a> {
+    Text(&'a str),
+    /// Of a `POST` to a list.
+    Json(&'a str),
 }
 
 /// Members in CouchDB's order.
@@ -45,7 +53,7 @@ struct Wire<'a> {
     raw_path: &'a str,
     query: Map<String, Value>,
     headers: Map<String, Value>,
-    body: &'a str,
+    body: WireBody<'a>,
     peer: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     form: Option<Map<String, Value>>,
@@ -54,6 +62,13 @@ struct Wire<'a> {
     user_ctx: &'a RawValue,
     #[serde(rename = "secObj")]
     security: &'a RawValue,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WireBody<'a> {
+    Text(&'a str),
+    Json(&'a RawValue),
 }
 
 impl RequestObject<'_> {
@@ -79,7 +94,10 @@ impl RequestObject<'_> {
                 .filter(|(name, _)| !scrub(name))
                 .map(|(name, value)| (usual(name), value.clone().into()))
                 .collect(),
-            body: self.body,
+            body: match self.body {
+                RequestBody::Text(text) => WireBody::Text(text),
+                RequestBody::Json(json) => WireBody::Json(serde_json::from_str(json)?),
+            },
             peer: self.peer,
             form: whole.then(|| texts(self.form)),
             cookie: Map::new(),
@@ -114,4 +132,55 @@ fn query_value((name, value): &(String, String)) -> (String, Value) {
     let json = ["startkey", "endkey", "key", "descending"].contains(&name.as_str());
     let decoded = json.then(|| serde_json::from_str(value).ok()).flatten();
     (name.clone(), decoded.unwrap_or_else(|| value.clone().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_request_shows_everything_but_credentials() {
+        let path = ["db".to_owned(), "_design".to_owned(), "d".to_owned()];
+        let request = RequestObject {
+            info: Some(r#"{"db_name":"db"}"#),
+            uuid: Some("u"),
+            id: None,
+            method: "POST",
+            requested_path: &path,
+            path: &path,
+            raw_path: "/db/_design/d?key=%5B1%5D",
+            query: &pairs(&[
+                ("key", "[1]"),
+                ("startkey", "x"),
+                ("descending", "true"),
+                ("limit", "1"),
+            ]),
+            headers: &pairs(&[
+                ("content-type", "text/plain"),
+                ("Authorization", "Basic c2VjcmV0"),
+                ("cookie", "AuthSession=secret"),
+                ("PROXY-AUTHORIZATION", "secret"),
+                ("x-auth-couchdb-token", "secret"),
+                ("x-auth-couchdb-username", "ada"),
+                ("accept", "*/*"),
+            ]),
+            body: RequestBody::Text("a body"),
+            peer: "127.0.0.1",
+            form: &pairs(&[("a", "b")]),
+            user_ctx: r#"{"db":"db","name":"ada","roles":[]}"#,
+            security: "{}",
+        };
+        let json = String::from_utf8(request.to_json().unwrap().into()).unwrap();
+        assert!(!json.contains("secret") && !json.contains("c2VjcmV0"));
+        expect![[r#"{"info":{"db_name":"db"},"uuid":"u","id":null,"method":"POST","requested_path":["db","_design","d"],"path":["db","_design","d"],"raw_path":"/db/_design/d?key=%5B1%5D","query":{"descending":true,"key":[1],"limit":"1","startkey":"x"},"headers":{"Accept":"*/*","Content-Type":"text/plain","X-Auth-Couchdb-Username":"ada"},"body":"a body","peer":"127.0.0.1","form":{"a":"b"},"cookie":{},"userCtx":{"db":"db","name":"ada","roles":[]},"secObj":{}}"#]].assert_eq(&json);
+        let of_rewrite = RequestObject { info: None, uuid: None, ..request };
+        let json = String::from_utf8(of_rewrite.to_json().unwrap().into()).unwrap();
+        assert!(json.starts_with(r#"{"method":"POST","#) && !json.contains("\"form\""));
+    }
 }

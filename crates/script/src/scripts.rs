@@ -119,9 +119,9 @@ impl Scripts {
             let docs = docs.iter().map(|doc| &**doc).collect();
             encode(program, Operation::Map { maps: maps.clone(), docs })
         };
-        let take = |outcome| match outcome {
-            Outcome::Mapped(rows) => Some(rows),
-            _ => None,
+        let take = |outcome| {
+            let Outcome::Mapped(rows) = outcome else { return None };
+            Some(rows)
         };
         self.in_parts(program, function, docs, encode, take).await
     }
@@ -170,9 +170,9 @@ impl Scripts {
     ) -> Result<Vec<Vec<u8>>, ScriptError> {
         let mut values = Vec::with_capacity(groups.len());
         for batch in batches(groups, bytes) {
-            let take = |outcome| match outcome {
-                Outcome::Values(values) => Some(values),
-                _ => None,
+            let take = |outcome| {
+                let Outcome::Values(values) = outcome else { return None };
+                Some(values)
             };
             let some = self.in_parts(program, function, batch, &encode, take).await?;
             values.extend(some.into_iter().map(Vec::from));
@@ -220,9 +220,9 @@ impl Scripts {
     ) -> Result<Vec<bool>, ScriptError> {
         let mut flags = Vec::with_capacity(docs.len());
         for batch in batches(docs, Bytes::len) {
-            let take = |outcome| match outcome {
-                Outcome::Flags(flags) => Some(flags),
-                _ => None,
+            let take = |outcome| {
+                let Outcome::Flags(flags) = outcome else { return None };
+                Some(flags)
             };
             flags.extend(self.in_parts(program, function, batch, &encode, take).await?);
         }
@@ -246,9 +246,9 @@ impl Scripts {
         let bytes = |edit: &ValidateEdit| edit.new.len() + edit.old.as_ref().map_or(0, Bytes::len);
         let mut verdicts = Vec::with_capacity(edits.len());
         for batch in batches(&edits, bytes) {
-            let take = |outcome| match outcome {
-                Outcome::Verdicts(verdicts) => Some(verdicts),
-                _ => None,
+            let take = |outcome| {
+                let Outcome::Verdicts(verdicts) = outcome else { return None };
+                Some(verdicts)
             };
             verdicts.extend(self.in_parts(program, &function, batch, encode, take).await?);
         }
@@ -265,10 +265,11 @@ impl Scripts {
     ) -> Result<Updated, ScriptError> {
         let function = format!("the update function {name} of _design/{}", program.design);
         let operation = Operation::Update { name, doc: doc.as_deref(), request: &request };
-        match self.once(program, &function, operation).await? {
-            Outcome::Updated { document, response } => Ok(Updated { document, response }),
-            _ => Err(unexpected(&function)),
-        }
+        let outcome = self.once(program, &function, operation).await?;
+        let Outcome::Updated { document, response } = outcome else {
+            return Err(unexpected(&function));
+        };
+        Ok(Updated { document, response })
     }
 
     /// Runs `shows.{name}`; the reply as a JSON object.
@@ -281,10 +282,9 @@ impl Scripts {
     ) -> Result<Bytes, ScriptError> {
         let function = format!("the show function {name} of _design/{}", program.design);
         let operation = Operation::Show { name, doc: doc.as_deref(), request: &request };
-        match self.once(program, &function, operation).await? {
-            Outcome::Response(response) => Ok(response),
-            _ => Err(unexpected(&function)),
-        }
+        let outcome = self.once(program, &function, operation).await?;
+        let Outcome::Response(response) = outcome else { return Err(unexpected(&function)) };
+        Ok(response)
     }
 
     /// Starts `lists.{name}`, and runs it until it asks for the first row. `head` is a JSON object.
@@ -310,10 +310,10 @@ impl Scripts {
         request: Bytes,
     ) -> Result<Option<Bytes>, ScriptError> {
         let function = format!("the rewrites of _design/{}", program.design);
-        match self.once(program, &function, Operation::Rewrite { request: &request }).await? {
-            Outcome::MaybeResponse(response) => Ok(response),
-            _ => Err(unexpected(&function)),
-        }
+        let outcome =
+            self.once(program, &function, Operation::Rewrite { request: &request }).await?;
+        let Outcome::MaybeResponse(response) = outcome else { return Err(unexpected(&function)) };
+        Ok(response)
     }
 
     /// Calls the function at `path` of the design document with JSON arguments; JSON.
@@ -326,10 +326,9 @@ impl Scripts {
         let function = format!("the function {} of _design/{}", path.join("."), program.design);
         let arguments = arguments.iter().map(|it| &**it).collect();
         let operation = Operation::Apply { path: path.to_vec(), arguments };
-        match self.once(program, &function, operation).await? {
-            Outcome::Response(response) => Ok(response),
-            _ => Err(unexpected(&function)),
-        }
+        let outcome = self.once(program, &function, operation).await?;
+        let Outcome::Response(response) = outcome else { return Err(unexpected(&function)) };
+        Ok(response)
     }
 
     /// Whether a source is a function; `name` is for the message alone.
@@ -339,10 +338,8 @@ impl Scripts {
         name: &str,
         source: &str,
     ) -> Result<(), ScriptError> {
-        match self.once(program, name, Operation::Compile { name, source }).await? {
-            Outcome::Compiled => Ok(()),
-            _ => Err(unexpected(name)),
-        }
+        let outcome = self.once(program, name, Operation::Compile { name, source }).await?;
+        if outcome == Outcome::Compiled { Ok(()) } else { Err(unexpected(name)) }
     }
 
     /// A call that has one result.
@@ -423,11 +420,11 @@ impl List {
     }
 
     /// Says that there are no more rows.
-    pub async fn end(mut self) -> Result<ListOutput, ScriptError> {
+    pub async fn end(self) -> Result<ListOutput, ScriptError> {
         self.say(&[], true).await
     }
 
-    async fn say(&mut self, rows: &[Bytes], last: bool) -> Result<ListOutput, ScriptError> {
+    async fn say(&self, rows: &[Bytes], last: bool) -> Result<ListOutput, ScriptError> {
         let rows = rows.iter().map(|row| &**row).collect();
         let request = Request::ListRows { rows, last }.encode().map_err(|_| too_large())?;
         let (answer, answered) = oneshot::channel();

@@ -139,7 +139,7 @@ pub(crate) async fn open(
         let unchanged = accounts.open_session(wanted.name, password.reveal(), None).await.is_ok();
         if !unchanged {
             wanted.name.clone_into(&mut kept.name);
-            kept.password = self::hash(password, entropy)?;
+            kept.password = hash(password, entropy)?;
             keep(path, &kept)?;
             accounts.replace_admin(Account::admin(kept.name, kept.password));
         }

@@ -94,6 +94,8 @@ pub enum StartError {
     Indexes(#[from] settle_index::OpenError),
     #[error("check tokens of others")]
     Keys(#[from] KeysFileError),
+    #[error("find the program that is running, to run JavaScript in processes of it")]
+    Program(#[source] io::Error),
     #[error(transparent)]
     Secrets(#[from] SecretsError),
     #[error(transparent)]

@@ -8,7 +8,8 @@ use crate::{
     client::Target,
     invoices, notes,
     report::{Bound, Finding},
-    round::{Goal, alternate},
+    round::{Goal, alternate, sample},
+    usage::Pid,
 };
 
 pub(super) const DATABASE: &str = "bench-rows";
@@ -30,19 +31,17 @@ pub(super) fn run(bench: &mut Bench, extent: Extent) -> Result<(), anyhow::Error
     if bench.wants(point) {
         measure_point(bench, point, &server, extent)?;
     }
-    let mut targets = vec![("", server.target.clone())];
-    targets.extend(bench.peer.clone().map(|peer| ("peer: ", peer)));
-    for (whose, target) in &targets {
-        let of_us = whose.is_empty();
+    let mut targets = vec![("", server.target.clone(), Some(server.process.pid()))];
+    targets.extend(bench.peer.clone().map(|peer| ("peer: ", peer, None)));
+    for (whose, target, pid) in &targets {
+        let bound = |most| if pid.is_some() { Bound::AtMost(most) } else { Bound::None };
         if bench.wants(&groups) {
-            let found = bench.runtime.block_on(group_times(target, extent))?;
-            let bound = if of_us { Bound::AtMost(20.0) } else { Bound::None };
-            note(bench, &format!("{whose}{groups}"), &found, bound);
+            let requests = group_requests(target, extent);
+            note(bench, &format!("{whose}{groups}"), (target, *pid), requests, bound(20.0))?;
         }
         if bench.wants(&ranges) {
-            let found = bench.runtime.block_on(range_times(target, extent))?;
-            let bound = if of_us { Bound::AtMost(1.0) } else { Bound::None };
-            note(bench, &format!("{whose}{ranges}"), &found, bound);
+            let requests = range_requests(target, extent);
+            note(bench, &format!("{whose}{ranges}"), (target, *pid), requests, bound(1.0))?;
         }
     }
     if let Some(peer) = &bench.peer {
@@ -108,15 +107,12 @@ fn measure_point(
     Ok(())
 }
 
-async fn group_times(target: &Target, extent: Extent) -> Result<Vec<f64>, anyhow::Error> {
-    let mut connection = target.connect().await?;
+fn group_requests(target: &Target, extent: Extent) -> Vec<Vec<u8>> {
     let request = view(target, DATABASE, "due", "group_level=1");
-    let count = usize::try_from(extent.requests / 10)?;
-    times(&mut connection, std::iter::repeat_n(request, count)).await
+    (0..extent.requests / 10).map(|_| request.clone()).collect()
 }
 
-async fn range_times(target: &Target, extent: Extent) -> Result<Vec<f64>, anyhow::Error> {
-    let mut connection = target.connect().await?;
+fn range_requests(target: &Target, extent: Extent) -> Vec<Vec<u8>> {
     let requests = (0..extent.requests).map(|number| {
         let key = |random| {
             let (account, date) = (invoices::account(random), invoices::date(notes::mix(random)));
@@ -126,12 +122,31 @@ async fn range_times(target: &Target, extent: Extent) -> Result<Vec<f64>, anyhow
         ends.sort();
         view(target, DATABASE, "due", &format!("startkey={}&endkey={}", ends[0], ends[1]))
     });
-    times(&mut connection, requests).await
+    requests.collect()
 }
 
-/// The median is what is bounded; one of a hundred is shown.
-fn note(bench: &mut Bench, name: &str, times: &[f64], bound: Bound) {
-    bench.found(Finding::new(name, times[times.len() / 2], "ms", bound));
-    let slow = times[times.len() * 99 / 100];
+/// Sends them one after the other. The median is what is bounded; one of a hundred is shown, and what
+/// the server computed for each.
+fn note(
+    bench: &mut Bench,
+    name: &str,
+    (target, pid): (&Target, Option<Pid>),
+    requests: Vec<Vec<u8>>,
+    bound: Bound,
+) -> Result<(), anyhow::Error> {
+    let mut found = Vec::new();
+    let computed = sample(pid, || {
+        found = bench.runtime.block_on(async {
+            let mut connection = target.connect().await?;
+            times(&mut connection, requests).await
+        })?;
+        Ok(found.len() as u64)
+    })?;
+    bench.found(Finding::new(name, found[found.len() / 2], "ms", bound));
+    let slow = found[found.len() * 99 / 100];
     bench.found(Finding::new("… 99th of a hundred", slow, "ms", Bound::None));
+    if let Some(cpu) = computed.cpu_each() {
+        bench.found(Finding::new("… CPU of one", cpu * 1e3, "ms", Bound::None));
+    }
+    Ok(())
 }

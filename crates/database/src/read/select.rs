@@ -19,7 +19,7 @@ use crate::{
         history::{PastBody, PastLeaf},
         segment,
     },
-    revision::{Extras, GetError, RevStatus, Revision},
+    revision::{Extras, GetError, RevStatus, Revision, Times},
 };
 
 /// A document as one view showed it. Revisions that have been replaced since are still found in
@@ -138,6 +138,7 @@ impl<'d> Document<'d> {
             body,
             attachments,
             sequence: self.head.sequence,
+            times: Times { created: self.head.created, updated: self.head.updated },
             path: path.filter(|_| extras.path),
             conflicts: if extras.conflicts { others(false) } else { Vec::new() },
             deleted_conflicts: if extras.deleted_conflicts { others(true) } else { Vec::new() },

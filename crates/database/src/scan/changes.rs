@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use settle_access::{Grant, Read};
-use settle_engine::{Direction, Plan, Progress, Scan, Step, Visit, Visitor};
+use settle_engine::{Direction, Plan, Progress, Resume, Scan, Step, Visit, Visitor};
 use settle_model::revision::RevId;
 
 use super::{
@@ -20,6 +20,7 @@ use crate::{
         head::{BodyView, HeadView},
         later::{BUCKET_BITS, decode_count},
     },
+    revision::Times,
 };
 
 impl Database {
@@ -47,6 +48,7 @@ impl Database {
         let rows = Rows {
             keys,
             content: scan.content,
+            times: scan.times,
             only: scan.only.clone(),
             sink,
             row: Row::default(),
@@ -58,15 +60,7 @@ impl Database {
         rows.failure.check()?;
         let next = match progress {
             Progress::Done => Next::Done,
-            Progress::Paused(resume) => {
-                let from = match scan.direction {
-                    Direction::Ascending => scan.since,
-                    // One above the first row to come.
-                    Direction::Descending => scan.until + 1,
-                };
-                let at = resume.after().and_then(keys::number_of).unwrap_or(from);
-                Next::Go(ChangeCursor { at })
-            }
+            Progress::Paused(resume) => Next::Go(scan.cursor_after(&resume)),
         };
         Ok((rows.sink, next))
     }
@@ -99,6 +93,7 @@ impl Database {
 struct Rows<S> {
     keys: Keys,
     content: bool,
+    times: bool,
     only: ChangeFilter,
     sink: S,
     /// Kept from one row to the next for its buffers.
@@ -113,6 +108,7 @@ struct Row {
     sequence: u64,
     id: String,
     leaves: Vec<(RevId, bool)>,
+    times: Option<Times>,
     conflicts: Vec<RevId>,
 }
 
@@ -124,8 +120,25 @@ enum Stage {
     Body,
 }
 
+/// Whether a row is not one of `_changes`.
+pub(super) fn is_hidden(change: &ChangeView<'_>) -> bool {
+    change.superseded_by.is_some() || (change.purge && change.leaf_count == 0)
+}
+
+impl ChangeScan {
+    /// Where a slice that paused goes on.
+    pub(super) fn cursor_after(&self, resume: &Resume) -> ChangeCursor {
+        let from = match self.direction {
+            Direction::Ascending => self.since,
+            // One above the first row to come.
+            Direction::Descending => self.until + 1,
+        };
+        ChangeCursor { at: resume.after().and_then(keys::number_of).unwrap_or(from) }
+    }
+}
+
 impl ChangeFilter {
-    fn admits(&self, id: &str) -> bool {
+    pub(super) fn admits(&self, id: &str) -> bool {
         match self {
             Self::All => true,
             Self::Ids(ids) => ids.binary_search_by(|it| it.as_str().cmp(id)).is_ok(),
@@ -156,8 +169,7 @@ where
 
     fn change(&mut self, key: &[u8], value: &[u8]) -> Result<Visit, StorageError> {
         let change = ChangeView::decode(key, value)?;
-        let hidden = change.superseded_by.is_some() || (change.purge && change.leaf_count == 0);
-        if hidden || !self.only.admits(change.id) {
+        if is_hidden(&change) || !self.only.admits(change.id) {
             return Ok(Visit::Next);
         }
         let row = &mut self.row;
@@ -168,19 +180,20 @@ where
                 row.leaves.push(leaf?);
             }
         }
-        if self.content || change.more_leaves {
+        if self.content || self.times || change.more_leaves {
             row.stage = Stage::Head;
             row.id.clear();
             row.id.push_str(change.id);
             return Ok(Visit::Follow(self.keys.head_at(change.id)));
         }
         let (sequence, leaves) = (row.sequence, row.leaves.as_slice());
-        let row = ChangeRow { sequence, id: change.id, leaves, content: None };
+        let row = ChangeRow { sequence, id: change.id, leaves, times: None, content: None };
         Ok(passed(self.sink.row(&row)))
     }
 
     fn head(&mut self, head: &HeadView<'_>) -> Result<Visit, StorageError> {
         let row = &mut self.row;
+        row.times = self.times.then(|| head.times());
         if row.leaves.is_empty() {
             for leaf in head.leaves() {
                 let leaf = leaf?;
@@ -189,7 +202,7 @@ where
         }
         if !self.content {
             let (sequence, leaves) = (row.sequence, row.leaves.as_slice());
-            let row = ChangeRow { sequence, id: &row.id, leaves, content: None };
+            let row = ChangeRow { sequence, id: &row.id, leaves, times: row.times, content: None };
             return Ok(passed(self.sink.row(&row)));
         }
         row.conflicts = winner_and_conflicts(head)?.1;
@@ -204,10 +217,10 @@ where
 
     fn emit_with(&mut self, payload: &[u8]) -> Result<Visit, StorageError> {
         let (attachments, body) = decode_payload(payload)?;
-        let Row { sequence, id, leaves, conflicts, .. } = &self.row;
+        let Row { sequence, id, leaves, times, conflicts, .. } = &self.row;
         let sequence = *sequence;
         let content = DocumentContent { body, attachments: &attachments, conflicts, sequence };
-        let row = ChangeRow { sequence, id, leaves, content: Some(content) };
+        let row = ChangeRow { sequence, id, leaves, times: *times, content: Some(content) };
         Ok(passed(self.sink.row(&row)))
     }
 
@@ -245,8 +258,7 @@ impl Count {
     fn look(&mut self, step: usize, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
         if step == 0 {
             let change = ChangeView::decode(key, value)?;
-            let hidden = change.superseded_by.is_some() || (change.purge && change.leaf_count == 0);
-            self.rows += u64::from(!hidden);
+            self.rows += u64::from(!is_hidden(&change));
         } else {
             self.rows += decode_count(key, value)?;
         }

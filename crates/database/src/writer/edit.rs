@@ -50,6 +50,11 @@ impl Group<'_> {
         if let Err(refused) = edit.content.check_size() {
             return Ok(Err(refused));
         }
+        if self.live.partitioned
+            && let Err(refused) = id.check_partition()
+        {
+            return Ok(Err(refused.into()));
+        }
         match &edit.origin {
             Origin::Replicated { path } => {
                 self.expand_for(id, path).await?;

@@ -64,7 +64,8 @@ impl Group<'_> {
 
     async fn foresee(&mut self, edit: &Edit) -> Result<Foreseen, StorageError> {
         let id = &edit.id;
-        if id.is_design() || edit.content.check_size().is_err() {
+        let is_misplaced = self.live.partitioned && id.check_partition().is_err();
+        if id.is_design() || is_misplaced || edit.content.check_size().is_err() {
             return Ok(Foreseen::Settled);
         }
         let seen = Seen::Document(self.head(id).map(|head| head.sequence));

@@ -1,7 +1,7 @@
 //! From revisions to the JSON that is sent.
 
 use settle_database::{
-    Attachment, RevStatus, Revision,
+    Attachment, RevStatus, Revision, Times,
     blobs::{BlobStore, Encoding, Part},
 };
 use settle_model::{
@@ -9,7 +9,7 @@ use settle_model::{
     revision::{RevId, RevPath},
 };
 
-use crate::error::ApiError;
+use crate::{date, error::ApiError};
 
 /// What of a revision is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct Form {
     /// Whether attachments tell how they are stored.
     pub(crate) encoding_info: bool,
     pub(crate) local_seq: bool,
+    /// When the server stored the document first and last.
+    pub(crate) timestamps: bool,
     /// The ancestry, if the revision was read with it.
     pub(crate) revisions: bool,
 }
@@ -70,6 +72,10 @@ impl Form {
         let attachments = self.attachments(&revision.attachments, contents);
         let revs_info: Vec<_> =
             revision.revs_info.iter().map(|(rev, status)| (rev.clone(), told(*status))).collect();
+        let times = self.timestamps.then(|| {
+            let Times { created, updated } = revision.times;
+            (date::iso(created), date::iso(updated))
+        });
         let document = Outgoing {
             id: revision.id.as_str(),
             rev: &AnyRev::from(revision.rev.clone()),
@@ -81,6 +87,7 @@ impl Form {
                 conflicts: &revision.conflicts,
                 deleted_conflicts: &revision.deleted_conflicts,
                 local_seq: self.local_seq.then_some(revision.sequence),
+                timestamps: times.as_ref().map(|(created, updated)| (&**created, &**updated)),
                 attachments: &attachments,
             },
         };

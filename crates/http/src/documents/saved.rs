@@ -3,10 +3,11 @@
 use axum::response::Response;
 use http::StatusCode;
 use settle_access::{Administer, Grant, Write};
-use settle_database::{Atomicity, Database, Edit, Seen, Verdict, Written};
+use settle_database::{Atomicity, Database, Edit, Written};
+use settle_index::lane::{Author, WriteResult};
 use settle_model::{document::AnyRev, id::DocumentId, json};
 
-use crate::{call::Call, error::ApiError, reply};
+use crate::{call::Call, documents::users, error::ApiError, reply};
 
 /// Design documents are programs, so they need more than the right to write.
 pub(crate) fn may_write(call: &Call, database: &Database, id: &DocumentId) -> Result<(), ApiError> {
@@ -16,19 +17,34 @@ pub(crate) fn may_write(call: &Call, database: &Database, id: &DocumentId) -> Re
     Ok(())
 }
 
+/// Makes edits, if the database's design documents have no objection. The caller has prepared those of
+/// users, see [`users`].
+pub(crate) async fn write(
+    call: &Call,
+    database: &Database,
+    grant: &Grant<Write>,
+    edits: Vec<Edit>,
+    atomicity: Atomicity,
+) -> Result<Vec<WriteResult>, ApiError> {
+    let author = Author::from(&*call.actor);
+    Ok(call.app.lanes.write(database, grant, &author, edits, atomicity).await?)
+}
+
 pub(crate) async fn write_one(
+    call: &Call,
     database: &Database,
     grant: &Grant<Write>,
     edit: Edit,
 ) -> Result<Written, ApiError> {
-    let edit = passed(database, edit);
-    let mut results = database.write(grant, vec![edit], Atomicity::EachAlone).await?;
+    let edit = users::prepare(call, database, edit).await?;
+    let mut results = write(call, database, grant, vec![edit], Atomicity::EachAlone).await?;
     Ok(results.pop().expect("every edit has its result")?)
 }
 
-/// No validators are asked yet.
-pub(crate) fn passed(database: &Database, edit: Edit) -> Edit {
-    Edit { verdict: Verdict::passed(database.epochs(), Seen::Nothing), ..edit }
+/// Makes an edit soon: `batch=ok`. The caller has prepared that of a user.
+pub(crate) fn write_later(call: &Call, database: &Database, grant: &Grant<Write>, edit: Edit) {
+    let author = Author::from(&*call.actor);
+    call.app.lanes.write_later(database, grant, author, vec![edit]);
 }
 
 /// `{"ok":true,"id":…,"rev":…}`

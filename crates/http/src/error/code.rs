@@ -109,9 +109,6 @@ codes! {
     InvalidNonNegInteger 400 "invalid_non_neg_integer":
         "A number of a request of Mango must not be negative.",
         "Send an integer of 0 or more.";
-    InvalidValue 400 "invalid_value":
-        "A member of a request of Mango has a value that it cannot have.",
-        "Correct the member that `reason` names.";
     InvalidEmptyString 400 "invalid_empty_string":
         "The name of an index or of its design document is empty.",
         "Choose a name, or send none and be given one.";
@@ -232,6 +229,9 @@ codes! {
     OsProcessError 500 "os_process_error":
         "A function of a design document needed too much memory, gave back what cannot be used, or ended its process.",
         "Correct the function; `reason` says what it did.";
+    BrokenRule 500 "broken_rule":
+        "A validator or schema in a design document cannot be used, so no document can be written.",
+        "Correct the design document that `reason` names, or delete it.";
     UnknownQueryLanguage 500 "unknown_query_language":
         "The design document is in a language that the server does not run.",
         "Use JavaScript, or `query` for Mango indexes.";

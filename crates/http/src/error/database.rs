@@ -4,7 +4,9 @@ use settle_database::{
     AttachmentError, CreateError, DropError, EditError, GetError, LocalError, SettingError,
     blobs::{BlobReadError, UploadError},
 };
+use settle_index::lane::WriteError;
 use settle_model::document::{BulkError, DocumentError};
+use settle_script::Thrown;
 
 use super::{ApiError, Code};
 
@@ -17,6 +19,11 @@ impl ApiError {
     /// A document that was there once.
     pub(crate) fn deleted() -> Self {
         Self::new(Code::NotFound, "deleted")
+    }
+
+    /// Lanes try again, so a client sees this only where they gave up.
+    fn overtaken() -> Self {
+        Self::busy("What the write rests on keeps changing; it was not made.", 1)
     }
 
     fn stopping() -> Self {
@@ -96,11 +103,26 @@ impl From<EditError> for ApiError {
             EditError::TooManyAttachments { .. } => {
                 Self::new(Code::TooManyAttachments, error.to_string())
             }
+            EditError::Partition(error) => error.into(),
             EditError::GenerationsExhausted => Self::bad_request(error.to_string()),
-            EditError::Overtaken => {
-                Self::busy("The design documents keep changing; nothing was written.", 1)
-            }
+            EditError::Overtaken => Self::overtaken(),
             EditError::Aborted => Self::new(Code::ExpectationFailed, error.to_string()),
+        }
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Edit(error) => error.into(),
+            WriteError::Forbidden { reason } => Self::new(Code::Forbidden, reason),
+            WriteError::Unauthorized { reason } => Self::new(Code::Unauthorized, reason),
+            WriteError::Thrown { error, reason } => Thrown { error, reason }.into(),
+            WriteError::Script(error) => error.into(),
+            WriteError::BrokenRule { .. } => Self::new(Code::BrokenRule, error.to_string()),
+            WriteError::Design(error) => error.into(),
+            WriteError::DesignRule { reason } => Self::new(Code::InvalidDesignDoc, reason),
+            WriteError::Contended => Self::overtaken(),
         }
     }
 }

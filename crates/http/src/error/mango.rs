@@ -28,16 +28,15 @@ impl From<MangoError> for ApiError {
     fn from(error: MangoError) -> Self {
         let code = match &error {
             MangoError::Selector(error) => return error.clone().into(),
-            MangoError::NotAnObject => Code::BadRequest,
+            MangoError::NotAnObject
+            | MangoError::InvalidStale { .. }
+            | MangoError::InvalidPartitioned { .. } => Code::BadRequest,
             MangoError::InvalidKey { .. } => Code::InvalidKey,
             MangoError::MissingKey { .. } => Code::MissingRequiredKey,
             MangoError::InvalidString { .. } => Code::InvalidString,
             MangoError::InvalidBoolean { .. } => Code::InvalidBoolean,
             MangoError::InvalidPositive { .. } => Code::InvalidPosInteger,
             MangoError::InvalidNonNegative { .. } => Code::InvalidNonNegInteger,
-            MangoError::InvalidStale { .. } | MangoError::InvalidPartitioned { .. } => {
-                Code::InvalidValue
-            }
             MangoError::EmptyString => Code::InvalidEmptyString,
             MangoError::InvalidIndexName { .. } => Code::InvalidIndexName,
             MangoError::InvalidBulkDocs { .. } => Code::InvalidBulkDocs,

@@ -31,7 +31,16 @@ impl From<ScriptError> for ApiError {
 /// Source: `couch_query_servers`, `chttpd:error_info/1`.
 impl From<Thrown> for ApiError {
     fn from(Thrown { error, reason }: Thrown) -> Self {
-        let known = [Code::Forbidden, Code::Unauthorized, Code::NotFound, Code::BadRequest];
+        let known = [
+            Code::BadRequest,
+            Code::Unauthorized,
+            Code::Forbidden,
+            Code::NotFound,
+            Code::MethodNotAllowed,
+            Code::NotAcceptable,
+            Code::Conflict,
+            Code::Gone,
+        ];
         match known.into_iter().find(|code| code.as_str() == error) {
             Some(code) => Self::new(code, reason),
             None => Self::new(Code::UnknownError, reason).named(error),

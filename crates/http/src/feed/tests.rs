@@ -192,3 +192,44 @@ async fn a_stopping_server_ends_each_feed_with_its_last_line() {
     let bytes = body.collect().await.unwrap().to_bytes();
     assert_eq!(bytes, "{\"seq\":\"1\"}\n{\"last_seq\":\"1-x\",\"pending\":0}\n");
 }
+
+/// Finds nothing for a while, and then one row.
+struct Quiet(u32);
+
+impl Source for Quiet {
+    async fn read(&mut self, mut rows: Rows) -> Result<(Rows, Progress), ApiError> {
+        self.0 += 1;
+        match self.0 {
+            1 | 3 => Ok((rows, Progress::More)),
+            2 => Ok((rows, Progress::Quiet)),
+            _ => {
+                rows.push(b"\"1\"", |text| text.extend_from_slice(b"{}"));
+                Ok((rows, Progress::Ended))
+            }
+        }
+    }
+
+    async fn wait(&mut self) {}
+
+    fn end(&self) -> End {
+        End { last_sequence: "1-x".to_owned(), pending: None }
+    }
+}
+
+#[tokio::test]
+async fn who_wants_heartbeats_hears_that_a_filter_is_still_looking() {
+    for (query, expected) in [
+        ("heartbeat=1000", "{\"results\":[\n\n{}\n],\n\"last_seq\":\"1-x\"}\n\n"),
+        ("", "{\"results\":[\n{}\n],\n\"last_seq\":\"1-x\"}\n\n"),
+    ] {
+        let parameters = ChangesParameters::of_query(Query::new(query), None).unwrap();
+        for primes in [false, true] {
+            let mut feed = Feed::new(Quiet(0), &parameters, Shutdown::default());
+            if primes {
+                feed.prime().await.unwrap();
+            }
+            let bytes = feed.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(String::from_utf8(bytes.to_vec()).unwrap(), expected);
+        }
+    }
+}

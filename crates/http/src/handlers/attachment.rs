@@ -63,7 +63,7 @@ pub(crate) async fn put(mut call: Call) -> Result<Response, ApiError> {
         },
         verdict: Verdict::NONE,
     };
-    let written = write_one(&database, &grant, edit).await?;
+    let written = write_one(&call, &database, &grant, edit).await?;
     let location = location::of_attachment(&call, written.id.as_str(), name.as_str());
     let rev = AnyRev::from(written.rev);
     let mut response = saved(StatusCode::CREATED, written.id.as_str(), &rev);
@@ -83,7 +83,7 @@ pub(crate) async fn delete(call: Call) -> Result<Response, ApiError> {
         content: Content::Attachment { name, new: None },
         verdict: Verdict::NONE,
     };
-    let written = write_one(&database, &grant, edit).await?;
+    let written = write_one(&call, &database, &grant, edit).await?;
     Ok(saved(StatusCode::OK, written.id.as_str(), &AnyRev::from(written.rev)))
 }
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{StatusCode, header};
 use settle_access::{Grant, Write};
 use settle_database::{Atomicity, Database, Edit, EditError, Written};
+use settle_index::lane::{WriteError, WriteResult};
 use settle_model::{
     document::{AnyRev, Bulk, Incoming, parse, parse_bulk},
     id::{AnyId, LocalId},
@@ -23,7 +24,7 @@ use crate::{
     call::Call,
     documents::{
         incoming::edit,
-        saved::{accepted, may_write, passed, saved, write_one, write_saved},
+        saved::{accepted, may_write, saved, write, write_later, write_one, write_saved},
         users,
     },
     error::{ApiError, Code},
@@ -47,13 +48,13 @@ pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
         AnyId::Document(id) => {
             may_write(&call, &database, &id)?;
             let edit = edit(call.app.store.blobs(), id, incoming, true, []).await?;
-            let edit = users::prepare(&call, &database, edit).await?;
             if call.query().get("batch").as_deref() == Some("ok") {
+                let edit = users::prepare(&call, &database, edit).await?;
                 let response = accepted(edit.id.as_str());
-                database.write_later(&grant, vec![passed(&database, edit)]);
+                write_later(&call, &database, &grant, edit);
                 return Ok(response);
             }
-            let Written { id, rev } = write_one(&database, &grant, edit).await?;
+            let Written { id, rev } = write_one(&call, &database, &grant, edit).await?;
             saved(StatusCode::CREATED, id.as_str(), &AnyRev::from(rev))
         }
     };
@@ -137,8 +138,7 @@ impl Request<'_> {
         let outcomes = if edits.is_empty() {
             Vec::new()
         } else {
-            let edits = edits.into_iter().map(|edit| passed(self.database, edit)).collect();
-            self.database.write(self.grant, edits, self.atomicity).await?
+            write(self.call, self.database, self.grant, edits, self.atomicity).await?
         };
         if self.is_atomic() && outcomes.iter().any(Result::is_err) {
             return Ok(self.aborted(slots, outcomes));
@@ -157,6 +157,11 @@ impl Request<'_> {
             return Err(ApiError::bad_request(reason));
         }
         let id = id_of(self.call, document)?;
+        if let AnyId::Document(id) = &id
+            && self.database.is_partitioned()
+        {
+            id.check_partition()?;
+        }
         if self.is_atomic() && matches!(id, AnyId::Local(_)) {
             let reason = "local documents cannot be part of an `all_or_nothing` request";
             return Err(ApiError::bad_request(reason));
@@ -186,7 +191,7 @@ impl Request<'_> {
     }
 
     /// With `new_edits` a row for each document, without one for each that was refused.
-    fn rows(&self, slots: Vec<Slot>, outcomes: Vec<Result<Written, EditError>>) -> Vec<u8> {
+    fn rows(&self, slots: Vec<Slot>, outcomes: Vec<WriteResult>) -> Vec<u8> {
         let mut outcomes = outcomes.into_iter();
         let mut rows = Rows::begin(if self.new_edits { slots.len() } else { 0 });
         for Slot { id, rev, outcome } in slots {
@@ -214,7 +219,7 @@ impl Request<'_> {
     }
 
     /// The rows of those documents that kept the others from being written.
-    fn aborted(&self, slots: Vec<Slot>, outcomes: Vec<Result<Written, EditError>>) -> Response {
+    fn aborted(&self, slots: Vec<Slot>, outcomes: Vec<WriteResult>) -> Response {
         let mut outcomes = outcomes.into_iter();
         let mut rows = Rows::begin(0);
         for Slot { id, rev, outcome } in slots {
@@ -222,7 +227,7 @@ impl Request<'_> {
                 Outcome::Refused(error) => error,
                 Outcome::WrittenLocally(_) => continue,
                 Outcome::Edited => match outcomes.next() {
-                    Some(Err(EditError::Aborted) | Ok(_)) | None => continue,
+                    Some(Err(WriteError::Edit(EditError::Aborted)) | Ok(_)) | None => continue,
                     Some(Err(error)) => error.into(),
                 },
             };
@@ -292,7 +297,7 @@ impl Rows {
             out.push(b'"');
         }
         out.extend_from_slice(b",\"error\":");
-        write_string(out, error.code().as_str());
+        write_string(out, error.name());
         out.extend_from_slice(b",\"reason\":");
         write_string(out, error.reason());
         out.push(b'}');

@@ -21,7 +21,10 @@ use self::item::{Item, ItemError};
 use crate::{
     accept::accepts,
     call::Call,
-    documents::outgoing::{Attachments, Form, known_up_to},
+    documents::{
+        outgoing::{Attachments, Form, known_up_to},
+        times::has_timestamps,
+    },
     error::ApiError,
     limits,
     open::open,
@@ -39,7 +42,8 @@ pub(crate) async fn bulk_get(mut call: Call) -> Result<Response, ApiError> {
     let body = call.bytes(limits::QUESTION_BODY_MAX).await?;
     let items = item::parse(&body)?;
     check_names(call.query())?;
-    let parameters = DocumentParameters::of_query(call.query())?;
+    let mut parameters = DocumentParameters::of_query(call.query())?;
+    parameters.timestamps = parameters.timestamps && has_timestamps(&call, &database).await?;
     let is_json = accepts(call.headers(), "application/json");
     let multipart = ["mixed", "related"]
         .into_iter()
@@ -150,6 +154,7 @@ impl Question {
             known_up_to: known_up_to(revision.path.as_ref(), &item.atts_since),
             encoding_info,
             local_seq: self.parameters.local_seq,
+            timestamps: self.parameters.timestamps,
             revisions: self.parameters.revs,
         }
     }

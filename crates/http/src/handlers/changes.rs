@@ -15,19 +15,29 @@
 mod filter;
 mod rows;
 
+use std::{collections::VecDeque, time::Duration};
+
 use axum::response::Response;
 use http::{HeaderValue, header};
 use settle_access::{Grant, Read};
-use settle_database::{ChangeScan, Database, Direction, Next, StorageError, Subscription};
+use settle_database::{
+    ChangeCursor, ChangeFilter, ChangeScan, Database, Direction, LeafForm, Next, StorageError,
+    Subscription,
+};
 use settle_model::sequence::Sequence;
 
-use self::rows::{Changes, Copies, Writer};
+use self::{
+    filter::{Judge, Shown},
+    rows::{Changes, Copies, Whole, Writer, write_passed},
+};
 use crate::{
     call::Call,
+    documents::{rows::COPIED_BYTES_MAX, times::has_timestamps},
     error::ApiError,
     feed::{self, End, Progress, Rows, Source},
+    limits,
     open::open,
-    parameters::{ChangesParameters, Feed as Kind},
+    parameters::{ChangesParameters, Feed as Kind, Heartbeat},
     reply,
 };
 
@@ -54,10 +64,10 @@ async fn send(
     parameters: ChangesParameters,
     body: Option<filter::Body>,
 ) -> Result<Response, ApiError> {
-    let only = filter::of(&database, &grant, &parameters, body).await?;
+    let Shown { only, judge } = filter::of(&call, &database, &grant, &parameters, body).await?;
     let end = database.sequence();
     let mut etag = None;
-    if parameters.feed == Kind::Normal {
+    if parameters.feed == Kind::Normal && judge.as_ref().is_none_or(Judge::is_stable) {
         // A sequence stands for all that the list can say.
         let tag = HeaderValue::try_from(format!("\"{}\"", database.token(end)));
         let tag = tag.expect("sequences are ASCII");
@@ -71,14 +81,24 @@ async fn send(
         .map_or(Sequence::ZERO, |since| since.resolve(database.timeline(), Sequence(end)));
     let direction =
         if parameters.descending { Direction::Descending } else { Direction::Ascending };
+    let scan = ChangeScan {
+        since: if parameters.descending { 0 } else { since.0 },
+        until: end,
+        direction,
+        content: parameters.include_docs,
+        times: parameters.timestamps && has_timestamps(&call, &database).await?,
+        only,
+    };
+    let is_judged = judge.is_some();
     let source = Followed {
-        scan: ChangeScan {
-            since: if parameters.descending { 0 } else { since.0 },
-            until: end,
-            direction,
-            content: parameters.include_docs,
-            only,
-        },
+        few: few(&database, &grant, &scan).await?,
+        scan,
+        judge,
+        heartbeat: parameters.heartbeat.map(|heartbeat| match heartbeat {
+            Heartbeat::Default => feed::WAIT_MAX,
+            Heartbeat::Every(duration) => duration,
+        }),
+        spoke: call.app.clock.monotonic(),
         is_live: parameters.feed != Kind::Normal,
         left: parameters.limit.unwrap_or(u64::MAX),
         last: since.0,
@@ -90,11 +110,33 @@ async fn send(
         database,
         grant,
     };
-    let mut response = feed::reply(&call.app, source, &parameters)?;
+    let mut response = if is_judged {
+        feed::reply_when_read(&call.app, source, &parameters).await?
+    } else {
+        feed::reply(&call.app, source, &parameters)?
+    };
     if let Some(etag) = etag {
         response.headers_mut().insert(header::ETAG, etag);
     }
     Ok(response)
+}
+
+/// Where the changes of few documents are, so that the feed need not be looked through for them.
+async fn few(
+    database: &Database,
+    grant: &Grant<Read>,
+    scan: &ChangeScan,
+) -> Result<Option<VecDeque<u64>>, ApiError> {
+    let ChangeFilter::Ids(ids) = &scan.only else { return Ok(None) };
+    if ids.len() > limits::FEW_IDS_MAX {
+        return Ok(None);
+    }
+    let mut sequences: VecDeque<u64> = database.sequences_of(grant, ids).await?.into();
+    sequences.retain(|&sequence| sequence > scan.since && sequence <= scan.until);
+    if scan.direction == Direction::Descending {
+        sequences.make_contiguous().reverse();
+    }
+    Ok(Some(sequences))
 }
 
 /// A database's changes from one sequence on.
@@ -105,6 +147,12 @@ struct Followed {
     subscription: Subscription,
     /// What is still to be looked at: up to where the database was when that was last asked.
     scan: ChangeScan,
+    /// Where changes of that are, while not all of them have been looked at.
+    few: Option<VecDeque<u64>>,
+    judge: Option<Judge>,
+    heartbeat: Option<Duration>,
+    /// When a row, or word that there is none, was last handed on.
+    spoke: Duration,
     is_live: bool,
     /// Rows until the limit.
     left: u64,
@@ -119,13 +167,39 @@ struct Followed {
 impl Followed {
     /// One slice; whether there is more of what was to be looked at.
     async fn slice(&mut self, rows: Rows) -> Result<(Rows, bool), ApiError> {
-        let Self { database, grant, scan, .. } = self;
+        if let Some(few) = &mut self.few {
+            let Some(sequence) = few.pop_front() else {
+                self.few = None;
+                return Ok((rows, false));
+            };
+            let one = ChangeScan { since: sequence - 1, until: sequence, ..self.scan.clone() };
+            let (rows, _) = self.take(&one, rows).await?;
+            return Ok((rows, true));
+        }
+        let scan = self.scan.clone();
+        let (rows, next) = self.take(&scan, rows).await?;
+        let Next::Go(cursor) = next else { return Ok((rows, false)) };
+        match self.scan.direction {
+            Direction::Ascending => self.scan.since = cursor.at,
+            Direction::Descending => self.scan.until = cursor.at - 1,
+        }
+        Ok((rows, true))
+    }
+
+    /// Writes what one slice of `scan` finds.
+    async fn take(
+        &mut self,
+        scan: &ChangeScan,
+        rows: Rows,
+    ) -> Result<(Rows, Next<ChangeCursor>), ApiError> {
+        if self.judge.is_some() {
+            return self.take_judged(scan, rows).await;
+        }
+        let Self { database, grant, .. } = self;
         let changes = std::mem::take(&mut self.rows);
-        let next;
-        let rows = if scan.content && changes.needs_copies() {
+        if scan.content && changes.needs_copies() {
             let copies = Copies::new(changes, self.left);
-            let (copies, after) = database.scan_changes(grant, scan, copies).await?;
-            next = after;
+            let (copies, next) = database.scan_changes(grant, scan, copies).await?;
             let (mut changes, copied) = copies.into_parts();
             let mut rows = rows;
             for copy in copied {
@@ -135,26 +209,71 @@ impl Followed {
                 self.last = copy.sequence;
             }
             self.rows = changes;
-            rows
-        } else {
-            let before = rows.count();
-            let writer = Writer::new(changes, rows, self.left, self.last);
-            let (writer, after) = database.scan_changes(grant, scan, writer).await?;
-            next = after;
-            let (changes, rows, last) = writer.into_parts();
-            let count = rows.count() - before;
-            self.left -= count;
-            self.sent += count;
-            self.last = last;
-            self.rows = changes;
-            rows
-        };
-        let Next::Go(cursor) = next else { return Ok((rows, false)) };
-        match self.scan.direction {
-            Direction::Ascending => self.scan.since = cursor.at,
-            Direction::Descending => self.scan.until = cursor.at - 1,
+            return Ok((rows, next));
         }
-        Ok((rows, true))
+        let before = rows.count();
+        let writer = Writer::new(changes, rows, self.left, self.last);
+        let (writer, next) = database.scan_changes(grant, scan, writer).await?;
+        let (changes, rows, last) = writer.into_parts();
+        let count = rows.count() - before;
+        self.left -= count;
+        self.sent += count;
+        self.last = last;
+        self.rows = changes;
+        Ok((rows, next))
+    }
+
+    /// The same, of what a judge lets through.
+    async fn take_judged(
+        &mut self,
+        scan: &ChangeScan,
+        mut rows: Rows,
+    ) -> Result<(Rows, Next<ChangeCursor>), ApiError> {
+        let Some(judge) = &self.judge else { return Ok((rows, Next::Done)) };
+        let form = LeafForm {
+            all: self.rows.shows_all(),
+            ancestors: judge.ancestors(),
+            count_max: limits::FILTERED_COUNT_MAX,
+            bytes_max: COPIED_BYTES_MAX,
+        };
+        let (changes, next) = self.database.scan_leaves(&self.grant, scan, form).await?;
+        let documents = changes.iter().flat_map(|change| change.documents.iter().cloned());
+        let passed = judge.ask(documents.collect()).await?;
+        let mut passed = passed.into_iter();
+        let whole =
+            scan.content.then(|| Whole { blobs: self.call.store.blobs(), fields: judge.fields() });
+        for change in changes {
+            let leaves = change.leaves.iter().take(change.documents.len()).zip(passed.by_ref());
+            let leaves: Vec<_> =
+                leaves.filter(|(_, passed)| *passed).map(|(leaf, _)| leaf.clone()).collect();
+            if leaves.is_empty() {
+                continue;
+            }
+            write_passed(&mut self.rows, &mut rows, &change, &leaves, scan.times, whole).await?;
+            self.left -= 1;
+            self.sent += 1;
+            self.last = change.sequence;
+            if self.left == 0 {
+                break;
+            }
+        }
+        Ok((rows, next))
+    }
+
+    /// What to say while there is more to look at.
+    fn more(&mut self, has_rows: bool) -> Progress {
+        let now = self.call.clock.monotonic();
+        if has_rows {
+            self.spoke = now;
+            return Progress::More;
+        }
+        match self.heartbeat {
+            Some(pace) if now.saturating_sub(self.spoke) >= pace => {
+                self.spoke = now;
+                Progress::Quiet
+            }
+            Some(_) | None => Progress::More,
+        }
     }
 
     /// The last row there may be has been sent.
@@ -194,7 +313,7 @@ impl Source for Followed {
                 self.pending = Some(0);
                 return Ok((rows, Progress::Ended));
             }
-            if self.scan.direction == Direction::Ascending {
+            if self.scan.direction == Direction::Ascending && self.few.is_none() {
                 self.scan.until = self.database.sequence();
             }
         }
@@ -208,9 +327,10 @@ impl Source for Followed {
             if !more {
                 return Ok((rows, self.caught_up()));
             }
-            // What a filter leaves out is passed over at once.
-            if rows.count() > before {
-                return Ok((rows, Progress::More));
+            // What a filter of ids leaves out is passed over at once; asking a judge takes longer.
+            let has_rows = rows.count() > before;
+            if has_rows || self.judge.is_some() {
+                return Ok((rows, self.more(has_rows)));
             }
         }
     }

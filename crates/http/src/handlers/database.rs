@@ -13,7 +13,7 @@ use super::server::NODE;
 use crate::{
     audit,
     call::Call,
-    error::{ApiError, Code},
+    error::ApiError,
     open::open,
     reply,
     wire::{DatabaseInfo, instance_start_time},
@@ -23,21 +23,16 @@ use crate::{
 const RANGE: &str = "00000000-ffffffff";
 
 /// `PUT /{db}`
-///
-/// Partitions are refused rather than passed over: ids would not be checked for them.
 pub(crate) async fn create(call: Call) -> Result<Response, ApiError> {
     let (name, grant) = administer(&call)?;
     let name = name?;
     audit::check_change(&name)?;
-    match call.query().get("partitioned").as_deref() {
-        None | Some("false") => {}
-        Some("true") => {
-            let reason = "Partitioned databases are not supported.";
-            return Err(ApiError::new(Code::NotImplemented, reason));
-        }
+    let partitioned = match call.query().get("partitioned").as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
         Some(_) => return Err(ApiError::bad_request("Invalid `partitioned` parameter")),
-    }
-    let options = CreateOptions::default();
+    };
+    let options = CreateOptions { partitioned };
     match name.account() {
         None => call.app.store.create(&grant, &name, options).await.map(drop)?,
         Some(account) => {

@@ -13,6 +13,8 @@ mod local;
 mod query;
 mod range;
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use settle_access::{Grant, Read};
@@ -29,6 +31,7 @@ use crate::{
     parameters::ViewParameters,
     pieces::{self, PIECE_BYTES, Piece, Pieces},
     reply,
+    state::AppState,
 };
 
 /// `GET /{db}/_all_docs`
@@ -172,6 +175,43 @@ async fn send(list: List) -> Result<Response, ApiError> {
     const JSON: HeaderValue = reply::JSON;
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     Ok(response)
+}
+
+/// Rows of `_all_docs`, for who makes something else of them.
+pub(crate) struct AllDocs {
+    app: Arc<AppState>,
+    database: Database,
+    grant: Grant<Read>,
+    plan: Option<Plan>,
+    query: Option<Query>,
+}
+
+impl AllDocs {
+    pub(crate) fn new(
+        call: &Call,
+        database: Database,
+        grant: Grant<Read>,
+        parameters: ViewParameters,
+    ) -> Result<Self, ApiError> {
+        let plan = Some(Plan::new(Namespace::All, parameters)?);
+        Ok(Self { app: Arc::clone(&call.app), database, grant, plan, query: None })
+    }
+
+    /// What stands before the rows in a reply.
+    pub(crate) async fn begin(&mut self) -> Result<Vec<u8>, ApiError> {
+        let mut text = Vec::new();
+        if let Some(plan) = self.plan.take() {
+            plan.begin(&self.database, &self.grant, &mut text).await?;
+            self.query = Some(plan.into_query());
+        }
+        Ok(text)
+    }
+
+    /// Some rows as they stand in a reply, and whether there are more.
+    pub(crate) async fn next(&mut self) -> Result<(Vec<u8>, bool), ApiError> {
+        let Some(query) = &mut self.query else { return Ok((Vec::new(), false)) };
+        query.read(&self.database, &self.grant, self.app.store.blobs(), Vec::new()).await
+    }
 }
 
 /// A list, or several, while they are sent.

@@ -9,41 +9,53 @@ use std::borrow::Cow;
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use settle_access::Read;
-use settle_model::json;
+use settle_access::{Grant, Read};
+use settle_database::Database;
 use settle_query::mango::FindRequest;
 
 use self::found::Found;
 pub(crate) use self::indexes::{create, delete, delete_several, indexes};
+use super::views::{partition_name, partition_of_path};
 use crate::{call::Call, error::ApiError, limits, open::open, pieces, reply};
 
 /// `POST /{db}/_find`
 pub(crate) async fn find(call: Call) -> Result<Response, ApiError> {
-    let partition = partition_of_query(&call);
-    find_with(call, partition).await
+    call.require_json()?;
+    let (database, grant) = open::<Read>(&call).await?;
+    let partition = call.query().get("partition").map(Cow::into_owned);
+    find_with(call, database, grant, partition).await
 }
 
 /// `POST /{db}/_partition/{partition}/_find`
 pub(crate) async fn find_in_partition(call: Call) -> Result<Response, ApiError> {
-    let partition = partition_of_path(&call)?;
-    find_with(call, Some(partition)).await
+    call.require_json()?;
+    let (database, grant) = open::<Read>(&call).await?;
+    let partition = partition_of_path(&call, &database, &grant).await?;
+    find_with(call, database, grant, Some(partition)).await
 }
 
 /// `POST /{db}/_explain`
 pub(crate) async fn explain(call: Call) -> Result<Response, ApiError> {
-    let partition = partition_of_query(&call);
-    explain_with(call, partition).await
+    call.require_json()?;
+    let (database, grant) = open::<Read>(&call).await?;
+    let partition = call.query().get("partition").map(Cow::into_owned);
+    explain_with(call, database, grant, partition).await
 }
 
 /// `POST /{db}/_partition/{partition}/_explain`
 pub(crate) async fn explain_in_partition(call: Call) -> Result<Response, ApiError> {
-    let partition = partition_of_path(&call)?;
-    explain_with(call, Some(partition)).await
-}
-
-async fn find_with(mut call: Call, partition: Option<String>) -> Result<Response, ApiError> {
     call.require_json()?;
     let (database, grant) = open::<Read>(&call).await?;
+    let partition = partition_of_path(&call, &database, &grant).await?;
+    explain_with(call, database, grant, Some(partition)).await
+}
+
+async fn find_with(
+    mut call: Call,
+    database: Database,
+    grant: Grant<Read>,
+    partition: Option<String>,
+) -> Result<Response, ApiError> {
     let request = request(&mut call, partition).await?;
     let shows_stats = request.execution_stats;
     let finding = call.app.indexes.find(&database, grant, request).await?;
@@ -55,18 +67,21 @@ async fn find_with(mut call: Call, partition: Option<String>) -> Result<Response
     Ok(response)
 }
 
-async fn explain_with(mut call: Call, partition: Option<String>) -> Result<Response, ApiError> {
-    call.require_json()?;
-    let (database, grant) = open::<Read>(&call).await?;
+async fn explain_with(
+    mut call: Call,
+    database: Database,
+    grant: Grant<Read>,
+    partition: Option<String>,
+) -> Result<Response, ApiError> {
     let request = request(&mut call, partition).await?;
     let mut text = call.app.indexes.explain(&database, &grant, &request).await?;
     text.push(b'\n');
     Ok(reply::json_text(StatusCode::OK, text))
 }
 
+/// The request, with the partition that the address names.
 async fn request(call: &mut Call, partition: Option<String>) -> Result<FindRequest, ApiError> {
-    let body = body(call).await?;
-    let mut request = FindRequest::parse(&body)?;
+    let mut request = FindRequest::parse(&call.object(limits::QUESTION_BODY_MAX).await?)?;
     match (&request.partition, partition) {
         (Some(named), Some(partition)) if *named != partition => {
             let reason = format!("`partition` must be {partition:?}, as the address says");
@@ -76,34 +91,7 @@ async fn request(call: &mut Call, partition: Option<String>) -> Result<FindReque
         (_, Some(partition)) => request.partition = Some(partition),
     }
     if let Some(partition) = &request.partition {
-        check_partition(partition)?;
+        partition_name(partition)?;
     }
     Ok(request)
-}
-
-/// The request's body without white space between tokens.
-async fn body(call: &mut Call) -> Result<Vec<u8>, ApiError> {
-    let body = call.bytes(limits::QUESTION_BODY_MAX).await?;
-    let small = json::minify(&body);
-    let small = small.map_err(|error| ApiError::bad_request(error.reason().into_owned()))?;
-    Ok(small.into_owned())
-}
-
-fn partition_of_query(call: &Call) -> Option<String> {
-    call.query().get("partition").map(Cow::into_owned)
-}
-
-fn partition_of_path(call: &Call) -> Result<String, ApiError> {
-    Ok(call.segment(1)?.into_owned())
-}
-
-/// Source: `couch_partition:validate_partition/1`.
-fn check_partition(partition: &str) -> Result<(), ApiError> {
-    if partition.starts_with('_') {
-        return Err(ApiError::bad_request("Partition must not start with an underscore"));
-    }
-    if partition.contains(':') {
-        return Err(ApiError::bad_request("Partition must not contain a colon"));
-    }
-    Ok(())
 }

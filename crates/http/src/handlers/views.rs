@@ -13,6 +13,8 @@ mod info;
 mod question;
 mod rows;
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use settle_access::{Grant, Read};
@@ -30,6 +32,7 @@ use crate::{
     parameters::ViewParameters,
     pieces::{self, PIECE_BYTES, Piece, Pieces},
     reply,
+    state::AppState,
 };
 
 /// `GET /{db}/_design/{name}/_view/{view}`
@@ -163,6 +166,47 @@ impl Asked {
         const JSON: HeaderValue = reply::JSON;
         response.headers_mut().insert(header::CONTENT_TYPE, JSON);
         Ok(response)
+    }
+}
+
+/// Rows of a view, for who makes something else of them.
+pub(crate) struct ViewRows {
+    app: Arc<AppState>,
+    asked: Asked,
+    question: Option<Question>,
+    answer: Option<Answer>,
+}
+
+impl ViewRows {
+    /// `names` are those of the design document and the view.
+    pub(crate) async fn new(
+        call: &Call,
+        database: Database,
+        grant: Grant<Read>,
+        (design, view): (&str, &str),
+        parameters: ViewParameters,
+    ) -> Result<Self, ApiError> {
+        let view = call.app.indexes.view(&database, &grant, design, view).await?;
+        let question = Some(Question::new(&view, parameters)?);
+        let asked = Asked { database, grant, view };
+        Ok(Self { app: Arc::clone(&call.app), asked, question, answer: None })
+    }
+
+    /// What stands before the rows in a reply.
+    pub(crate) async fn begin(&mut self) -> Result<Vec<u8>, ApiError> {
+        let mut text = Vec::new();
+        if let Some(question) = self.question.take() {
+            let ready = self.asked.view.ready(question.update).await?;
+            self.answer = Some(Answer::begin(ready, question, &mut text).await?);
+        }
+        Ok(text)
+    }
+
+    /// Some rows as they stand in a reply, and whether there are more.
+    pub(crate) async fn next(&mut self) -> Result<(Vec<u8>, bool), ApiError> {
+        let Some(answer) = &mut self.answer else { return Ok((Vec::new(), false)) };
+        let Asked { database, grant, .. } = &self.asked;
+        answer.read(database, grant, self.app.store.blobs(), Vec::new()).await
     }
 }
 

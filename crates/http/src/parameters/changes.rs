@@ -34,6 +34,8 @@ pub struct ChangesParameters {
     /// For `filter=_view`.
     pub view: Option<String>,
     pub seq_interval: Option<u64>,
+    /// Settle's own; counts where a design document of the database says so.
+    pub timestamps: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,6 +102,7 @@ impl ChangesParameters {
             "conflicts" => self.conflicts |= yes,
             "attachments" => self.attachments |= yes,
             "att_encoding_info" => self.att_encoding_info |= yes,
+            "timestamps" => self.timestamps |= yes,
             "filter" if !value.is_empty() => self.filter = Some(filter(value)?),
             "view" => self.view = Some(value.to_owned()),
             "doc_ids" => {

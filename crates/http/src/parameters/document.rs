@@ -21,6 +21,8 @@ pub struct DocumentParameters {
     pub deleted_conflicts: bool,
     pub latest: bool,
     pub local_seq: bool,
+    /// Settle's own; counts where a design document of the database says so.
+    pub timestamps: bool,
     pub revs: bool,
     pub revs_info: bool,
     /// A tombstone is shown as a document.
@@ -47,7 +49,11 @@ impl DocumentParameters {
     /// Whether something is asked for that the revision alone does not decide, so that the reply has
     /// no entity tag.
     pub fn has_extras(&self) -> bool {
-        self.conflicts || self.deleted_conflicts || self.local_seq || self.revs_info
+        self.conflicts
+            || self.deleted_conflicts
+            || self.local_seq
+            || self.revs_info
+            || self.timestamps
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), ApiError> {
@@ -68,6 +74,7 @@ impl DocumentParameters {
             }
             "latest" => self.latest |= yes,
             "local_seq" => self.local_seq |= yes,
+            "timestamps" => self.timestamps |= yes,
             "revs" => self.revs |= yes,
             "revs_info" => self.revs_info |= yes,
             "deleted" => self.deleted |= yes,

@@ -1,10 +1,10 @@
 //! Routes of what design documents do, and of partitions.
 
 use super::{
-    Access::{Administer, Read},
-    Kind, Parameter, Route, get, handler, parameter, post,
+    Access::{Administer, Read, Write},
+    Kind, Operation, Parameter, Route, copy, delete, get, handler, parameter, post, put,
 };
-use crate::handlers::{lists, views};
+use crate::handlers::{functions, lists, views};
 
 const JSON: &str = "application/json";
 
@@ -33,6 +33,22 @@ const VIEW: &[Parameter] = &[
     parameter("sorted", Kind::Boolean, "`false`: without the numbers of rows"),
     parameter("partition", Kind::Text, "the partition, where the view has such"),
 ];
+
+const UPDATED: &[u16] = &[200, 201, 400, 404, 409, 413, 500];
+const SHOWN: &[u16] = &[200, 304, 404, 406, 413, 500, 501];
+const LISTED: &[u16] = &[200, 400, 404, 406, 415, 500, 501];
+
+/// Whatever the request becomes has its own rules.
+const REWRITES: &[Operation] = &[
+    get(Read, "What a request becomes by the rewrites", handler!(functions::rewrite))
+        .answers(REWRITTEN),
+    put(Read, "As `GET`", handler!(functions::rewrite)).answers(REWRITTEN),
+    post(Read, "As `GET`", handler!(functions::rewrite)).answers(REWRITTEN),
+    delete(Read, "As `GET`", handler!(functions::rewrite)).answers(REWRITTEN),
+    copy(Read, "As `GET`", handler!(functions::rewrite)).answers(REWRITTEN),
+];
+
+const REWRITTEN: &[u16] = &[200, 400, 404, 500];
 
 pub(super) const ROUTES: &[Route] = &[
     Route {
@@ -111,4 +127,80 @@ pub(super) const ROUTES: &[Route] = &[
             .answers(&[200, 400, 404, 415, 500]),
         ],
     },
+    Route {
+        path: "/{db}/_design/{name}/_update/{function}",
+        operations: &[
+            post(Write, "Store what a function makes of a request", handler!(functions::update))
+                .answers(UPDATED),
+            put(Write, "As `POST`", handler!(functions::update)).answers(UPDATED),
+            delete(Write, "As `POST`", handler!(functions::update)).answers(UPDATED),
+        ],
+    },
+    Route {
+        path: "/{db}/_design/{name}/_update/{function}/{docid...}",
+        operations: &[
+            put(
+                Write,
+                "Store what a function makes of a request and a document",
+                handler!(functions::update_document),
+            )
+            .answers(UPDATED),
+            post(Write, "As `PUT`", handler!(functions::update_document)).answers(UPDATED),
+            delete(Write, "As `PUT`", handler!(functions::update_document)).answers(UPDATED),
+        ],
+    },
+    Route {
+        path: "/{db}/_design/{name}/_show/{function}",
+        operations: &[
+            get(Read, "What a function shows", handler!(functions::show)).answers(SHOWN),
+            post(Read, "What a function shows", handler!(functions::show)).answers(SHOWN),
+        ],
+    },
+    Route {
+        path: "/{db}/_design/{name}/_show/{function}/{docid...}",
+        operations: &[
+            get(Read, "What a function shows of a document", handler!(functions::show_document))
+                .answers(SHOWN),
+            post(Read, "What a function shows of a document", handler!(functions::show_document))
+                .answers(SHOWN),
+        ],
+    },
+    Route {
+        path: "/{db}/_design/{name}/_list/{function}/{view}",
+        operations: &[
+            get(Read, "What a function makes of a view's rows", handler!(functions::list))
+                .takes(VIEW)
+                .answers(LISTED),
+            post(
+                Read,
+                "What a function makes of a view's rows with these keys",
+                handler!(functions::list_of_body),
+            )
+            .takes(VIEW)
+            .body(JSON)
+            .answers(LISTED),
+        ],
+    },
+    Route {
+        path: "/{db}/_design/{name}/_list/{function}/{ddoc}/{view}",
+        operations: &[
+            get(
+                Read,
+                "What a function makes of the rows of another design document's view",
+                handler!(functions::list_of_other),
+            )
+            .takes(VIEW)
+            .answers(LISTED),
+            post(
+                Read,
+                "What a function makes of those rows with these keys",
+                handler!(functions::list_of_other_of_body),
+            )
+            .takes(VIEW)
+            .body(JSON)
+            .answers(LISTED),
+        ],
+    },
+    Route { path: "/{db}/_design/{name}/_rewrite", operations: REWRITES },
+    Route { path: "/{db}/_design/{name}/_rewrite/{path...}", operations: REWRITES },
 ];

@@ -88,9 +88,11 @@ async fn nothing_that_http_has_changes_a_record() {
             };
             let (is_write, path) = match operation.access {
                 Access::Write | Access::Administer | Access::AdministerServer => (true, route.path),
-                Access::Open | Access::SignedIn | Access::Inspect | Access::Read => {
-                    (false, route.path)
-                }
+                Access::Open
+                | Access::SignedIn
+                | Access::ReadMetrics
+                | Access::Inspect
+                | Access::Read => (false, route.path),
             };
             let path = path.replace("{docid...}", &id).replace("{id}", &id).replace("{name}", "x");
             let path = path.replace("{attachment...}", "a");

@@ -215,3 +215,74 @@ async fn a_long_bulk_is_parsed_aside_and_answered_alike() {
         [{"ok":true,"id":"a","rev":"1-fd31b24060e391d81f39cbcd2ec4f147"},{"ok":true,"id":"b","rev":"1-967a00dff5e02add41819138abb3284d"}]
     "#]].assert_eq(&reply);
 }
+
+#[tokio::test]
+async fn ids_of_a_partitioned_database_name_their_partition() {
+    check(
+        &[
+            "PUT /p?partitioned=true",
+            r#"PUT /p/a:b {}"#,
+            r#"PUT /p/a {}"#,
+            r#"PUT /p/:a {}"#,
+            r#"PUT /p/a:_b {}"#,
+            r#"PUT /p/a?new_edits=false {"_rev": "1-a"}"#,
+            r#"POST /p {"n": 1}"#,
+            r#"POST /p/_bulk_docs {"docs": [{"_id": "c:d"}, {"_id": "c"}]}"#,
+            r#"POST /p/_bulk_docs {"docs": [{"_id": "c:d"}, {"_id": "_design/x"}, {"_id": "_local/x"}]}"#,
+            "PUT /p/a/file\n\ntext",
+            "GET /p/a",
+        ],
+        expect![[r#"
+            > PUT /p?partitioned=true
+            201 Created
+            location: http://localhost:5984/p
+            {"ok":true}
+
+            > PUT /p/a:b {}
+            201 Created
+            etag: "1-967a00dff5e02add41819138abb3284d"
+            location: http://localhost:5984/p/a%3Ab
+            {"ok":true,"id":"a:b","rev":"1-967a00dff5e02add41819138abb3284d"}
+
+            > PUT /p/a {}
+            400 Bad Request
+            {"error":"illegal_docid","reason":"Doc id must be of form partition:id"}
+
+            > PUT /p/:a {}
+            400 Bad Request
+            {"error":"illegal_partition","reason":"Partition must not be empty"}
+
+            > PUT /p/a:_b {}
+            400 Bad Request
+            {"error":"illegal_docid","reason":"Only reserved document ids may start with underscore."}
+
+            > PUT /p/a?new_edits=false {"_rev": "1-a"}
+            400 Bad Request
+            {"error":"illegal_docid","reason":"Doc id must be of form partition:id"}
+
+            > POST /p {"n": 1}
+            400 Bad Request
+            {"error":"illegal_docid","reason":"Doc id must be of form partition:id"}
+
+            > POST /p/_bulk_docs {"docs": [{"_id": "c:d"}, {"_id": "c"}]}
+            400 Bad Request
+            {"error":"illegal_docid","reason":"Doc id must be of form partition:id"}
+
+            > POST /p/_bulk_docs {"docs": [{"_id": "c:d"}, {"_id": "_design/x"}, {"_id": "_local/x"}]}
+            201 Created
+            [{"ok":true,"id":"c:d","rev":"1-967a00dff5e02add41819138abb3284d"},{"ok":true,"id":"_design/x","rev":"1-967a00dff5e02add41819138abb3284d"},{"ok":true,"id":"_local/x","rev":"0-1"}]
+
+            > PUT /p/a/file
+
+            text
+            400 Bad Request
+            {"error":"illegal_docid","reason":"Doc id must be of form partition:id"}
+
+            > GET /p/a
+            404 Not Found
+            {"error":"not_found","reason":"missing"}
+
+        "#]],
+    )
+    .await;
+}

@@ -15,7 +15,7 @@ async fn filled() -> TestServer {
     let server = crate::story::begin().await;
     let requests = [
         r#"POST /d/_bulk_docs {"new_edits": false, "docs": [{"_id": "gone", "_rev": "1-a"}, {"_id": "gone", "_deleted": true, "why": "x", "_revisions": {"start": 2, "ids": ["b", "a"]}}]}"#,
-        r#"POST /d/_bulk_docs {"docs": [{"_id": "_design/x", "filters": {"f": "code"}}, {"_id": "_local/l"}]}"#,
+        r#"POST /d/_bulk_docs {"docs": [{"_id": "_design/x", "filters": {"f": "function(doc, req) { return doc.v == 1 || doc._deleted; }"}, "views": {"v": {"map": "function(doc) { if (doc.v) emit(null); }"}}}, {"_id": "_local/l"}]}"#,
         r#"POST /d/_bulk_docs {"new_edits": false, "docs": [{"_id": "a", "_rev": "1-a"}, {"_id": "a", "_rev": "1-b", "v": 1.0, "_attachments": {"x": {"content_type": "image/x", "data": "eHg="}}}]}"#,
     ];
     for request in requests {
@@ -50,7 +50,7 @@ async fn every_document_has_one_row_at_its_newest_sequence() {
             etag: "5-t"
             {"results":[
             {"seq":"2-t","id":"gone","changes":[{"rev":"2-b"}],"deleted":true},
-            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-65b510de8bcbfae6b8faca5b238b2f59"}]},
+            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-4b5ce5f04af101f8be3bf92da0969a14"}]},
             {"seq":"5-t","id":"a","changes":[{"rev":"1-b"}]}
             ],
             "last_seq":"5-t","pending":0}
@@ -60,7 +60,7 @@ async fn every_document_has_one_row_at_its_newest_sequence() {
             etag: "5-t"
             {"results":[
             {"seq":"2-t","id":"gone","changes":[{"rev":"2-b"}],"deleted":true},
-            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-65b510de8bcbfae6b8faca5b238b2f59"}]},
+            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-4b5ce5f04af101f8be3bf92da0969a14"}]},
             {"seq":"5-t","id":"a","changes":[{"rev":"1-b"},{"rev":"1-a"}]}
             ],
             "last_seq":"5-t","pending":0}
@@ -69,7 +69,7 @@ async fn every_document_has_one_row_at_its_newest_sequence() {
             200 OK
             etag: "5-t"
             {"results":[
-            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-65b510de8bcbfae6b8faca5b238b2f59"}]}
+            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-4b5ce5f04af101f8be3bf92da0969a14"}]}
             ],
             "last_seq":"3-t","pending":1}
 
@@ -94,7 +94,7 @@ async fn every_document_has_one_row_at_its_newest_sequence() {
             etag: "5-t"
             {"results":[
             {"seq":"5-t","id":"a","changes":[{"rev":"1-b"}]},
-            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-65b510de8bcbfae6b8faca5b238b2f59"}]}
+            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-4b5ce5f04af101f8be3bf92da0969a14"}]}
             ],
             "last_seq":"3-t","pending":1}
 
@@ -103,7 +103,7 @@ async fn every_document_has_one_row_at_its_newest_sequence() {
             etag: "5-t"
             {"results":[
             {"seq":"5-t","id":"a","changes":[{"rev":"1-b"}]},
-            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-65b510de8bcbfae6b8faca5b238b2f59"}]},
+            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-4b5ce5f04af101f8be3bf92da0969a14"}]},
             {"seq":"2-t","id":"gone","changes":[{"rev":"2-b"}],"deleted":true}
             ],
             "last_seq":"2-t","pending":0}
@@ -113,7 +113,7 @@ async fn every_document_has_one_row_at_its_newest_sequence() {
             etag: "5-t"
             {"results":[
             {"seq":"2-t","id":"gone","changes":[{"rev":"2-b"}],"deleted":true},
-            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-65b510de8bcbfae6b8faca5b238b2f59"}]},
+            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-4b5ce5f04af101f8be3bf92da0969a14"}]},
             {"seq":"5-t","id":"a","changes":[{"rev":"1-b"}]}
             ],
             "last_seq":"5-t","pending":0}
@@ -123,7 +123,7 @@ async fn every_document_has_one_row_at_its_newest_sequence() {
             etag: "5-t"
             {"results":[
             {"seq":"2-t","id":"gone","changes":[{"rev":"2-b"}],"deleted":true},
-            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-65b510de8bcbfae6b8faca5b238b2f59"}]},
+            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-4b5ce5f04af101f8be3bf92da0969a14"}]},
             {"seq":"5-t","id":"a","changes":[{"rev":"1-b"}]}
             ],
             "last_seq":"5-t","pending":0}
@@ -159,7 +159,7 @@ async fn rows_hold_documents_with_what_was_asked_for() {
             etag: "5-t"
             {"results":[
             {"seq":"2-t","id":"gone","changes":[{"rev":"2-b"}],"deleted":true,"doc":{"_id":"gone","_rev":"2-b","why":"x","_deleted":true}},
-            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-65b510de8bcbfae6b8faca5b238b2f59"}],"doc":{"_id":"_design/x","_rev":"1-65b510de8bcbfae6b8faca5b238b2f59","filters":{"f":"code"}}},
+            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-4b5ce5f04af101f8be3bf92da0969a14"}],"doc":{"_id":"_design/x","_rev":"1-4b5ce5f04af101f8be3bf92da0969a14","filters":{"f":"function(doc, req) { return doc.v == 1 || doc._deleted; }"},"views":{"v":{"map":"function(doc) { if (doc.v) emit(null); }"}}}},
             {"seq":"5-t","id":"a","changes":[{"rev":"1-b"}],"doc":{"_id":"a","_rev":"1-b","v":1.0,"_attachments":{"x":{"content_type":"image/x","revpos":1,"digest":"md5-kzbr8lCH2RyBjubp7Cn4wQ==","length":2,"stub":true}}}}
             ],
             "last_seq":"5-t","pending":0}
@@ -176,7 +176,7 @@ async fn rows_hold_documents_with_what_was_asked_for() {
             200 OK
             etag: "5-t"
             {"results":[
-            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-65b510de8bcbfae6b8faca5b238b2f59"}],"doc":{"_id":"_design/x","_rev":"1-65b510de8bcbfae6b8faca5b238b2f59","filters":{"f":"code"}}},
+            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-4b5ce5f04af101f8be3bf92da0969a14"}],"doc":{"_id":"_design/x","_rev":"1-4b5ce5f04af101f8be3bf92da0969a14","filters":{"f":"function(doc, req) { return doc.v == 1 || doc._deleted; }"},"views":{"v":{"map":"function(doc) { if (doc.v) emit(null); }"}}}},
             {"seq":"5-t","id":"a","changes":[{"rev":"1-b"}],"doc":{"_id":"a","_rev":"1-b","v":1.0,"_attachments":{"x":{"content_type":"image/x","revpos":1,"digest":"md5-kzbr8lCH2RyBjubp7Cn4wQ==","data":"eHg="}}}}
             ],
             "last_seq":"5-t","pending":0}
@@ -198,7 +198,10 @@ async fn filters_choose_documents_or_are_refused() {
             r#"POST /d/_changes?filter=_doc_ids {"doc_ids": [1]}"#,
             r#"POST /d/_changes?filter=_doc_ids {}"#,
             "GET /d/_changes?filter=_doc_ids",
-            r#"POST /d/_changes?filter=_selector {"selector": {}}"#,
+            r#"POST /d/_changes?filter=_selector {"selector": {"v": 1}}"#,
+            r#"POST /d/_changes?filter=_selector {"selector": {"v": {"$what": 1}}}"#,
+            r#"POST /d/_changes?filter=_selector {"selector": 1}"#,
+            r#"POST /d/_changes?filter=_selector {}"#,
             "GET /d/_changes?filter=_selector",
             "GET /d/_changes?filter=_view",
             "GET /d/_changes?filter=_view&view=x/v",
@@ -214,7 +217,7 @@ async fn filters_choose_documents_or_are_refused() {
             200 OK
             etag: "5-t"
             {"results":[
-            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-65b510de8bcbfae6b8faca5b238b2f59"}]}
+            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-4b5ce5f04af101f8be3bf92da0969a14"}]}
             ],
             "last_seq":"5-t","pending":0}
 
@@ -259,9 +262,24 @@ async fn filters_choose_documents_or_are_refused() {
             400 Bad Request
             {"error":"bad_request","reason":"`doc_ids` filter parameter is not a JSON array."}
 
-            > POST /d/_changes?filter=_selector {"selector": {}}
-            501 Not Implemented
-            {"error":"not_implemented","reason":"This server does not filter changes by selectors."}
+            > POST /d/_changes?filter=_selector {"selector": {"v": 1}}
+            200 OK
+            {"results":[
+            {"seq":"5-t","id":"a","changes":[{"rev":"1-b"}]}
+            ],
+            "last_seq":"5-t","pending":0}
+
+            > POST /d/_changes?filter=_selector {"selector": {"v": {"$what": 1}}}
+            400 Bad Request
+            {"error":"bad_request","reason":"Invalid operator: $what"}
+
+            > POST /d/_changes?filter=_selector {"selector": 1}
+            400 Bad Request
+            {"error":"bad_request","reason":"Selector error: expected a JSON object"}
+
+            > POST /d/_changes?filter=_selector {}
+            400 Bad Request
+            {"error":"bad_request","reason":"Selector error: expected a JSON object"}
 
             > GET /d/_changes?filter=_selector
             400 Bad Request
@@ -272,8 +290,12 @@ async fn filters_choose_documents_or_are_refused() {
             {"error":"bad_request","reason":"`view` filter parameter is not provided."}
 
             > GET /d/_changes?filter=_view&view=x/v
-            404 Not Found
-            {"error":"not_found","reason":"missing json key: views"}
+            200 OK
+            etag: "5-t"
+            {"results":[
+            {"seq":"5-t","id":"a","changes":[{"rev":"1-b"}]}
+            ],
+            "last_seq":"5-t","pending":0}
 
             > GET /d/_changes?filter=none/f
             404 Not Found
@@ -284,8 +306,12 @@ async fn filters_choose_documents_or_are_refused() {
             {"error":"not_found","reason":"missing json key: none"}
 
             > GET /d/_changes?filter=x/f
-            501 Not Implemented
-            {"error":"not_implemented","reason":"This server does not filter changes by filter functions."}
+            200 OK
+            {"results":[
+            {"seq":"2-t","id":"gone","changes":[{"rev":"2-b"}],"deleted":true},
+            {"seq":"5-t","id":"a","changes":[{"rev":"1-b"}]}
+            ],
+            "last_seq":"5-t","pending":0}
 
             > GET /d/_changes?filter=x/f/g
             400 Bad Request
@@ -354,12 +380,12 @@ async fn feeds_end_at_their_limit_or_when_nothing_comes() {
             > GET /d/_changes?feed=continuous&limit=2
             200 OK
             {"seq":"2-t","id":"gone","changes":[{"rev":"2-b"}],"deleted":true}
-            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-65b510de8bcbfae6b8faca5b238b2f59"}]}
+            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-4b5ce5f04af101f8be3bf92da0969a14"}]}
             {"last_seq":"3-t","pending":1}
 
             > GET /d/_changes?feed=continuous&since=2&timeout=20
             200 OK
-            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-65b510de8bcbfae6b8faca5b238b2f59"}]}
+            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-4b5ce5f04af101f8be3bf92da0969a14"}]}
             {"seq":"5-t","id":"a","changes":[{"rev":"1-b"}]}
             {"last_seq":"5-t","pending":0}
 
@@ -373,7 +399,7 @@ async fn feeds_end_at_their_limit_or_when_nothing_comes() {
             last-event-id: 2
             200 OK
             content-type: text/event-stream
-            data: {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-65b510de8bcbfae6b8faca5b238b2f59"}]}
+            data: {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-4b5ce5f04af101f8be3bf92da0969a14"}]}
             id: "3-t"
 
             > GET /d/_changes?feed=continuous&descending=true&limit=1
@@ -385,7 +411,7 @@ async fn feeds_end_at_their_limit_or_when_nothing_comes() {
             200 OK
             {"results":[
             {"seq":"5-t","id":"a","changes":[{"rev":"1-b"}]},
-            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-65b510de8bcbfae6b8faca5b238b2f59"}]},
+            {"seq":"3-t","id":"_design/x","changes":[{"rev":"1-4b5ce5f04af101f8be3bf92da0969a14"}]},
             {"seq":"2-t","id":"gone","changes":[{"rev":"2-b"}],"deleted":true}
             ],
             "last_seq":"2-t","pending":0}

@@ -41,8 +41,9 @@ async fn a_database_is_created_described_and_dropped() {
 
 
             > PUT /e?partitioned=true
-            501 Not Implemented
-            {"error":"not_implemented","reason":"Partitioned databases are not supported."}
+            201 Created
+            location: http://localhost:5984/e
+            {"ok":true}
 
             > PUT /e?partitioned=x
             400 Bad Request
@@ -450,9 +451,8 @@ async fn what_is_posted_to_an_endpoint_that_is_not_here_is_missing() {
             {"error":"not_found","reason":"missing"}
 
             > POST /d/_design/x/_view/y {}
-            405 Method Not Allowed
-            allow: DELETE,GET,HEAD,PUT
-            {"error":"method_not_allowed","reason":"Only DELETE,GET,HEAD,PUT allowed"}
+            404 Not Found
+            {"error":"not_found","reason":"missing"}
 
             > POST /_replicate {}
             404 Not Found

@@ -514,7 +514,7 @@ async fn design_documents_are_named_with_either_slash() {
             404 Not Found
             content-type: application/json
 
-            {"error":"not_found","reason":"missing"}
+            {"error":"not_found","reason":"missing_named_view"}
 
         "#]],
     )

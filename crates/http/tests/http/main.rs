@@ -18,6 +18,8 @@ mod cors;
 mod database;
 mod databases;
 mod documents;
+mod filters;
+mod functions;
 mod limits;
 mod lists;
 mod mango;
@@ -26,13 +28,17 @@ mod protection;
 mod rates;
 mod recorded;
 mod replies;
+mod rewrites;
 mod routes;
 mod sign_in;
 mod slow;
 mod sockets;
 mod story;
 mod support;
+mod timestamps;
 mod users;
+mod validation;
+mod views;
 
 /// Functions of design documents run in processes of this test binary, which then has no other test
 /// to do.

@@ -38,13 +38,15 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("security bad names", "CouchDB fails with 500; 400 says what is wrong"),
     ("revs limit bad", "CouchDB fails with 500; 400 says what is wrong"),
     ("shards", "there is one shard, on one node"),
+    ("view v?startkey=5&endkey=1", "the number of a stack trace is left out"),
+    ("design info", "signature and collator are this server's; nothing waits to be committed"),
     ("session, log in", "cookies say SameSite=Lax, which browsers assume anyway"),
     ("session, wrong password", "cookies say SameSite=Lax, which browsers assume anyway"),
     ("session, log out", "cookies say SameSite=Lax, which browsers assume anyway"),
 ];
 
 /// What belongs to a later part of the server.
-fn later(note: &str, method: &str, path: &str) -> Option<&'static str> {
+fn later(note: &str, path: &str) -> Option<&'static str> {
     let has = |part: &str| path.contains(part);
     if has("/_users") {
         return Some("users");
@@ -55,14 +57,12 @@ fn later(note: &str, method: &str, path: &str) -> Option<&'static str> {
     if has("_selector") {
         return Some("queries");
     }
-    let function =
-        ["/_view", "/_show", "/_list", "/_update", "/_rewrite", "/_info", "view=", "d/odd"];
+    let function = ["view=", "d/odd"];
     let refused_by_function = ["design document, bad map", "forbidden", "unauthorized by function"];
     if function.into_iter().any(has)
         || refused_by_function.contains(&note)
         || note == "bulk with forbidden"
         || note == "replicate, local"
-        || (method == "POST" && has("_view_cleanup"))
     {
         return Some("functions");
     }
@@ -73,8 +73,6 @@ fn later(note: &str, method: &str, path: &str) -> Option<&'static str> {
 fn instead(note: &str) -> Option<(&'static str, &'static str, &'static str)> {
     match note {
         "bulk with forbidden" => Some(("PUT", "/rec/f2", "{}")),
-        "update" => Some(("POST", "/rec", "{\"made\":true}")),
-        "update with id" => Some(("PUT", "/rec/made1", "{\"made\":true}")),
         _ => None,
     }
 }
@@ -117,7 +115,7 @@ async fn recorded_exchanges_are_answered_alike() {
     let (mut differing, mut excepted) = (Vec::new(), Vec::new());
     for exchange in exchanges() {
         let path = exchange.path.split('?').next().unwrap();
-        if later(&exchange.note, &exchange.method, &exchange.path).is_some() {
+        if later(&exchange.note, &exchange.path).is_some() {
             put_off += 1;
             if let Some((method, path, body)) = instead(&exchange.note)
                 && routes::has(path)

@@ -211,7 +211,7 @@ impl Tree {
         &self,
         engine: &dyn Engine,
         group: &[u8],
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>, RowParts)>, TreeError> {
+    ) -> Result<Vec<StoredRow>, TreeError> {
         let scan = Scan::prefix(&self.at(0, group), Direction::Ascending);
         let visitor = GroupRows { prefix_length: self.at(0, b"").len(), rows: Ok(Vec::new()) };
         engine.read_to_end(Plan::new(vec![Step::Scan(scan)]), visitor).await?.rows
@@ -353,9 +353,12 @@ fn label_and_tail(
     Ok((label, payload[tail].to_vec()))
 }
 
+/// Row key and payload.
+type StoredRow = (Vec<u8>, Vec<u8>, RowParts);
+
 struct GroupRows {
     prefix_length: usize,
-    rows: Result<Vec<(Vec<u8>, Vec<u8>, RowParts)>, TreeError>,
+    rows: Result<Vec<StoredRow>, TreeError>,
 }
 
 impl Visitor for GroupRows {

@@ -14,9 +14,10 @@ use super::{
     element::Element,
     error::TreeError,
     keys::{self, CUT, TOP},
-    record::{self, Reader, put_bytes, put_number},
+    record::{self, Reader},
     shape::{self, Begins, Splitter},
 };
+use crate::codec::{put_bytes, put_number};
 
 /// Makes a tree from rows that come in key order. See [`Tree::loader`].
 #[derive(Debug)]

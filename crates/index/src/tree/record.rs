@@ -6,8 +6,7 @@ use std::ops::Range;
 use settle_engine::value;
 
 use super::error::TreeError;
-
-const VERSION: u8 = 1;
+use crate::codec::{VERSION, put_bytes, put_number};
 
 /// Set in the first byte of a row whose sort key is cut.
 const SORT_KEY_IS_CUT: u8 = 0x80;
@@ -127,24 +126,7 @@ pub(super) fn open<'v>(key: &[u8], stored: &'v [u8]) -> Result<&'v [u8], TreeErr
     }
 }
 
-pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
-    loop {
-        let low = number.to_le_bytes()[0];
-        number >>= 7;
-        if number == 0 {
-            out.push(low & 0x7F);
-            return;
-        }
-        out.push(low | 0x80);
-    }
-}
-
-pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_number(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-/// Reads what the functions above wrote.
+/// Reads what `codec` writes, as places in the payload, which outlive what is borrowed.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     pub(super) payload: &'a [u8],

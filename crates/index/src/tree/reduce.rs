@@ -63,6 +63,7 @@ impl Tree {
             current: None,
             known: None,
             wanted: None,
+            had_many: false,
             is_fresh: true,
             walks_first: false,
             is_done: false,
@@ -140,6 +141,7 @@ fn native_value(native: Native, pieces: &[Piece]) -> Result<Bytes, TreeError> {
         Piece::Partial(partial) => Some(partial.as_slice()),
         Piece::Rows(_) => None,
     });
+    // A group of rows has one piece by now.
     let value = match pieces {
         [Piece::Partial(partial)] => native.finish(partial)?,
         _ => native.finish(&native.combine(partials))?,
@@ -193,6 +195,8 @@ struct Grouper {
     current: Option<Current>,
     known: Option<Known>,
     wanted: Option<Wanted>,
+    /// Whether the last group was large: the next one then is likely to be.
+    had_many: bool,
     /// Nothing has been visited in this step.
     is_fresh: bool,
     /// Backwards: whether the first step of the plan goes over a group that is found already.
@@ -329,7 +333,10 @@ impl Grouper {
             Direction::Ascending => row_key.to_vec(),
             Direction::Descending => start.clone(),
         };
-        let walk = Walk::new(first, end);
+        let mut walk = Walk::new(first, end);
+        if self.had_many {
+            walk.expect_many();
+        }
         self.current = Some(Current { key: Some(key), walk, prefix, start });
         match self.direction {
             Direction::Ascending => self.walk(place, payload),
@@ -378,6 +385,7 @@ impl Grouper {
         let Some(Current { key, walk, prefix, start }) = self.current.take() else {
             return Ok(Visit::Stop);
         };
+        self.had_many = walk.had_many();
         let end = walk.end().map(<[u8]>::to_vec);
         let (pieces, bytes) = self.gather.take();
         if self.grouping == Grouping::All {
@@ -452,15 +460,28 @@ struct Gather {
 
 /// Rows that have no entry between them.
 enum Gathering {
-    Native { native: Native, bytes: Vec<u8>, rows: Vec<(ByteRange<usize>, ByteRange<usize>)> },
-    Script { rows: Rows, bytes: usize },
+    Native {
+        native: Native,
+        bytes: Vec<u8>,
+        /// Key and value in the bytes.
+        rows: Vec<(ByteRange<usize>, ByteRange<usize>)>,
+        partials: Vec<u8>,
+        partial_ends: Vec<usize>,
+    },
+    Script {
+        rows: Rows,
+        bytes: usize,
+    },
 }
 
 impl Gather {
     fn new(source: &ReduceSource, reducer: usize) -> Self {
         let rows = match source {
             ReduceSource::Native(native) => {
-                Gathering::Native { native: *native, bytes: Vec::new(), rows: Vec::new() }
+                let native = *native;
+                let (bytes, rows) = (Vec::new(), Vec::new());
+                let (partials, partial_ends) = (Vec::new(), Vec::new());
+                Gathering::Native { native, bytes, rows, partials, partial_ends }
             }
             ReduceSource::Script(_) => Gathering::Script { rows: Rows::default(), bytes: 0 },
         };
@@ -471,12 +492,11 @@ impl Gather {
     fn flush(&mut self) {
         match &mut self.rows {
             Gathering::Native { rows, .. } if rows.is_empty() => {}
-            Gathering::Native { native, bytes, rows } => {
+            Gathering::Native { native, bytes, rows, partials, partial_ends } => {
                 let json =
                     rows.iter().map(|(key, value)| (&bytes[key.clone()], &bytes[value.clone()]));
-                let partial = native.reduce(json);
-                self.bytes += partial.len();
-                self.pieces.push(Piece::Partial(partial));
+                partials.extend_from_slice(&native.reduce(json));
+                partial_ends.push(partials.len());
                 rows.clear();
                 bytes.clear();
             }
@@ -491,6 +511,18 @@ impl Gather {
     /// The pieces and their bytes.
     fn take(&mut self) -> (Vec<Piece>, usize) {
         self.flush();
+        if let Gathering::Native { native, partials, partial_ends, .. } = &mut self.rows
+            && !partial_ends.is_empty()
+        {
+            let starts = std::iter::once(0).chain(partial_ends.iter().copied());
+            let parts = starts.zip(&*partial_ends).map(|(start, &end)| &partials[start..end]);
+            let whole =
+                if partial_ends.len() == 1 { partials.clone() } else { native.combine(parts) };
+            self.bytes += whole.len();
+            self.pieces.push(Piece::Partial(whole));
+            partials.clear();
+            partial_ends.clear();
+        }
         (std::mem::take(&mut self.pieces), std::mem::take(&mut self.bytes))
     }
 }
@@ -500,9 +532,11 @@ impl Fold for Gather {
         let parts = RowParts::parse(payload)?;
         let (key, value) = (&payload[parts.key.clone()], &payload[parts.value.clone()]);
         let is_full = match &mut self.rows {
-            Gathering::Native { bytes, rows, .. } => {
+            Gathering::Native { native, bytes, rows, .. } => {
                 let at = bytes.len();
-                bytes.extend_from_slice(key);
+                if reads_keys(*native) {
+                    bytes.extend_from_slice(key);
+                }
                 let middle = bytes.len();
                 bytes.extend_from_slice(value);
                 rows.push((at..middle, middle..bytes.len()));
@@ -523,8 +557,30 @@ impl Fold for Gather {
     fn entry(&mut self, entry: &EntryView<'_>) -> Result<(), TreeError> {
         self.flush();
         let partial = record::partial(entry.partials, self.reducer)?;
-        self.bytes += partial.len();
-        self.pieces.push(Piece::Partial(partial.to_vec()));
+        match &mut self.rows {
+            Gathering::Native { partials, partial_ends, .. } => {
+                partials.extend_from_slice(partial);
+                partial_ends.push(partials.len());
+            }
+            Gathering::Script { .. } => {
+                self.bytes += partial.len();
+                self.pieces.push(Piece::Partial(partial.to_vec()));
+            }
+        }
         Ok(())
+    }
+}
+
+/// Whether a reducer looks at keys, and not at values alone.
+fn reads_keys(native: Native) -> bool {
+    match native {
+        Native::ApproxCountDistinct => true,
+        Native::Sum
+        | Native::Count
+        | Native::Stats
+        | Native::Top(_)
+        | Native::Bottom(_)
+        | Native::First
+        | Native::Last => false,
     }
 }

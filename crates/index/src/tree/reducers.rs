@@ -13,8 +13,9 @@ use settle_script::{Program, Rows, ScriptError, Scripts, Thrown};
 use super::{
     element::{Content, Element},
     error::TreeError,
-    record::{self, Reader, put_bytes},
+    record::{self, Reader},
 };
+use crate::codec::put_bytes;
 
 /// What a tree keeps partial reductions for. Cheap to clone.
 #[derive(Debug, Clone, Default)]

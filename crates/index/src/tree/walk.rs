@@ -36,8 +36,35 @@ pub(super) struct Walk {
     state: State,
     /// Of level 1 first. Each is at or behind the one before it.
     marks: Vec<Vec<u8>>,
-    /// Row key and payload of an entry whose end is not known yet.
-    pending: Option<(Vec<u8>, Vec<u8>)>,
+    /// An entry whose end is not known yet.
+    pending: Pending,
+}
+
+/// Row key and payload of an entry, if there is one. Its buffers are used again and again.
+#[derive(Debug, Default)]
+struct Pending {
+    is_there: bool,
+    key: Vec<u8>,
+    payload: Vec<u8>,
+}
+
+impl Pending {
+    fn set(&mut self, key: &[u8], payload: &[u8]) {
+        self.is_there = true;
+        self.key.clear();
+        self.key.extend_from_slice(key);
+        self.payload.clear();
+        self.payload.extend_from_slice(payload);
+    }
+
+    /// Hands it to the fold; whether there was one.
+    fn take(&mut self, fold: &mut impl Fold) -> Result<bool, TreeError> {
+        if std::mem::take(&mut self.is_there) {
+            fold.entry(&EntryView::parse(&self.payload)?)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +90,27 @@ pub(super) enum Want {
 }
 
 impl Walk {
+    /// Looks for entries behind its first row already, since its range is likely to be long.
+    pub(super) fn expect_many(&mut self) {
+        if let State::Rows { taken } = &mut self.state {
+            *taken = ROWS_BEFORE_LEVELS - 1;
+        }
+    }
+
+    /// Whether entries stood for rows, or would have if there had been some.
+    pub(super) fn had_many(&self) -> bool {
+        match self.state {
+            State::Rows { .. } => false,
+            State::Marking { .. } | State::Up { .. } => true,
+            State::Down { .. } => !self.marks.is_empty(),
+        }
+    }
+
     /// `start` is empty where the range has none.
     pub(super) fn new(start: Vec<u8>, end: Option<Vec<u8>>) -> Self {
         let state =
             if start.is_empty() { State::Down { level: TOP } } else { State::Rows { taken: 0 } };
-        Self { end, taken_to: start, state, marks: Vec::new(), pending: None }
+        Self { end, taken_to: start, state, marks: Vec::new(), pending: Pending::default() }
     }
 
     pub(super) fn end(&self) -> Option<&[u8]> {
@@ -124,7 +167,7 @@ impl Walk {
                         self.take_row(key, payload, fold)?;
                     } else {
                         self.take_pending(key, fold)?;
-                        self.pending = Some((key.to_vec(), payload.to_vec()));
+                        self.pending.set(key, payload);
                     }
                     return Ok(Want::Next);
                 }
@@ -155,7 +198,7 @@ impl Walk {
         match at_end {
             None | Some(std::cmp::Ordering::Less) if level == of => {
                 self.take_pending(key, fold)?;
-                self.pending = Some((key.to_vec(), payload.to_vec()));
+                self.pending.set(key, payload);
                 Ok(Want::Next)
             }
             Some(std::cmp::Ordering::Equal) if level == of => {
@@ -164,15 +207,15 @@ impl Walk {
             }
             None => {
                 // The level ends, and so does its last segment: at the end of all rows.
-                if let Some((_, payload)) = self.pending.take() {
-                    fold.entry(&EntryView::parse(&payload)?)?;
-                }
+                self.pending.take(fold)?;
                 Ok(Want::Nothing)
             }
             Some(_) => {
-                let Some((pending, _)) = self.pending.take() else { return Ok(Want::Nothing) };
+                if !std::mem::take(&mut self.pending.is_there) {
+                    return Ok(Want::Nothing);
+                }
                 self.state = State::Down { level: of - 1 };
-                Ok(Want::Seek(of - 1, pending))
+                Ok(Want::Seek(of - 1, self.pending.key.clone()))
             }
         }
     }
@@ -212,8 +255,7 @@ impl Walk {
 
     /// Takes the entry that is pending; its segment ends at `end`.
     fn take_pending(&mut self, end: &[u8], fold: &mut impl Fold) -> Result<(), TreeError> {
-        if let Some((_, payload)) = self.pending.take() {
-            fold.entry(&EntryView::parse(&payload)?)?;
+        if self.pending.take(fold)? {
             self.taken_to.clear();
             self.taken_to.extend_from_slice(end);
         }

@@ -3,7 +3,7 @@
 use settle_database::{Next, Sink};
 
 use super::{ReadyView, ViewError};
-use crate::tree::{Group, Range, ReduceScan, RowScan, TreeRow};
+use crate::tree::{Group, Place, Range, ReduceScan, RowScan, TreeRow};
 
 impl ReadyView {
     /// How many rows there are.
@@ -23,6 +23,19 @@ impl ReadyView {
         S: for<'r> Sink<TreeRow<'r>>,
     {
         Ok(self.tree.rows(&*self.engine, scan, sink).await?)
+    }
+
+    /// As [`rows`](Self::rows), for the first slice, with the place of its first row in all rows, as
+    /// of the same state.
+    pub async fn rows_and_place<S>(
+        &self,
+        scan: RowScan,
+        sink: S,
+    ) -> Result<(S, Place, Next<RowScan>), ViewError>
+    where
+        S: for<'r> Sink<TreeRow<'r>>,
+    {
+        Ok(self.tree.rows_and_place(&*self.engine, scan, sink).await?)
     }
 
     /// One slice of the groups of a range, in O(groups · log n).

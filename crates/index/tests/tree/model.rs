@@ -12,6 +12,9 @@ use settle_query::{
 
 use crate::world::{Shown, key_of};
 
+/// What its sort keys begin with, the key that is shown, keys and values of its rows.
+type Group = (Vec<u8>, Option<String>, Vec<(Bytes, Bytes)>);
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
     /// Key and value as JSON.
@@ -64,7 +67,7 @@ impl Model {
         native: Native,
     ) -> Vec<(Option<String>, String)> {
         let rows = self.rows.iter().filter(|(key, _)| is_inside(key, &scan.range));
-        let mut groups: Vec<(Vec<u8>, Option<String>, Vec<(Bytes, Bytes)>)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         for (key, (json, value)) in rows {
             let (prefix, shown) = match scan.grouping {
                 Grouping::All => (Vec::new(), None),

@@ -22,8 +22,15 @@ use crate::model::Model;
 
 pub(crate) const SHAPE: ShapeKey = ShapeKey([7; 32]);
 
-pub(crate) const REDUCERS: [Native; 6] =
-    [Native::Sum, Native::Count, Native::Stats, Native::First, Native::Last, Native::Top(3)];
+pub(crate) const REDUCERS: [Native; 7] = [
+    Native::Sum,
+    Native::Count,
+    Native::Stats,
+    Native::First,
+    Native::Last,
+    Native::Top(3),
+    Native::ApproxCountDistinct,
+];
 
 pub(crate) struct World {
     pub(crate) engine: Arc<dyn Engine>,

@@ -174,7 +174,7 @@ fn parse_special(
             }
         }
         ("_attachments", b'{') => document.attachments = parse_attachments(scanner)?,
-        ("_revs_info" | "_local_seq" | "_conflicts" | "_deleted_conflicts", _) => {
+        ("_revs_info" | "_local_seq" | "_conflicts" | "_deleted_conflicts" | "_timestamps", _) => {
             scanner.value()?;
         }
         _ => return Err(DocumentError::BadMember { name: name.to_owned() }),

@@ -1,7 +1,7 @@
 //! A document as it is sent: special members spliced round the stored body.
 //!
 //! Order, as `couch_doc:to_json_obj/2` has it: `_id`, `_rev`, the body, `_deleted`, `_revisions`,
-//! `_revs_info`, `_conflicts`, `_deleted_conflicts`, `_local_seq`, `_attachments`.
+//! `_revs_info`, `_conflicts`, `_deleted_conflicts`, `_local_seq`, `_timestamps`, `_attachments`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -31,6 +31,8 @@ pub struct Extras<'a> {
     pub conflicts: &'a [RevId],
     pub deleted_conflicts: &'a [RevId],
     pub local_seq: Option<u64>,
+    /// When the server stored the document first and last, as text. Not CouchDB's.
+    pub timestamps: Option<(&'a str, &'a str)>,
     pub attachments: &'a [AttachmentOut<'a>],
 }
 
@@ -140,6 +142,13 @@ impl Extras<'_> {
         if let Some(sequence) = self.local_seq {
             out.extend_from_slice(b",\"_local_seq\":");
             write_number(out, sequence);
+        }
+        if let Some((created, updated)) = self.timestamps {
+            out.extend_from_slice(b",\"_timestamps\":{\"created\":");
+            write_string(out, created);
+            out.extend_from_slice(b",\"updated\":");
+            write_string(out, updated);
+            out.push(b'}');
         }
         write_attachments(out, self.attachments);
     }

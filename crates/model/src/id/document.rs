@@ -45,12 +45,42 @@ pub enum DocumentIdError {
     NotADocument,
 }
 
+/// Why an id cannot stand in a partitioned database. The texts are CouchDB's.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PartitionError {
+    #[error("Doc id must be of form partition:id")]
+    NoPartition,
+    #[error("Partition must not be empty")]
+    Empty,
+    #[error("Partition must not start with an underscore")]
+    Underscore,
+    /// What is behind the colon is no id.
+    #[error(transparent)]
+    Rest(#[from] DocumentIdError),
+}
+
 text_id!(DocumentId);
 text_id!(LocalId);
 
 impl DocumentId {
     pub fn is_design(&self) -> bool {
         self.0.starts_with(DESIGN)
+    }
+
+    /// Whether a partitioned database can hold the document: design documents, and those whose ids are
+    /// a partition, a colon, and what could be an id by itself.
+    ///
+    /// Source: `couch_partition:validate_docid/1`.
+    pub fn check_partition(&self) -> Result<(), PartitionError> {
+        if self.is_design() {
+            return Ok(());
+        }
+        let (partition, rest) = self.0.split_once(':').ok_or(PartitionError::NoPartition)?;
+        match partition {
+            "" => Err(PartitionError::Empty),
+            _ if partition.starts_with('_') => Err(PartitionError::Underscore),
+            _ => check(rest).map(drop).map_err(PartitionError::Rest),
+        }
     }
 
     /// The name behind `_design/`.

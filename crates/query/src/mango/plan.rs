@@ -111,7 +111,11 @@ fn choose(indexes: Vec<Arc<Index>>, node: &Node, trace: &mut Trace) -> Option<Co
     let composite = |index: Arc<Index>| {
         let found = |path: &FieldPath| ranges.iter().find(|it| it.0 == *path);
         let paths = index.paths();
-        let prefix: Vec<_> = paths.iter().map_while(found).map(|it| it.1.clone()).collect();
+        let prefix = paths.iter().map_while(found).map(|(path, range)| match &*index {
+            Index::Json(_) if path.is_id() => range.of_id_in_rows(),
+            Index::Json(_) | Index::AllDocs => range.clone(),
+        });
+        let prefix: Vec<_> = prefix.collect();
         let narrowed = match &*index {
             // All ids count as a range of the id.
             Index::AllDocs => ranges.len() + 1 - prefix.len().max(1),

@@ -35,7 +35,7 @@ enum Part<'a> {
 
 impl Projection {
     /// Parses `fields` of a request; `None` for the empty array, which means whole documents.
-    pub(crate) fn parse(json: &[u8]) -> Result<Option<Self>, MangoError> {
+    pub fn parse(json: &[u8]) -> Result<Option<Self>, MangoError> {
         if json.first() != Some(&b'[') {
             return Err(MangoError::InvalidFields { value: terms::plain(json) });
         }

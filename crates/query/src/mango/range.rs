@@ -2,6 +2,8 @@
 //!
 //! Source: `mango_idx_view:field_ranges/1`, `start_key/1` and `end_key/1`.
 
+use std::borrow::Cow;
+
 use settle_model::json::{string_value, write_string};
 
 use super::{
@@ -137,9 +139,14 @@ fn narrow(node: &Node, path: &FieldPath, range: &mut FieldRange) {
         Node::Field(field) if field.path == *path => match &field.condition {
             Condition::Compare(comparison, operand) => range.narrow(*comparison, operand),
             Condition::BeginsWith(prefix) => {
-                range.narrow(Comparison::GreaterOrEqual, &string(prefix));
+                let collation = path.collation();
+                range.narrow(Comparison::GreaterOrEqual, &string(prefix, collation));
                 // The character that collates after all others.
-                let last = string(&format!("{prefix}\u{FFFF}"));
+                let last = match collation {
+                    Collation::Unicode => '\u{FFFF}',
+                    Collation::Raw => '\u{10FFFF}',
+                };
+                let last = string(&format!("{prefix}{last}"), collation);
                 range.narrow(Comparison::LessOrEqual, &last);
             }
             Condition::In(_)
@@ -157,10 +164,10 @@ fn narrow(node: &Node, path: &FieldPath, range: &mut FieldRange) {
     }
 }
 
-fn string(text: &str) -> Operand {
+fn string(text: &str, collation: Collation) -> Operand {
     let mut json = Vec::new();
     write_string(&mut json, text);
-    Operand::new(&json)
+    Operand::new(&json, collation)
 }
 
 impl FieldRange {
@@ -208,6 +215,15 @@ impl FieldRange {
             if left.is_gt() || (left.is_eq() && !(low.inclusive && high.inclusive)) {
                 *self = Self::Empty;
             }
+        }
+    }
+
+    /// What is left of a range of `_id` where ids are rows of an index, in another order than they
+    /// are compared in: one value, or any.
+    pub(crate) fn of_id_in_rows(&self) -> Self {
+        match self {
+            Self::Between { .. } if !self.is_one_value() => Self::Between { low: None, high: None },
+            Self::Empty | Self::Between { .. } => self.clone(),
         }
     }
 
@@ -294,28 +310,18 @@ impl Ranges {
     /// The ids that may be selected, where the index is that of all documents: from the first to
     /// the last, both of them included. `None` when no id can be.
     ///
-    /// Ids are listed by their bytes, and compared here as CouchDB compares the ends of a range with
-    /// them; that they satisfy the selector, whose strings collate, is looked at afterwards.
+    /// Ids are listed by their bytes, and compared so too.
     pub fn ids(&self) -> Option<(Option<String>, Option<String>)> {
         if self.is_empty() {
             return None;
         }
         let Some(range) = self.fields.first() else { return Some((None, None)) };
-        let from = match range.low().map(|bound| &*bound.json) {
+        let text = |bound: &Bound| string_value(&bound.json).map(Cow::into_owned);
+        // Whatever is not text comes before all ids.
+        let from = range.low().and_then(text);
+        let to = match range.high() {
             None => None,
-            Some(json) => match (string_value(json), json.first()) {
-                (Some(id), _) => Some(id.into_owned()),
-                (None, Some(b'[' | b'{')) => return None,
-                (None, Some(_) | None) => None,
-            },
-        };
-        let to = match range.high().map(|bound| &*bound.json) {
-            None => None,
-            Some(json) => match (string_value(json), json.first()) {
-                (Some(id), _) => Some(id.into_owned()),
-                (None, Some(b'[' | b'{')) => None,
-                (None, Some(_) | None) => return None,
-            },
+            Some(bound) => Some(text(bound)?),
         };
         Some((from, to))
     }
@@ -328,6 +334,8 @@ fn is_spanned(node: &Node, index: &MangoIndex, narrowed_columns: usize) -> bool 
         Node::Field(field) => {
             let column = index.fields().iter().position(|it| it.path == field.path);
             match (&field.condition, column) {
+                // Rows with other ids may collate as this one.
+                (Condition::Compare(..), Some(_)) if field.path.is_id() => false,
                 (Condition::Compare(comparison, _), Some(column)) => {
                     *comparison != Comparison::NotEqual && column < narrowed_columns
                 }
@@ -344,7 +352,7 @@ fn is_spanned(node: &Node, index: &MangoIndex, narrowed_columns: usize) -> bool 
 fn prefix<'a>(bounds: impl Iterator<Item = &'a Bound>) -> (Vec<u8>, bool) {
     let mut key = collate::sort_key(b"[", Collation::Unicode);
     for bound in bounds {
-        key.extend_from_slice(&bound.sort_key);
+        collate::push_sort_key(&mut key, &bound.json, Collation::Unicode);
         if !bound.inclusive {
             return (key, false);
         }

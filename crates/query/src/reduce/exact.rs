@@ -33,6 +33,11 @@ enum Mantissa {
 
 use Mantissa::{Long, Short};
 
+/// Digits that make an integer which is exact as a double.
+const SHORT_DIGITS_MAX: usize = 15;
+const POWERS_OF_TEN: [f64; SHORT_DIGITS_MAX] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
+
 const DOUBLE_FRACTION_BITS: u32 = 52;
 const DOUBLE_EXPONENT_BIAS: i32 = 1075;
 /// Bits of a long mantissa that rounding looks at one by one; the rest only as a whole.
@@ -50,6 +55,9 @@ impl Exact {
         if !matches!(json.first()?, b'-' | b'0'..=b'9') {
             return None;
         }
+        if let Some(short) = Self::parse_short(json) {
+            return Some(short);
+        }
         let text = str::from_utf8(json).ok()?;
         if json.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
             return Self::double(text.parse().ok()?);
@@ -60,6 +68,39 @@ impl Exact {
                 let value = text.parse::<BigInt>().ok()?;
                 Some(Self { double: false, exponent: 0, mantissa: Long(Box::new(value)) })
             }
+        }
+    }
+
+    /// A number of few digits without an exponent, such as most are. An integer below 2^53 divided
+    /// by a power of ten that is a double is rounded once, as it has to be.
+    fn parse_short(json: &[u8]) -> Option<Self> {
+        let (negative, digits) = match json {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        if !(1..=SHORT_DIGITS_MAX + 1).contains(&digits.len()) {
+            return None;
+        }
+        let (mut value, mut point) = (0_i64, None);
+        for (at, &byte) in digits.iter().enumerate() {
+            match byte {
+                b'0'..=b'9' => value = value * 10 + i64::from(byte - b'0'),
+                b'.' if point.is_none() && (1..digits.len() - 1).contains(&at) => point = Some(at),
+                _ => return None,
+            }
+        }
+        let value = if negative { -value } else { value };
+        match point {
+            Some(point) => {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "15 digits fit the 53 bits of a double"
+                )]
+                let value = value as f64;
+                Self::double(value / POWERS_OF_TEN[digits.len() - 1 - point])
+            }
+            None if digits.len() <= SHORT_DIGITS_MAX => Some(Self::integer(value.into())),
+            None => None,
         }
     }
 
@@ -251,7 +292,9 @@ impl Exact {
         let head = reader.varint()?;
         let zigzag = u32::try_from(head >> 1).ok()?;
         let exponent = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
-        if !(-10_000..=10_000).contains(&exponent) {
+        let double = head & 1 == 1;
+        let least = if double { -10_000 } else { 0 };
+        if !(least..=10_000).contains(&exponent) {
             return None;
         }
         let bytes = reader.bytes()?;
@@ -262,7 +305,7 @@ impl Exact {
         } else {
             Long(Box::new(BigInt::from_signed_bytes_le(bytes)))
         };
-        Some(Self { double: head & 1 == 1, exponent, mantissa })
+        Some(Self { double, exponent, mantissa })
     }
 }
 
@@ -374,6 +417,16 @@ mod tests {
             prop_assert_eq!(written(&read), bytes);
             prop_assert_eq!(read.compare(&sum), Ordering::Equal);
             prop_assert_eq!(read.to_json(), sum.to_json());
+        }
+
+        #[test]
+        fn a_number_is_read_as_the_machine_reads_it(text in "-?(0|[1-9][0-9]{0,16})(\\.[0-9]{1,16})?") {
+            let expected = if text.contains('.') {
+                Exact::double(text.parse().unwrap())
+            } else {
+                Some(Exact::integer(text.parse().unwrap()))
+            };
+            prop_assert_eq!(Exact::parse(text.as_bytes()), expected);
         }
 
         #[test]

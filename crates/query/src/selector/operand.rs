@@ -1,7 +1,7 @@
 //! The value on the right of a comparison, made ready once.
 //!
 //! Values compare as keys of a view do: by type, then numbers as doubles, strings by Unicode
-//! collation. Most comparisons are decided by the type, by a number, or by two ASCII strings being
+//! collation; but an `_id` compares raw, as in lists of all documents. Most comparisons are decided by the type, by a number, or by two ASCII strings being
 //! equal or not; the rest compares sort keys.
 
 use std::cmp::Ordering;
@@ -15,11 +15,13 @@ pub(crate) struct Operand {
     json: Box<[u8]>,
     sort_key: Box<[u8]>,
     number: Option<f64>,
+    collation: Collation,
 }
 
 impl Operand {
-    pub(crate) fn new(json: &[u8]) -> Self {
-        Self { json: json.into(), sort_key: sort_key(json).into(), number: number(json) }
+    pub(crate) fn new(json: &[u8], collation: Collation) -> Self {
+        let sort_key = collate::sort_key(json, collation).into();
+        Self { json: json.into(), sort_key, number: number(json), collation }
     }
 
     pub(crate) fn json(&self) -> &[u8] {
@@ -35,7 +37,7 @@ impl Operand {
         if let Some(decided) = self.compare_quickly(value) {
             return decided;
         }
-        sort_key(value).as_slice().cmp(&self.sort_key)
+        collate::sort_key(value, self.collation).as_slice().cmp(&self.sort_key)
     }
 
     /// Whether `value` collates as this.
@@ -43,7 +45,7 @@ impl Operand {
         match self.compare_quickly(value) {
             Some(decided) => decided.is_eq(),
             None if is_plain(value) && is_plain(&self.json) => false,
-            None => sort_key(value).as_slice() == &*self.sort_key,
+            None => collate::sort_key(value, self.collation).as_slice() == &*self.sort_key,
         }
     }
 
@@ -51,6 +53,10 @@ impl Operand {
     fn compare_quickly(&self, value: &[u8]) -> Option<Ordering> {
         if value == &*self.json {
             return Some(Ordering::Equal);
+        }
+        match self.collation {
+            Collation::Unicode => {}
+            Collation::Raw => return None,
         }
         let by_type = rank(value).cmp(&rank(&self.json));
         if by_type.is_ne() {
@@ -70,20 +76,22 @@ pub(crate) struct Operands {
     sort_keys: Box<[Box<[u8]>]>,
     /// The one value where there is only one.
     single: Option<Operand>,
+    collation: Collation,
 }
 
 impl Operands {
     /// Of the elements of an array.
-    pub(crate) fn new(array: &[u8]) -> Self {
-        let mut sort_keys: Vec<Box<[u8]>> = elements(array).map(|it| sort_key(it).into()).collect();
+    pub(crate) fn new(array: &[u8], collation: Collation) -> Self {
+        let sort_key = |json: &[u8]| collate::sort_key(json, collation).into();
+        let mut sort_keys: Vec<Box<[u8]>> = elements(array).map(sort_key).collect();
         sort_keys.sort_unstable();
         sort_keys.dedup();
         let mut all = elements(array);
         let single = match (all.next(), all.next()) {
-            (Some(only), None) => Some(Operand::new(only)),
+            (Some(only), None) => Some(Operand::new(only, collation)),
             (Some(_), Some(_)) | (None, _) => None,
         };
-        Self { json: array.into(), sort_keys: sort_keys.into(), single }
+        Self { json: array.into(), sort_keys: sort_keys.into(), single, collation }
     }
 
     pub(crate) fn json(&self) -> &[u8] {
@@ -99,7 +107,7 @@ impl Operands {
         match &self.single {
             Some(single) => single.equals(value),
             None => {
-                let key = sort_key(value);
+                let key = collate::sort_key(value, self.collation);
                 self.sort_keys.binary_search_by(|it| (**it).cmp(&key)).is_ok()
             }
         }
@@ -176,7 +184,7 @@ mod tests {
             r#"{"a":1}"#,
         ];
         for right in values {
-            let operand = Operand::new(right.as_bytes());
+            let operand = Operand::new(right.as_bytes(), Collation::Unicode);
             for left in values {
                 let slow = sort_key(left.as_bytes()).cmp(&sort_key(right.as_bytes()));
                 assert_eq!(operand.compare(left.as_bytes()), slow, "{left} {right}");

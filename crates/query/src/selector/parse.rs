@@ -48,7 +48,8 @@ fn node(json: &[u8], path: &FieldPath) -> Result<Node, SelectorError> {
             Ok(Node::And(nodes.collect::<Result<_, _>>()?))
         }
         (None, _) => {
-            let equal = Condition::Compare(Comparison::Equal, Operand::new(json));
+            let operand = Operand::new(json, path.collation());
+            let equal = Condition::Compare(Comparison::Equal, operand);
             Ok(Node::field(path.clone(), equal))
         }
     }
@@ -66,7 +67,8 @@ fn member(key: &str, argument: &[u8], path: &FieldPath) -> Result<Node, Selector
     let is_object = argument.first() == Some(&b'{');
     let is_array = argument.first() == Some(&b'[');
     let nodes = || elements(argument).map(|it| node(it, path)).collect::<Result<Vec<_>, _>>();
-    let compare = |comparison| Condition::Compare(comparison, Operand::new(argument));
+    let compare =
+        |comparison| Condition::Compare(comparison, Operand::new(argument, path.collation()));
     let quantified = |quantifier| {
         if !is_object {
             return bad();
@@ -88,8 +90,8 @@ fn member(key: &str, argument: &[u8], path: &FieldPath) -> Result<Node, Selector
         "$ne" => compare(Comparison::NotEqual),
         "$gte" => compare(Comparison::GreaterOrEqual),
         "$gt" => compare(Comparison::Greater),
-        "$in" if is_array => Condition::In(Operands::new(argument)),
-        "$nin" if is_array => Condition::NotIn(Operands::new(argument)),
+        "$in" if is_array => Condition::In(Operands::new(argument, path.collation())),
+        "$nin" if is_array => Condition::NotIn(Operands::new(argument, path.collation())),
         "$all" if is_array => Condition::All(argument.into()),
         "$exists" => match argument {
             b"true" => Condition::Exists(true),

@@ -7,6 +7,7 @@ use std::fmt;
 use settle_model::json::{elements, members, unescape};
 
 use super::error::SelectorError;
+use crate::collate::Collation;
 
 /// Where a field is: names of members from the outside in. A number is a place in an array, where
 /// there is an array.
@@ -47,6 +48,16 @@ impl FieldPath {
     /// `_id`
     pub(crate) fn id() -> Self {
         Self { parts: vec!["_id".into()] }
+    }
+
+    pub(crate) fn is_id(&self) -> bool {
+        matches!(&*self.parts, [only] if &**only == "_id")
+    }
+
+    /// How values there are compared. Source: `mango_selector:match/3`, which compares an `_id` with
+    /// `mango_json:cmp_raw/2`.
+    pub(crate) fn collation(&self) -> Collation {
+        if self.is_id() { Collation::Raw } else { Collation::Unicode }
     }
 
     pub fn parts(&self) -> &[Box<str>] {

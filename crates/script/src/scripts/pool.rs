@@ -5,13 +5,14 @@
 //! - A *long* call finds no place where it would take the last one, so that a short call never
 //!   waits for a batch of an index build.
 //! - A call that has run for [`SLOW_AFTER`](limits::SLOW_AFTER) gives back its place: another process is
-//!   started for those that wait, the slow one gets less of the processor, ends with its call, and until then no
+//!   started for those that wait, the slow one soon gets less of the processor, and until it has ended no
 //!   other call of its database starts. So whoever loops delays nobody but themselves.
 //! - A list function has a process beside the places, since its client decides how long it takes.
 
 use std::{
     collections::{HashMap, VecDeque},
     future::Future,
+    io,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -215,21 +216,21 @@ impl Pool {
             let (class, database) = (job.class, job.program.database);
             let mut slow = false;
             let after = self.serve(&mut process, job, &mut slow).await;
-            self.finish(class, slow.then_some(database));
+            let done = Ended { class, slow_of: slow.then_some(database) };
             match after {
                 After::Usable if !process.is_reniced() => {}
                 After::Usable | After::Ended => {
-                    self.go_on();
+                    self.end(done, None);
                     process.kill().await;
                     return;
                 }
                 After::Again(job) => {
-                    self.requeue(job);
+                    self.end(done, Some(job));
                     process.kill().await;
                     return;
                 }
             }
-            match self.next(&process).await {
+            match self.next(&process, done).await {
                 Some(next) => job = next,
                 None => {
                     process.kill().await;
@@ -241,8 +242,7 @@ impl Pool {
 
     /// A call that found no worker.
     fn refuse(self: &Arc<Self>, job: Job, error: ScriptError) {
-        self.finish(job.class, None);
-        self.go_on();
+        self.end(Ended { class: job.class, slow_of: None }, None);
         drop(job.answer.send(Err(error)));
     }
 
@@ -370,20 +370,25 @@ impl Pool {
         let waited = {
             let id = process.id();
             let mut asking = pin!(process.ask(message));
-            match self.wait(limits::SLOW_AFTER, asking.as_mut()).await {
-                Waited::Late => {
-                    if let Some((class, slow)) = watch
-                        && self.mark_slow(class, database)
-                    {
-                        *slow = true;
+            let mut waited = self.wait(limits::SLOW_AFTER, asking.as_mut()).await;
+            if let Waited::Late = waited {
+                let is_slow = watch.is_some_and(|(class, slow)| {
+                    *slow |= self.mark_slow(class, database);
+                    *slow
+                });
+                let time = limits::RENICE_AFTER - limits::SLOW_AFTER;
+                waited = self.wait(time, asking.as_mut()).await;
+                if let Waited::Late = waited {
+                    if is_slow {
                         reniced = true;
                         renice(id);
                     }
                     let whole = deadline + limits::BATCH_TIME + limits::KILL_GRACE;
-                    self.wait(whole.saturating_sub(limits::SLOW_AFTER), asking.as_mut()).await
+                    let time = whole.saturating_sub(limits::RENICE_AFTER);
+                    waited = self.wait(time, asking.as_mut()).await;
                 }
-                waited @ (Waited::Done(_) | Waited::Closing) => waited,
             }
+            waited
         };
         if reniced {
             process.set_reniced();
@@ -392,6 +397,16 @@ impl Pool {
         match waited {
             Waited::Done(Ok(reply)) => Ok(reply),
             Waited::Done(Err(Broken::NotAsked)) => Err(Trouble::NotAsked),
+            // One that had been idle may have been about to end. Functions change nothing, so that the
+            // call is run again costs time alone, and that happens once.
+            Waited::Done(Err(Broken::Midway(error)))
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+                ) && process.has_served() =>
+            {
+                Err(Trouble::NotAsked)
+            }
             Waited::Done(Err(Broken::Midway(error))) => {
                 let status = process.how_it_ended(&error).await;
                 Err(Trouble::Dead(ScriptError::Died { function, status }))
@@ -473,45 +488,27 @@ impl Pool {
         true
     }
 
-    /// Hands out the place of a worker that is gone.
-    fn go_on(self: &Arc<Self>) {
+    /// A call has ended, and its worker with it. `again` is for another one.
+    fn end(self: &Arc<Self>, ended: Ended, again: Option<Job>) {
         let mut state = self.state();
-        self.hand_out(&mut state);
-    }
-
-    /// A call has ended. Its worker takes the next one, or [`go_on`](Self::go_on) is called.
-    fn finish(self: &Arc<Self>, class: Class, slow_of: Option<u64>) {
-        let mut state = self.state();
-        match slow_of {
-            Some(database) => {
-                let left = state.slow.get_mut(&database).map(|count| {
-                    *count -= 1;
-                    *count
-                });
-                if left == Some(0) {
-                    state.slow.remove(&database);
-                }
+        state.finish(ended);
+        if let Some(job) = again {
+            if state.closed {
+                drop(job.answer.send(Err(ScriptError::Closed)));
+                return;
             }
-            None => state.give_place(class),
+            state.queued_bytes += job.request.len();
+            state.queue.push_front(job);
         }
-    }
-
-    /// Puts a call that was not begun back in front.
-    fn requeue(self: &Arc<Self>, job: Job) {
-        let mut state = self.state();
-        if state.closed {
-            drop(job.answer.send(Err(ScriptError::Closed)));
-            return;
-        }
-        state.queued_bytes += job.request.len();
-        state.queue.push_front(job);
         self.hand_out(&mut state);
     }
 
-    /// The next call for a worker that has none; none when it should end.
-    async fn next(self: &Arc<Self>, process: &Process) -> Option<Job> {
+    /// A call has ended; the next one for its worker, or none when that should end.
+    async fn next(self: &Arc<Self>, process: &Process, ended: Ended) -> Option<Job> {
         let (id, mut given) = {
             let mut state = self.state();
+            // In one step, lest another worker be started for what this one can do.
+            state.finish(ended);
             if state.closed {
                 return None;
             }
@@ -553,6 +550,17 @@ pub(super) fn unexpected(function: &str) -> ScriptError {
 }
 
 impl State {
+    fn finish(&mut self, Ended { class, slow_of }: Ended) {
+        let Some(database) = slow_of else { return self.give_place(class) };
+        let left = self.slow.get_mut(&database).map(|count| {
+            *count -= 1;
+            *count
+        });
+        if left == Some(0) {
+            self.slow.remove(&database);
+        }
+    }
+
     fn take_place(&mut self, class: Class) {
         match class {
             Class::Short => self.running += 1,
@@ -576,6 +584,14 @@ impl State {
     }
 }
 
+/// A call that has ended.
+#[derive(Clone, Copy)]
+struct Ended {
+    class: Class,
+    /// The database whose slow call it was, and which has given back its place before.
+    slow_of: Option<u64>,
+}
+
 /// What to do with a worker after a call.
 enum After {
     Usable,
@@ -585,6 +601,7 @@ enum After {
 }
 
 enum Trouble {
+    /// The worker has ended, and has perhaps not begun.
     NotAsked,
     Dead(ScriptError),
     /// The worker is well.

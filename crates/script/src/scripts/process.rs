@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use rustix::process::{Pid, setpriority_process};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
     process::{Child, Command},
     time::timeout,
@@ -108,7 +108,14 @@ impl Process {
 
     /// Ends when an idle worker ends, or says something unasked.
     pub(super) async fn stirs(&self) {
-        drop(self.socket.ready(Interest::READABLE).await);
+        loop {
+            drop(self.socket.readable().await);
+            // What was read last may have left the word that there is more.
+            match self.socket.try_read(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
     }
 
     /// Notes that it has this program now.
@@ -118,6 +125,11 @@ impl Process {
             self.programs.remove(0);
         }
         self.programs.push(key);
+    }
+
+    /// Whether it has answered before.
+    pub(super) fn has_served(&self) -> bool {
+        !self.programs.is_empty()
     }
 
     pub(super) fn programs(&self) -> &[ProgramKey] {

@@ -72,8 +72,18 @@ pub(super) struct Machine {
 /// The soft deadline.
 #[derive(Debug, Default)]
 struct Watch {
-    until: Cell<Option<Duration>>,
+    running: Cell<Running>,
     interrupted: Cell<bool>,
+}
+
+/// Most functions end before the engine asks for the first time, and cost no look at a clock.
+#[derive(Debug, Clone, Copy, Default)]
+enum Running {
+    #[default]
+    Nothing,
+    /// May run this long from when the engine asks for the first time.
+    Fresh(Duration),
+    Until(Duration),
 }
 
 /// Rows in the form in which they are sent.
@@ -205,14 +215,14 @@ impl Machine {
         let docs = self.run(|ctx, call| {
             let functions = call.compiled("map", maps)?;
             let mut values = Values::new(ctx);
-            let started = clock::spent();
+            let started = clock::now();
             let mut done = 0;
             for doc in docs {
                 call.machine.watch.begin(call.machine.deadline());
                 call.map_one(ctx, &mut values, &functions, doc)?;
                 done += 1;
                 if call.machine.emitted.borrow().bytes.len() > limits::BATCH_OUTPUT_BYTES
-                    || clock::spent() - started > limits::BATCH_TIME
+                    || clock::now() - started > limits::BATCH_TIME
                 {
                     break;
                 }
@@ -448,12 +458,12 @@ impl<'js> Call<'_, 'js> {
         items: &[I],
         mut work: impl FnMut(&I) -> Result<T, Wrong>,
     ) -> Result<Vec<T>, Wrong> {
-        let started = clock::spent();
+        let started = clock::now();
         let mut done = Vec::with_capacity(items.len());
         for item in items {
             self.machine.watch.begin(self.machine.deadline());
             done.push(work(item)?);
-            if clock::spent() - started > limits::BATCH_TIME {
+            if clock::now() - started > limits::BATCH_TIME {
                 break;
             }
         }
@@ -644,16 +654,23 @@ impl Watch {
     /// A function may run this long from now on.
     fn begin(&self, time: Duration) {
         self.interrupted.set(false);
-        self.until.set(Some(clock::spent() + time));
+        self.running.set(Running::Fresh(time));
     }
 
     fn end(&self) {
-        self.until.set(None);
+        self.running.set(Running::Nothing);
     }
 
     /// Asked by the engine every few thousand steps.
     fn is_late(&self) -> bool {
-        let late = self.until.get().is_some_and(|until| clock::spent() > until);
+        let late = match self.running.get() {
+            Running::Nothing => false,
+            Running::Fresh(time) => {
+                self.running.set(Running::Until(clock::spent() + time));
+                false
+            }
+            Running::Until(until) => clock::spent() > until,
+        };
         if late {
             self.interrupted.set(true);
         }

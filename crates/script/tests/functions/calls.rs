@@ -1,5 +1,7 @@
 //! Filters, validation, updates, shows, rewrites, and calls of any function.
 
+use std::fmt::Write as _;
+
 use expect_test::expect;
 use settle_script::{ScriptError, ScriptSettings, ValidateEdit};
 
@@ -141,7 +143,7 @@ async fn what_an_update_or_show_throws_is_an_error_reply() {
         let failed = scripts.update(&program, "f", None, bytes(REQUEST)).await.unwrap_err();
         let ScriptError::Thrown(thrown) = failed else { panic!("{failed}") };
         let reason = thrown.reason.split("stacktrace: ").next().unwrap();
-        lines.push_str(&format!("{}: {reason}\n", thrown.error));
+        writeln!(lines, "{}: {reason}", thrown.error).unwrap();
     }
     let get = REQUEST.replace("POST", "GET");
     let program = program_with("updates", "function(doc, req) {}");

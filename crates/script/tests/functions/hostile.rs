@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use settle_script::{ScriptError, Scripts, ValidateEdit};
 
-use crate::support::{bytes, hasty, map, program_of, program_with, with, written};
+use crate::support::{bytes, hasty, map, program_of, program_with, spawn, with, written};
 
 /// Runs a function of another database; how long that took.
 async fn neighbour(scripts: &Scripts) -> Duration {
@@ -97,7 +97,7 @@ async fn deep_recursion_is_an_error_of_the_function() {
             Ok(rows) => assert!(rows[0].maps[0].is_err(), "{source}"),
             // Far down each step costs more.
             Err(error) => {
-                assert!(matches!(error, ScriptError::Deadline { .. }), "{source}: {error}")
+                assert!(matches!(error, ScriptError::Deadline { .. }), "{source}: {error}");
             }
         }
     }
@@ -220,7 +220,7 @@ async fn while_one_database_loops_others_are_served() {
     let loops = (0..8).map(|n| {
         let program = program_with("shows", &format!("function() {{ for (;;) {{}} return {n} }}"));
         let scripts = scripts.clone();
-        tokio::spawn(async move { scripts.show(&program, "f", None, bytes("{}")).await })
+        spawn(async move { scripts.show(&program, "f", None, bytes("{}")).await })
     });
     let loops: Vec<_> = loops.collect();
     let mut served = 0;

@@ -5,7 +5,7 @@ use std::{fs, sync::Arc};
 use rustix::process::{Pid, Signal, kill_process};
 use settle_script::{Launcher, ScriptError, ScriptSettings, Scripts};
 
-use crate::support::{bytes, hasty, map, program, program_of, scripts, with, written};
+use crate::support::{bytes, hasty, map, program, program_of, scripts, spawn, with, written};
 
 /// The workers of this process.
 fn workers() -> Vec<Pid> {
@@ -15,6 +15,12 @@ fn workers() -> Vec<Pid> {
         pids.collect::<Vec<i32>>()
     });
     children.filter_map(Pid::from_raw).collect()
+}
+
+/// Whether a process has not ended yet, be it that nobody has asked how.
+fn lives(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 #[tokio::test]
@@ -30,6 +36,22 @@ async fn processes_start_with_the_first_call_and_end_with_the_pool() {
 }
 
 #[tokio::test]
+async fn one_worker_serves_one_caller_after_call_after_call() {
+    let scripts = with(ScriptSettings { workers: 1, ..ScriptSettings::default() });
+    let mut seen = Vec::new();
+    for _ in 0..50 {
+        let rows = written(map(&scripts, "function(doc) { emit(1) }", &["{}"]).await);
+        assert_eq!(rows, "1 null\n--\n");
+        seen.extend(workers());
+        // Time to be idle in.
+        tokio::task::yield_now().await;
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    scripts.close().await;
+}
+
+#[tokio::test]
 async fn a_worker_that_died_while_idle_costs_nobody_anything() {
     let scripts = scripts();
     for _ in 0..5 {
@@ -37,6 +59,9 @@ async fn a_worker_that_died_while_idle_costs_nobody_anything() {
         assert_eq!(rows, "1 null\n--\n");
         for worker in workers() {
             kill_process(worker, Signal::KILL).unwrap();
+            while lives(worker) {
+                tokio::task::yield_now().await;
+            }
         }
     }
     scripts.close().await;
@@ -47,7 +72,7 @@ async fn a_worker_that_dies_at_work_costs_one_call() {
     let scripts = with(hasty());
     let calling = {
         let scripts = scripts.clone();
-        tokio::spawn(async move { map(&scripts, "function(doc) { for (;;) {} }", &["{}"]).await })
+        spawn(async move { map(&scripts, "function(doc) { for (;;) {} }", &["{}"]).await })
     };
     // When there is a process, the call is its first and only one.
     while workers().is_empty() {
@@ -69,13 +94,13 @@ async fn calls_that_wait_behind_a_killed_worker_run_elsewhere() {
     let hostile = {
         let scripts = scripts.clone();
         let source = "function(doc) { var a = 'a'.repeat(8e6); a.indexOf('a'.repeat(4e6) + 'b') }";
-        tokio::spawn(async move { map(&scripts, source, &["{}"]).await })
+        spawn(async move { map(&scripts, source, &["{}"]).await })
     };
     let waiting: Vec<_> = (0..20)
         .map(|database| {
             let scripts = scripts.clone();
             let source = "function(doc) { emit(1) }".into();
-            tokio::spawn(async move {
+            spawn(async move {
                 scripts.map(&program_of(database, "{}"), &[source], vec![bytes("{}")]).await
             })
         })
@@ -105,7 +130,7 @@ async fn closing_ends_calls_under_way() {
     let scripts = scripts();
     let calling = {
         let scripts = scripts.clone();
-        tokio::spawn(async move { map(&scripts, "function(doc) { for (;;) {} }", &["{}"]).await })
+        spawn(async move { map(&scripts, "function(doc) { for (;;) {} }", &["{}"]).await })
     };
     while workers().is_empty() {
         tokio::task::yield_now().await;
@@ -134,7 +159,7 @@ async fn many_calls_at_once_share_few_processes() {
         .map(|n| {
             let scripts = scripts.clone();
             let source: Arc<str> = format!("function(doc) {{ emit({n}) }}").into();
-            tokio::spawn(async move {
+            spawn(async move {
                 scripts.map(&program_of(n % 7, "{}"), &[source], vec![bytes("{}")]).await
             })
         })

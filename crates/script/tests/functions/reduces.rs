@@ -77,7 +77,7 @@ async fn a_result_that_does_not_shrink_is_refused_unless_it_may_grow() {
     scripts.close().await;
     for limit in [ReduceLimit::Log, ReduceLimit::Off] {
         let scripts = with(ScriptSettings { reduce_limit: limit, ..ScriptSettings::default() });
-        assert_eq!(reduce(&scripts, source, groups()).await.unwrap(), [long.clone()]);
+        assert_eq!(reduce(&scripts, source, groups()).await.unwrap(), [long.as_str()]);
         scripts.close().await;
     }
 }

@@ -5,6 +5,7 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 use bytes::Bytes;
 use expect_test::Expect;
 use settle_script::{DocRows, Launcher, Program, ScriptError, ScriptSettings, Scripts};
+use tokio::task::JoinHandle;
 
 pub(crate) fn scripts() -> Scripts {
     with(ScriptSettings::default())
@@ -91,4 +92,13 @@ pub(crate) fn written(mapped: Result<Vec<DocRows>, ScriptError>) -> String {
         out.push_str("--\n");
     }
     out
+}
+
+/// A task that the test waits for.
+#[expect(clippy::disallowed_methods, reason = "nothing here stops before its tasks")]
+pub(crate) fn spawn<F>(task: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::spawn(task)
 }

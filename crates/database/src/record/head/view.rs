@@ -3,7 +3,10 @@
 use settle_model::{revision::RevId, time::Timestamp};
 
 use super::{ATTACHED, RECORD};
-use crate::codec::{Reader, RecordError};
+use crate::{
+    codec::{Reader, RecordError},
+    revision::Times,
+};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeadView<'a> {
@@ -66,6 +69,10 @@ impl<'a> HeadView<'a> {
         from.number()?;
         from.number()?;
         Ok(0)
+    }
+
+    pub(crate) fn times(&self) -> Times {
+        Times { created: self.created, updated: self.updated }
     }
 
     pub(crate) fn leaf_count(&self) -> usize {

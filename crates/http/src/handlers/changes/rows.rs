@@ -1,12 +1,14 @@
 //! Rows of a feed of changes.
 
-use settle_database::{ChangeRow, Database, More, Sink, blobs::BlobStore};
+use settle_database::{ChangeRow, Database, LeafChange, More, Sink, Times, blobs::BlobStore};
 use settle_model::{json::write_string, revision::RevId};
+use settle_query::mango::Projection;
 
 use crate::{
     documents::{
         outgoing::Contents,
         rows::{COPIED_BYTES_MAX, CopiedContent, RowForm},
+        times::write_times,
     },
     error::ApiError,
     feed::Rows,
@@ -31,6 +33,7 @@ struct Change<'a> {
     /// Winner first.
     leaves: &'a [(RevId, bool)],
     deleted: bool,
+    times: Option<Times>,
 }
 
 impl Changes {
@@ -42,6 +45,11 @@ impl Changes {
             timeline: format!("-{}\"", database.timeline()),
             sequence: Vec::new(),
         }
+    }
+
+    /// Whether rows name every leaf.
+    pub(super) fn shows_all(&self) -> bool {
+        self.style == Style::AllDocs
     }
 
     /// Whether documents are written only after the view that they were found in is closed.
@@ -81,6 +89,10 @@ impl Changes {
             if change.deleted {
                 out.extend_from_slice(b",\"deleted\":true");
             }
+            if let Some(times) = change.times {
+                out.extend_from_slice(b",\"timestamps\":");
+                write_times(out, times);
+            }
             document(out);
             out.push(b'}');
         });
@@ -109,7 +121,7 @@ impl Writer {
 impl Sink<ChangeRow<'_>> for Writer {
     fn row(&mut self, row: &ChangeRow<'_>) -> More {
         let (deleted, form) = (row.deleted(), self.changes.form);
-        let change = Change { id: row.id, leaves: row.leaves, deleted };
+        let change = Change { id: row.id, leaves: row.leaves, deleted, times: row.times };
         self.changes.push(&mut self.rows, row.sequence, change, |out| {
             let (Some(content), [(winner, _), ..]) = (&row.content, row.leaves) else { return };
             out.extend_from_slice(b",\"doc\":");
@@ -119,6 +131,47 @@ impl Sink<ChangeRow<'_>> for Writer {
         self.left -= 1;
         if self.left == 0 || self.rows.is_full() { More::Enough } else { More::Yes }
     }
+}
+
+/// Writes a change of which a filter has seen the documents. `passed` are the leaves that it let through.
+pub(super) async fn write_passed(
+    changes: &mut Changes,
+    rows: &mut Rows,
+    change: &LeafChange,
+    passed: &[(RevId, bool)],
+    shows_times: bool,
+    document: Option<Whole<'_>>,
+) -> Result<(), ApiError> {
+    let form = changes.form;
+    let times = shows_times.then_some(change.times);
+    let shown = Change { id: &change.id, leaves: passed, deleted: change.deleted(), times };
+    let Some(Whole { blobs, fields }) = document else {
+        changes.push(rows, change.sequence, shown, |_| {});
+        return Ok(());
+    };
+    let content = change.content();
+    let contents = form.form.contents(blobs, content.attachments).await?;
+    changes.push(rows, change.sequence, shown, |out| {
+        let [(winner, deleted), ..] = &*change.leaves else { return };
+        out.extend_from_slice(b",\"doc\":");
+        match fields {
+            None => form.write(out, &change.id, winner, *deleted, &content, &contents),
+            Some(fields) => {
+                let mut whole = Vec::new();
+                form.write(&mut whole, &change.id, winner, *deleted, &content, &contents);
+                fields.push(out, &whole);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// How the document of a change comes along.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whole<'a> {
+    pub(super) blobs: &'a BlobStore,
+    /// Only these of its fields.
+    pub(super) fields: Option<&'a Projection>,
 }
 
 /// Copies changes whose attachments are to be read.
@@ -135,6 +188,7 @@ pub(super) struct Copy {
     id: String,
     leaves: Vec<(RevId, bool)>,
     deleted: bool,
+    times: Option<Times>,
     content: Option<CopiedContent>,
 }
 
@@ -157,6 +211,7 @@ impl Sink<ChangeRow<'_>> for Copies {
             id: row.id.to_owned(),
             leaves: row.leaves.to_vec(),
             deleted: row.deleted(),
+            times: row.times,
             content,
         });
         self.left -= 1;
@@ -176,7 +231,8 @@ impl Copy {
         if let Some(content) = &self.content {
             contents = content.contents(&form.form, blobs).await?;
         }
-        let change = Change { id: &self.id, leaves: &self.leaves, deleted: self.deleted };
+        let Self { id, leaves, deleted, times, .. } = self;
+        let change = Change { id, leaves, deleted: *deleted, times: *times };
         changes.push(rows, self.sequence, change, |out| {
             let (Some(content), [(winner, _), ..]) = (&self.content, &*self.leaves) else { return };
             out.extend_from_slice(b",\"doc\":");

@@ -23,7 +23,6 @@ use crate::{
     documents::{
         named,
         saved::{may_write, saved, write_one},
-        users,
     },
     error::ApiError,
     location,
@@ -66,8 +65,7 @@ pub(super) async fn copy(
             may_write(call, database, id)?;
             let base = base.map(|rev| rev.into_document().ok_or_else(ApiError::conflict));
             let edit = edit(id.clone(), base.transpose()?, source);
-            let edit = users::prepare(call, database, edit).await?;
-            let rev = AnyRev::from(write_one(database, grant, edit).await?.rev);
+            let rev = AnyRev::from(write_one(call, database, grant, edit).await?.rev);
             let etag = named::etag(&rev);
             (rev, etag)
         }

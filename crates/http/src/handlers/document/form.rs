@@ -29,7 +29,6 @@ use crate::{
         incoming, named,
         received::{self, CONTENT_TYPE_DEFAULT},
         saved::{may_write, saved, write_one},
-        users,
     },
     error::ApiError,
     limits,
@@ -55,8 +54,7 @@ pub(super) async fn post(
     may_write(call, database, &id)?;
     let form = read(call).await?;
     let edit = edit(call, database, id, form).await?;
-    let edit = users::prepare(call, database, edit).await?;
-    let written = write_one(database, grant, edit).await?;
+    let written = write_one(call, database, grant, edit).await?;
     let rev = AnyRev::from(written.rev);
     let mut response = saved(StatusCode::CREATED, written.id.as_str(), &rev);
     response.headers_mut().insert(header::ETAG, named::etag(&rev));

@@ -18,6 +18,7 @@ use crate::{
         outgoing::{Attachments, Form, known_up_to},
         parts::{self, Mixed},
         pieces::Pieces,
+        times::has_timestamps,
     },
     error::ApiError,
     multipart::Boundary,
@@ -37,6 +38,7 @@ pub(super) async fn get(
         return Ok(whole(call, &revision, &Form::default(), true));
     }
     let mut parameters = DocumentParameters::of_query(query)?;
+    parameters.timestamps = parameters.timestamps && has_timestamps(call, database).await?;
     if let Some(revs) = parameters.open_revs.take() {
         return open_revs(call, database, grant, id, revs, &parameters).await;
     }
@@ -90,6 +92,7 @@ fn form_of(parameters: &DocumentParameters, path: Option<&RevPath>) -> Form {
         known_up_to: known_up_to(path, since),
         encoding_info: parameters.att_encoding_info,
         local_seq: parameters.local_seq,
+        timestamps: parameters.timestamps,
         revisions: parameters.revs,
     }
 }

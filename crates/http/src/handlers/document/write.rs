@@ -10,7 +10,7 @@ use crate::{
     call::Call,
     documents::{
         incoming, named, received,
-        saved::{accepted, may_write, passed, saved, write_one},
+        saved::{accepted, may_write, saved, write_later, write_one},
         users,
     },
     error::ApiError,
@@ -30,9 +30,8 @@ pub(super) async fn put(
     document.rev = named::base(call, document.rev)?;
     let new_edits = parameters.new_edits.unwrap_or(true);
     let edit = incoming::edit(call.app.store.blobs(), id, document, new_edits, following).await?;
-    let edit = users::prepare(call, database, edit).await?;
     let location = location::of_document(call, edit.id.as_str());
-    let mut response = write(database, grant, edit, parameters.batch).await?;
+    let mut response = write(call, database, grant, edit, parameters.batch).await?;
     // What is only promised is nowhere yet.
     if !parameters.batch {
         response.headers_mut().insert(header::LOCATION, location);
@@ -51,11 +50,11 @@ pub(super) async fn delete(
     let origin = Origin::Interactive { base: named::document_base(call)?, must_exist: true };
     let content = Content::Whole { body: b"{}".to_vec(), attachments: Vec::new() };
     let edit = Edit { id, origin, deleted: true, content, verdict: Verdict::NONE };
-    let edit = users::prepare(call, database, edit).await?;
-    write(database, grant, edit, parameters.batch).await
+    write(call, database, grant, edit, parameters.batch).await
 }
 
 async fn write(
+    call: &Call,
     database: &Database,
     grant: &Grant<Write>,
     edit: Edit,
@@ -63,11 +62,12 @@ async fn write(
 ) -> Result<Response, ApiError> {
     if batch {
         let response = accepted(edit.id.as_str());
-        database.write_later(grant, vec![passed(database, edit)]);
+        let edit = users::prepare(call, database, edit).await?;
+        write_later(call, database, grant, edit);
         return Ok(response);
     }
     let status = if edit.deleted { StatusCode::OK } else { StatusCode::CREATED };
-    let written = write_one(database, grant, edit).await?;
+    let written = write_one(call, database, grant, edit).await?;
     let rev = AnyRev::from(written.rev);
     let mut response = saved(status, written.id.as_str(), &rev);
     response.headers_mut().insert(header::ETAG, named::etag(&rev));

@@ -7,8 +7,7 @@ use settle_index::{DefinitionError, IndexDeletion};
 use settle_model::json;
 use settle_query::mango::{IndexCreation, list_json, parse_bulk_delete};
 
-use super::body;
-use crate::{call::Call, error::ApiError, open::open, reply};
+use crate::{call::Call, error::ApiError, limits, open::open, reply};
 
 /// `GET /{db}/_index`
 pub(crate) async fn indexes(call: Call) -> Result<Response, ApiError> {
@@ -34,7 +33,7 @@ fn number(call: &Call, name: &str, least: usize) -> Result<Option<usize>, ApiErr
 pub(crate) async fn create(mut call: Call) -> Result<Response, ApiError> {
     call.require_json()?;
     let (database, grant) = open::<Administer>(&call).await?;
-    let creation = IndexCreation::parse(&body(&mut call).await?)?;
+    let creation = IndexCreation::parse(&call.object(limits::SMALL_BODY_MAX).await?)?;
     let created = call.app.indexes.create_index(&database, &grant, &creation).await?;
     let mut text = b"{\"result\":".to_vec();
     json::write_string(&mut text, if created { "created" } else { "exists" });
@@ -65,7 +64,7 @@ pub(crate) async fn delete(call: Call) -> Result<Response, ApiError> {
 pub(crate) async fn delete_several(mut call: Call) -> Result<Response, ApiError> {
     call.require_json()?;
     let (database, grant) = open::<Administer>(&call).await?;
-    let ddocs = parse_bulk_delete(&body(&mut call).await?)?;
+    let ddocs = parse_bulk_delete(&call.object(limits::SMALL_BODY_MAX).await?)?;
     let (mut success, mut fail) = (Vec::new(), Vec::new());
     for ddoc in &ddocs {
         let deleted = call.app.indexes.delete_index(&database, &grant, ddoc, IndexDeletion::All);

@@ -4,7 +4,7 @@ use settle_access::{Grant, Read};
 use settle_database::{Database, Direction, More, Next, Sink, blobs::BlobStore};
 use settle_index::{
     ReadyView,
-    tree::{Edge, Group, Grouping, Range, ReduceScan, RowScan, TreeRow},
+    tree::{Group, Grouping, Place, Range, ReduceScan, RowScan, TreeRow},
 };
 use settle_model::json::write_string;
 
@@ -25,6 +25,15 @@ pub(super) struct Answer {
     limit: u64,
     is_first: bool,
     scan: Scan,
+    first: First,
+}
+
+/// What was read with the numbers that stand before the rows.
+enum First {
+    Nothing,
+    Written(Vec<u8>),
+    /// Rows whose documents are read next.
+    Found(Found),
 }
 
 enum Scan {
@@ -40,32 +49,68 @@ impl Answer {
         text: &mut Vec<u8>,
     ) -> Result<Self, ApiError> {
         let Question { update_seq, ranges, direction, skip, limit, wanted, .. } = question;
-        text.push(b'{');
-        let scan = match wanted {
-            Wanted::Rows { form, include_docs, with_counts, by_keys } => {
-                if with_counts {
-                    let total = view.total().await?;
-                    let first = ranges.first().filter(|_| !by_keys);
-                    let before = match first.and_then(|range| before(range, direction)) {
-                        Some(range) => view.count(&range).await?,
-                        None => 0,
-                    };
-                    let offset = before.saturating_add(skip).min(total);
-                    let counts = format!("\"total_rows\":{total},\"offset\":{offset},");
-                    text.extend_from_slice(counts.as_bytes());
-                }
-                Scan::Rows { now: None, form, include_docs }
+        let ranges = ranges.into_iter();
+        let scan = match &wanted {
+            Wanted::Rows { form, include_docs, .. } => {
+                Scan::Rows { now: None, form: *form, include_docs: *include_docs }
             }
             Wanted::Groups { grouping, partition } => {
-                Scan::Groups { now: None, grouping, partition }
+                let partition = partition.clone();
+                Scan::Groups { now: None, grouping: *grouping, partition }
             }
         };
+        let mut answer = Self::new(view, ranges, direction, skip, limit, scan);
+        text.push(b'{');
+        if let Wanted::Rows { include_docs, with_counts: true, by_keys, .. } = wanted {
+            let Place { total, offset } = answer.place(by_keys, include_docs).await?;
+            let counts = format!("\"total_rows\":{total},\"offset\":{offset},");
+            text.extend_from_slice(counts.as_bytes());
+        }
         if update_seq {
-            text.extend_from_slice(format!("\"update_seq\":\"{}\",", view.sequence()).as_bytes());
+            let sequence = answer.view.sequence();
+            text.extend_from_slice(format!("\"update_seq\":\"{sequence}\",").as_bytes());
         }
         text.extend_from_slice(b"\"rows\":[\r\n");
-        let ranges = ranges.into_iter();
-        Ok(Self { view, ranges, direction, skip, limit, is_first: true, scan })
+        Ok(answer)
+    }
+
+    fn new(
+        view: ReadyView,
+        ranges: std::vec::IntoIter<Range>,
+        direction: Direction,
+        skip: u64,
+        limit: u64,
+        scan: Scan,
+    ) -> Self {
+        let first = First::Nothing;
+        Self { view, ranges, direction, skip, limit, is_first: true, scan, first }
+    }
+
+    /// Where the rows are among all. Of a range, its first rows are read with that, from one view, so
+    /// that they agree; of keys, there is no one place.
+    async fn place(&mut self, by_keys: bool, include_docs: bool) -> Result<Place, ApiError> {
+        let range = if by_keys { None } else { self.ranges.next() };
+        let Some(range) = range else {
+            let total = self.view.total().await?;
+            return Ok(Place { total, offset: self.skip.min(total) });
+        };
+        let (direction, limit) = (self.direction, self.limit);
+        let scan = RowScan { range, direction, skip: std::mem::take(&mut self.skip), limit };
+        let (place, next);
+        if include_docs {
+            let mut found = Found::default();
+            (found, place, next) = self.view.rows_and_place(scan, found).await?;
+            self.limit -= found.rows.len() as u64;
+            self.first = First::Found(found);
+        } else {
+            let mut writer = Writer { text: Vec::new(), is_first: true, count: 0 };
+            (writer, place, next) = self.view.rows_and_place(scan, writer).await?;
+            self.limit -= writer.count;
+            self.is_first = writer.is_first;
+            self.first = First::Written(writer.text);
+        }
+        self.put_rows(next);
+        Ok(place)
     }
 
     /// Appends rows until about a piece is full; whether there are more.
@@ -74,17 +119,32 @@ impl Answer {
         database: &Database,
         grant: &Grant<Read>,
         blobs: &BlobStore,
-        text: Vec<u8>,
+        mut text: Vec<u8>,
     ) -> Result<(Vec<u8>, bool), ApiError> {
+        match std::mem::replace(&mut self.first, First::Nothing) {
+            First::Nothing => {}
+            First::Written(rows) => {
+                text.extend_from_slice(&rows);
+                return Ok((text, true));
+            }
+            First::Found(found) => {
+                let text = self.write_with_documents(database, grant, blobs, &found, text).await?;
+                return Ok((text, true));
+            }
+        }
         if self.limit == 0 || !self.find_range().await? {
             return Ok((text, false));
         }
-        let (include_docs, form) = match &self.scan {
-            Scan::Rows { include_docs, form, .. } => (*include_docs, *form),
+        let include_docs = match &self.scan {
+            Scan::Rows { include_docs, .. } => *include_docs,
             Scan::Groups { .. } => return Ok((self.read_groups(text).await?, true)),
         };
         if include_docs {
-            let text = self.read_with_documents(database, grant, blobs, form, text).await?;
+            let scan = self.take_rows();
+            let (found, next) = self.view.rows(scan, Found::default()).await?;
+            self.limit -= found.rows.len() as u64;
+            self.put_rows(next);
+            let text = self.write_with_documents(database, grant, blobs, &found, text).await?;
             return Ok((text, true));
         }
         Ok((self.read_rows(text).await?, true))
@@ -163,18 +223,18 @@ impl Answer {
         Ok(writer.text)
     }
 
-    async fn read_with_documents(
+    async fn write_with_documents(
         &mut self,
         database: &Database,
         grant: &Grant<Read>,
         blobs: &BlobStore,
-        form: RowForm,
+        found: &Found,
         mut text: Vec<u8>,
     ) -> Result<Vec<u8>, ApiError> {
-        let scan = self.take_rows();
-        let (found, next) = self.view.rows(scan, Found::default()).await?;
-        self.limit -= found.rows.len() as u64;
-        self.put_rows(next);
+        let form = match &self.scan {
+            Scan::Rows { form, .. } => *form,
+            Scan::Groups { .. } => RowForm::default(),
+        };
         let mut linked = Linked::of(&found.rows);
         while let Some(batch) = linked.next_batch(database, grant, form).await? {
             for (row, document) in batch {
@@ -207,19 +267,6 @@ impl Answer {
             text.push(b'}');
         }
         Ok(text)
-    }
-}
-
-/// The rows that come before those of a range; `None` where there cannot be any.
-fn before(range: &Range, direction: Direction) -> Option<Range> {
-    let all = Range::default();
-    match direction {
-        Direction::Ascending => {
-            (range.start != Edge::Open).then(|| Range { end: range.start.clone(), ..all })
-        }
-        Direction::Descending => {
-            (range.end != Edge::Open).then(|| Range { start: range.end.clone(), ..all })
-        }
     }
 }
 
