@@ -1,7 +1,7 @@
 //! JSON Web Tokens that somebody else has signed.
 //!
 //! Keys come as a JSON Web Key Set: symmetric ones (HS256, HS384, HS512), RSA (RS… and PS…), elliptic
-//! curves (ES256, ES384) and Ed25519 (EdDSA). A token names its key by `kid`; one without is checked with the
+//! curves (ES256, ES384) and Ed25519 (`EdDSA`). A token names its key by `kid`; one without is checked with the
 //! key without, or the one called `_default`. A key is used with algorithms of its own kind alone, so that
 //! nobody signs with a public key as if it were a secret.
 //!
@@ -194,9 +194,12 @@ impl JwtRules {
 
     fn read(&self, claims: &Value, now: u64) -> Result<Bearer, JwtError> {
         let missing = |name: &str| JwtError::Claim { name: name.to_owned() };
-        let time = |name: &str| match &claims[name] {
-            Value::Null => Ok(None),
-            value => value.as_f64().map(Some).ok_or_else(|| missing(name)),
+        let time = |name: &str| {
+            let value = &claims[name];
+            if value.is_null() {
+                return Ok(None);
+            }
+            value.as_f64().map(Some).ok_or_else(|| missing(name))
         };
         #[expect(clippy::cast_precision_loss, reason = "seconds are few beside 2^53")]
         let present = now as f64;

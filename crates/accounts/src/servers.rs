@@ -87,7 +87,7 @@ pub struct Quota {
 
 #[derive(Debug, Error)]
 pub enum QuotaError {
-    #[error("the account has {databases} databases, as many as it may have")]
+    #[error("the account has as many databases as it may have: {databases}")]
     Databases { databases: u64 },
     #[error("the account keeps {bytes} bytes, and may keep {max}; delete something first")]
     Bytes { bytes: u64, max: u64 },

@@ -73,15 +73,9 @@ impl Users {
             Err(CreateError::Exists { .. }) => return Ok(()),
             Err(error @ CreateError::Storage(_)) => return Err(error),
         };
-        let edit = Edit {
-            id: AUTH_ID.parse().expect("a design document's id"),
-            origin: Origin::Interactive { base: None, must_exist: false },
-            deleted: false,
-            content: Content::Whole { body: AUTH.into(), attachments: Vec::new() },
-            verdict: Verdict::NONE,
-        };
-        let write: Grant<Write> = Grant::internal(database.resource(), "made with the database");
-        database.write(&write, vec![edit], Atomicity::EachAlone).await?;
+        let id = AUTH_ID.parse().expect("a design document's id");
+        // Another server on the same storage may have been faster.
+        write(&database, id, None, Some(AUTH.into())).await?;
         Ok(())
     }
 
@@ -182,18 +176,7 @@ impl Users {
     ) -> Result<bool, StorageError> {
         let database = self.database().await?.ok_or(StorageError::Gone)?;
         let id = id.parse().expect("ids of what belongs to users are made here");
-        let deleted = body.is_none();
-        let body = body.unwrap_or_else(|| b"{}".to_vec());
-        let edit = Edit {
-            id,
-            origin: Origin::Interactive { base, must_exist: deleted },
-            deleted,
-            content: Content::Whole { body, attachments: Vec::new() },
-            verdict: Verdict::NONE,
-        };
-        let grant: Grant<Write> = Grant::internal(database.resource(), "what belongs to a user");
-        let mut written = database.write(&grant, vec![edit], Atomicity::EachAlone).await?;
-        Ok(matches!(written.pop(), Some(Ok(_))))
+        write(&database, id, base, body).await
     }
 
     /// The state of the database, for what is not about one user's document.
@@ -209,16 +192,7 @@ impl Users {
     pub(crate) async fn replace(&self, user: &User, body: Vec<u8>) -> Result<bool, StorageError> {
         let Some(database) = self.database().await? else { return Ok(false) };
         let Some(Ok(id)) = user.actor.name().map(user_id) else { return Ok(false) };
-        let edit = Edit {
-            id,
-            origin: Origin::Interactive { base: Some(user.rev.clone()), must_exist: true },
-            deleted: false,
-            content: Content::Whole { body, attachments: Vec::new() },
-            verdict: Verdict::NONE,
-        };
-        let grant: Grant<Write> = Grant::internal(database.resource(), "a better hash");
-        let mut written = database.write(&grant, vec![edit], Atomicity::EachAlone).await?;
-        Ok(matches!(written.pop(), Some(Ok(_))))
+        write(&database, id, Some(user.rev.clone()), Some(body)).await
     }
 
     fn known(&self, name: &str) -> Option<Known> {
@@ -238,6 +212,29 @@ impl Users {
     fn keep(&self, name: &str, known: Known) {
         self.read.write().unwrap_or_else(PoisonError::into_inner).insert(name, known);
     }
+}
+
+/// Writes a document of the server's own in the place of `base`, or deletes it if there is no body; whether
+/// nobody else was faster. Validators are not asked: they are for what people write.
+async fn write(
+    database: &Database,
+    id: DocumentId,
+    base: Option<RevId>,
+    body: Option<Vec<u8>>,
+) -> Result<bool, StorageError> {
+    let deleted = body.is_none();
+    let body = body.unwrap_or_else(|| b"{}".to_vec());
+    let grant: Grant<Write> =
+        Grant::internal(database.resource(), "what the server keeps of users");
+    let edit = Edit {
+        id,
+        origin: Origin::Interactive { base, must_exist: deleted },
+        deleted,
+        content: Content::Whole { body, attachments: Vec::new() },
+        verdict: Verdict::internal("what the server keeps of users"),
+    };
+    let mut written = database.write(&grant, vec![edit], Atomicity::EachAlone).await?;
+    Ok(matches!(written.pop(), Some(Ok(_))))
 }
 
 /// Rows of a scan.

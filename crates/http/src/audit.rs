@@ -242,7 +242,7 @@ impl AppState {
             origin: Origin::Interactive { base: None, must_exist: false },
             deleted: false,
             content: Content::Whole { body: record.body.clone(), attachments: Vec::new() },
-            verdict: Verdict::NONE,
+            verdict: Verdict::internal("the server's own records"),
         });
         let results = database.write(&grant, edits.collect(), Atomicity::EachAlone).await?;
         for result in results {

@@ -176,7 +176,7 @@ fn passwords_that_are_too_short_or_miss_a_pattern_are_refused_with_what_is_missi
     };
     let told = ["abc", "abcd", "abc1", "Abc1"].map(|password| {
         let said = check_password(password, &rules).err();
-        format!("{password}: {}", said.map_or("ok".to_owned(), |error| error.to_string()))
+        format!("{password}: {}", said.map_or_else(|| "ok".to_owned(), |error| error.to_string()))
     });
     expect![[r#"
         abc: Password does not conform to requirements. It needs at least 4 characters.

@@ -213,7 +213,13 @@ mod tests {
             /a/_design%2Fd /{db}/{id} a _design%2Fd
             /a/_design/d/x/y /{db}/_design/{name}/{attachment...} a d x/y
             //a//b//c//d/ /{db}/{id}/{attachment...} a b c//d/
-            /a/b/c%2Fd /{db}/{id}/{attachment...} a b c%2Fd"#]]
+            /a/b/c%2Fd /{db}/{id}/{attachment...} a b c%2Fd
+            /~a / 
+            /~a/ / 
+            /~a/_up /_up 
+            /~a/b/_all_docs /{db}/_all_docs b
+            /%7Ea%2Fb/c/_design/d /{db}/_design/{name} c d
+            /~ /{db} ~"#]]
         .assert_eq(&paths.map(found).join("\n"));
     }
 

@@ -1,6 +1,6 @@
 //! Below `/~name/` stands a server that has what one account has.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use expect_test::expect;
 use http::StatusCode;
@@ -39,7 +39,7 @@ async fn story(server: &TestServer, requests: &[(&str, &str)]) -> String {
         let body = without_timelines(&text(reply).await);
         let name = who.split(':').next().unwrap();
         let line = request.lines().next().unwrap();
-        story.push_str(&format!("{name}: {line}\n  {status}{location} {}\n", body.trim_end()));
+        writeln!(story, "{name}: {line}\n  {status}{location} {}", body.trim_end()).unwrap();
     }
     story
 }
@@ -74,7 +74,50 @@ async fn an_owner_makes_uses_and_drops_databases() {
         ],
     )
     .await;
-    expect![""].assert_eq(&told);
+    expect![[r#"
+        ada: PUT /~ada/notes
+          201 http://localhost:5984/~ada/notes {"ok":true}
+        ada: PUT /~ada/notes
+          412 {"error":"file_exists","reason":"The database could not be created, the file already exists."}
+        ada: PUT /~ada/Notes
+          400 {"error":"illegal_database_name","reason":"Name: 'Notes'. Only lowercase characters (a-z), digits (0-9), and any of the characters _, $, (, ), +, -, and / are allowed. Must begin with a letter."}
+        ada: PUT /~ada/_users
+          403 {"error":"forbidden","reason":"An account has no databases of the system."}
+        ada: PUT /~ada/notes/today
+          201 http://localhost:5984/~ada/notes/today {"ok":true,"id":"today","rev":"1-0785e9eb543380151003dc452c3a001a"}
+        ada: GET /~ada/notes/today
+          200 {"_id":"today","_rev":"1-0785e9eb543380151003dc452c3a001a","x":1}
+        ada: PUT /~ada/notes/_design/d
+          201 http://localhost:5984/~ada/notes/_design%2Fd {"ok":true,"id":"_design/d","rev":"1-967a00dff5e02add41819138abb3284d"}
+        ada: GET /~ada/notes/_design%2Fd
+          301 http://localhost:5984/~ada/notes/_design/d 
+        ada: GET /~ada/notes/_security
+          200 {"members":{"names":["ada"],"roles":["_admin"]},"admins":{"names":["ada"],"roles":["_admin"]}}
+        ada: GET /~ada/_all_dbs
+          200 ["notes"]
+        ada: GET /_all_dbs
+          403 {"error":"forbidden","reason":"You are not a server admin."}
+        ada: PUT /site
+          403 {"error":"forbidden","reason":"You are not a server admin."}
+        admin: PUT /site
+          201 http://localhost:5984/site {"ok":true}
+        admin: GET /_all_dbs
+          200 ["_users","site"]
+        admin: GET /~ada/_all_dbs
+          200 ["notes"]
+        admin: GET /_all_dbs?endkey=%22~z%22
+          200 ["_users","site"]
+        admin: GET /~nobody-has-this-name/
+          404 {"error":"not_found","reason":"Database does not exist."}
+        admin: PUT /~nobody-has-this-name/x
+          404 {"error":"not_found","reason":"Database does not exist."}
+        ada: GET /~ada/_node/_local
+          404 {"error":"not_found","reason":"Database does not exist."}
+        ada: DELETE /~ada/notes
+          200 {"ok":true}
+        ada: GET /~ada/notes
+          404 {"error":"not_found","reason":"Database does not exist."}
+    "#]].assert_eq(&told);
 }
 
 #[tokio::test]
@@ -112,11 +155,13 @@ async fn lists_and_events_tell_of_the_account_alone() {
     server.app.state().store.events_after(3).await;
     let names = |events: &Value| {
         let rows = events["results"].as_array().unwrap().iter();
-        rows.map(|row| row["db_name"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+        let mut names: Vec<_> = rows.map(|row| row["db_name"].as_str().unwrap()).collect();
+        names.sort_unstable();
+        names.join(" ")
     };
     assert_eq!(names(&json(&server, ADA, "GET /~ada/_db_updates").await), "a b");
     let site = names(&json(&server, ADMIN, "GET /_db_updates").await);
-    assert!(site.ends_with('d') && !site.contains('~'), "{site}");
+    assert_eq!(site, "_users _users d");
 }
 
 #[tokio::test]
@@ -178,6 +223,26 @@ async fn a_member_whom_the_owner_names_comes_into_one_database() {
 }
 
 #[tokio::test]
+async fn a_rewrite_does_not_leave_the_database() {
+    let server = server().await;
+    let rules =
+        r#"{"rewrites":[{"from":"up","to":"../../x"},{"from":"out","to":"../../../other/x"}]}"#;
+    for request in [
+        "PUT /~ada/notes".to_owned(),
+        "PUT /~ada/other".to_owned(),
+        "PUT /~ada/notes/x\n\n{}".to_owned(),
+        "PUT /~ada/other/x\n\n{}".to_owned(),
+        format!("PUT /~ada/notes/_design/d\n\n{rules}"),
+    ] {
+        assert_eq!(status(&server, ADA, &request).await, 201, "{request}");
+    }
+    let up = text(server.send_as(ADA, "GET /~ada/notes/_design/d/_rewrite/up").await).await;
+    assert!(up.contains("\"_id\":\"x\""), "{up}");
+    let out = text(server.send_as(ADA, "GET /~ada/notes/_design/d/_rewrite/out").await).await;
+    assert!(out.contains("insecure_rewrite_rule"), "{out}");
+}
+
+#[tokio::test]
 async fn any_name_of_a_user_is_one_of_an_account_but_for_words_that_mean_more() {
     let names = ["eve@example.org", "Eve", "åsa", "a/b", "50%", "a b"];
     let users: Vec<_> = names.iter().map(|name| (*name, "[]")).collect();
@@ -223,7 +288,12 @@ async fn a_full_account_is_told_why_it_gets_no_more() {
     assert_eq!(status(&server, ADMIN, &quota("1", "null")).await, 200);
     assert_eq!(status(&server, ADA, "PUT /~ada/a").await, 201);
     let refused = story(&server, &[(ADA, "PUT /~ada/b"), (ADA, "PUT /~ada/a")]).await;
-    expect![""].assert_eq(&refused);
+    expect![[r#"
+        ada: PUT /~ada/b
+          403 {"error":"forbidden","reason":"the account has as many databases as it may have: 1"}
+        ada: PUT /~ada/a
+          412 {"error":"file_exists","reason":"The database could not be created, the file already exists."}
+    "#]].assert_eq(&refused);
     assert_eq!(status(&server, ADA, "PUT /~ada/a/x\n\n{}").await, 201);
     assert_eq!(status(&server, ADMIN, &quota("1", "10")).await, 200);
     server.clock.advance(Duration::from_secs(11));

@@ -1,5 +1,7 @@
 //! The database of users over HTTP: whatever way a document is sent, no password is stored.
 
+use std::fmt::Write as _;
+
 use expect_test::expect;
 use http::StatusCode;
 
@@ -84,7 +86,7 @@ async fn users_read_and_change_themselves_and_do_not_see_each_other() {
         ),
     ] {
         let reply = told(&server, who, &request).await;
-        story.push_str(&format!("{who} {} → {reply}\n", request.lines().next().unwrap()));
+        writeln!(story, "{who} {} → {reply}", request.lines().next().unwrap()).unwrap();
     }
     expect![[r#"
         ada:password GET /_users/org.couchdb.user:ada → 200 {"_id":"org.couchdb.user:ada","_rev":"…","name":"ada","password_hash":"…","password_scheme":"argon2id","roles":["r"],"salt":"…","type":"user"}
