@@ -18,6 +18,7 @@ use futures_util::future::try_join_all;
 use settle_access::{AdministerServer, Grant, Resource, Write};
 use settle_database::{
     Atomicity, Content, CreateOptions, Database, Edit, Origin, Store, StoreParts, StoreSettings,
+    Verdict,
     blobs::{BlobSettings, BlobStore, BlobStoreParts},
 };
 use settle_engine::{
@@ -100,6 +101,7 @@ fn edit(order: notes::Order, number: u64, bytes: usize) -> Result<Edit, anyhow::
             body: notes::body(number, bytes).into_bytes(),
             attachments: Vec::new(),
         },
+        verdict: Verdict::internal("a bench without design documents"),
     })
 }
 

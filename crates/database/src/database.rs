@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 pub use self::{local::LocalError, settings::SettingError};
 use crate::{
-    edit::{Atomicity, Edit, EditError, Written},
+    edit::{Atomicity, Attempt, Edit, EditError, Epochs, Foreseen, Written},
     error::StorageError,
     keys::Keys,
     record::{live::Live, state::State},
@@ -144,9 +144,8 @@ impl Database {
     }
 
     /// How often the design documents have changed; the security object, likewise.
-    pub fn epochs(&self) -> (u64, u64) {
-        let live = self.inner.live();
-        (live.design_epoch, live.security_epoch)
+    pub fn epochs(&self) -> Epochs {
+        self.inner.live().epochs()
     }
 
     pub fn subscribe(&self) -> Subscription {
@@ -186,8 +185,28 @@ impl Database {
         edits: Vec<Edit>,
         atomicity: Atomicity,
     ) -> Result<Vec<Result<Written, EditError>>, StorageError> {
+        Ok(self.attempt(grant, edits, atomicity).await?.results)
+    }
+
+    /// As [`write`](Self::write), for whoever judges edits: gives back those whose verdict no longer holds.
+    pub async fn attempt(
+        &self,
+        grant: &Grant<Write>,
+        edits: Vec<Edit>,
+        atomicity: Atomicity,
+    ) -> Result<Attempt, StorageError> {
         self.inner.check(grant);
         self.inner.clone().write(edits, atomicity).await
+    }
+
+    /// What validators are shown of each edit, if it would be made now.
+    pub async fn foresee(
+        &self,
+        grant: &Grant<Write>,
+        edits: &[Edit],
+    ) -> Result<Vec<Foreseen>, StorageError> {
+        self.inner.check(grant);
+        self.inner.foresee(edits).await
     }
 
     /// Makes the edits soon, and says nothing of how they fare: `batch=ok`.

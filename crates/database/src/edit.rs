@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use settle_model::{
     id::{AttachmentName, DocumentId},
     revision::{RevId, RevPath},
@@ -17,6 +18,106 @@ pub struct Edit {
     pub origin: Origin,
     pub deleted: bool,
     pub content: Content,
+    /// What the validators of the database's design documents said.
+    pub verdict: Verdict,
+}
+
+/// How often a database's design documents have changed, and its security object: what a decision about
+/// an edit rests on besides documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Epochs {
+    pub design: u64,
+    pub security: u64,
+}
+
+/// What was decided about an edit before it came to the writer, and what that rests on.
+///
+/// A database that has, or had, design documents takes no edit of an ordinary document without
+/// one: a way for outsiders to write that forgets to ask the validators is refused everything with
+/// [`EditError::Overtaken`], and so is an edit about which another decision might be reached by now.
+/// Design documents are not validated (`couch_db:validate_doc_update/3`), nor are local documents, which
+/// are no edits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Verdict(Ruling);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Ruling {
+    #[default]
+    None,
+    Passed {
+        epochs: Epochs,
+        seen: Seen,
+    },
+    Internal,
+}
+
+/// What validators saw of the document that is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// None looked at it.
+    Nothing,
+    /// The document as of this sequence; `None` when it was not there.
+    Document(Option<u64>),
+}
+
+impl Verdict {
+    /// Nobody has decided.
+    pub const NONE: Self = Self(Ruling::None);
+
+    /// The validators of these epochs have no objection. Said by the lane that asked them, and by nobody
+    /// else.
+    pub fn passed(epochs: Epochs, seen: Seen) -> Self {
+        Self(Ruling::Passed { epochs, seen })
+    }
+
+    /// For edits that no outsider asked for. `reason` is for the reader of the code.
+    pub fn internal(reason: &'static str) -> Self {
+        let _: &'static str = reason;
+        Self(Ruling::Internal)
+    }
+
+    /// Whether it rests on the document that is stored.
+    pub(crate) fn looked(&self) -> bool {
+        matches!(self.0, Ruling::Passed { seen: Seen::Document(_), .. })
+    }
+
+    pub(crate) fn is_internal(&self) -> bool {
+        self.0 == Ruling::Internal
+    }
+
+    /// Whether it still holds: `head` is the sequence of the document that is stored.
+    pub(crate) fn holds(&self, now: Epochs, head: Option<u64>) -> bool {
+        match self.0 {
+            Ruling::None => false,
+            Ruling::Internal => true,
+            Ruling::Passed { epochs, seen } => {
+                epochs == now
+                    && match seen {
+                        Seen::Nothing => true,
+                        Seen::Document(sequence) => sequence == head,
+                    }
+            }
+        }
+    }
+}
+
+/// An edit as validators see it before it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Foreseen {
+    /// There is nothing to ask: it is refused in any case, or stored already, or of a design document.
+    Settled,
+    Edit {
+        /// What it rests on.
+        seen: Seen,
+        /// The document that it makes as JSON, with `_id`, `_rev` as it was sent (the base of an interactive
+        /// edit), `_deleted`, `_revisions`, stubs of `_attachments`.
+        new: Bytes,
+        deleted: bool,
+        /// What it replaces, likewise, with as much of the ancestry as stands in the document's record; of
+        /// an interactive edit its base, of a replicated one the nearest stored ancestor. `None` where
+        /// there is none.
+        old: Option<Bytes>,
+    },
 }
 
 /// Where an edit comes from decides how it meets what is stored.
@@ -70,6 +171,16 @@ pub struct Written {
     pub rev: RevId,
 }
 
+/// What a write came to.
+#[derive(Debug)]
+pub struct Attempt {
+    /// In the order of the edits.
+    pub results: Vec<Result<Written, EditError>>,
+    /// The edits that were [`EditError::Overtaken`], in order, for whoever looks at them again; of an atomic
+    /// write all of its edits, if there was one of those.
+    pub overtaken: Vec<Edit>,
+}
+
 /// Why one edit was refused; its neighbours are not concerned.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum EditError {
@@ -91,6 +202,9 @@ pub enum EditError {
     TooManyAttachments { count: usize, max: usize },
     #[error("the document has been edited more often than can be counted")]
     GenerationsExhausted,
+    /// No verdict was reached about it, or one that no longer holds; whoever reached it looks again.
+    #[error("the design documents, the security object or the document changed meanwhile")]
+    Overtaken,
     /// Another edit of an atomic write was refused, so this one was not made.
     #[error("another edit of the same atomic write was refused")]
     Aborted,

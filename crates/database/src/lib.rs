@@ -10,11 +10,13 @@ mod codec;
 mod database;
 mod edit;
 mod error;
+pub mod follow;
 mod keys;
 pub mod limits;
 mod past;
 mod read;
 mod record;
+mod render;
 mod revision;
 mod scan;
 mod store;
@@ -27,13 +29,15 @@ pub use crate::{
     codec::RecordError,
     database::{Database, LocalError, SettingError, Subscription},
     edit::{
-        Atomicity, AttachmentEdit, AttachmentSource, Content, Edit, EditError, Origin, Written,
+        Atomicity, AttachmentEdit, AttachmentSource, Attempt, Content, Edit, EditError, Epochs,
+        Foreseen, Origin, Seen, Verdict, Written,
     },
     error::StorageError,
     record::{
         body::Attachment,
         later::{Cursor, Idempotency, Pin, Snapshot},
     },
+    render::DocumentForm,
     revision::{
         AttachmentError, BulkItem, Extras, GetError, Info, MissingRevs, OpenRevs, RevStatus,
         Revision, Select,
@@ -41,10 +45,11 @@ pub use crate::{
     scan::{
         ChangeCursor, ChangeFilter, ChangeRow, ChangeScan, DocumentContent, DocumentRow,
         DocumentScan, FoundDocument, LocalDocument, More, Next, Sink,
+        rendered::{RenderedDocument, RenderedScan},
     },
     store::{
-        Compaction, CreateError, CreateOptions, DatabaseEvent, DropError, EventKind, EventPage,
-        EventScan, NameScan, OpenError, Store, StoreParts, StoreSettings,
+        Compaction, CreateError, CreateOptions, DatabaseChanged, DatabaseEvent, DropError,
+        EventKind, EventPage, EventScan, NameScan, OpenError, Store, StoreParts, StoreSettings,
     },
     tasks::Tasks,
 };

@@ -67,5 +67,9 @@ pub(crate) const COLLECT_LOOKS_MAX: usize = 5_000;
 /// Time records are written no more often than this.
 pub(crate) const TIME_MARK_EVERY: Duration = Duration::from_secs(10);
 
+/// Commits that a listener of [`Store::changed`](crate::Store::changed) may be behind before it misses
+/// some.
+pub(crate) const CHANGED_WAITING_MAX: usize = 1_024;
+
 /// Bytes that a dropped database gives back in one slice.
 pub(crate) const RECLAIM_SLICE_BYTES: usize = 1 << 20;

@@ -4,6 +4,7 @@
 pub(crate) mod changes;
 pub(crate) mod documents;
 pub(crate) mod locals;
+pub(crate) mod rendered;
 
 use std::ops::Bound;
 
@@ -137,6 +138,11 @@ pub(crate) struct Failure(Option<StorageError>);
 impl Failure {
     pub(crate) fn set(&mut self, error: impl Into<StorageError>) {
         self.0.get_or_insert_with(|| error.into());
+    }
+
+    /// For a visitor that is used again.
+    pub(crate) fn check_in_place(&mut self) -> Result<(), StorageError> {
+        self.0.take().map_or(Ok(()), Err)
     }
 
     pub(crate) fn check(self) -> Result<(), StorageError> {

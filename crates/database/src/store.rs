@@ -19,6 +19,7 @@ use settle_model::{
     time::{Clock, Entropy, Timestamp},
 };
 use thiserror::Error;
+use tokio::sync::broadcast;
 
 pub use self::compactions::Compaction;
 pub use self::events::{DatabaseEvent, EventPage, EventScan};
@@ -83,6 +84,7 @@ pub(crate) struct Shared {
     handles: Handles,
     pub(crate) events: Events,
     pub(crate) compactions: Compactions,
+    changed: broadcast::Sender<DatabaseChanged>,
     reclaim: reclaim::Signal,
     pub(crate) sweep: sweep::Signal,
 }
@@ -113,6 +115,14 @@ pub enum DropError {
 #[derive(Debug, Clone, Default)]
 pub struct CreateOptions {
     pub partitioned: bool,
+}
+
+/// Documents of a database have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseChanged {
+    pub number: u64,
+    pub name: DatabaseName,
+    pub sequence: u64,
 }
 
 /// Names in byte order, from one end or the other.
@@ -147,6 +157,7 @@ impl Store {
             handles: Handles::default(),
             events,
             compactions: Compactions::default(),
+            changed: broadcast::Sender::new(limits::CHANGED_WAITING_MAX),
             reclaim: reclaim::Signal::default(),
             sweep: sweep::Signal::default(),
             tasks: Tasks::default(),
@@ -213,6 +224,11 @@ impl Store {
                 return Ok(Some(database));
             }
         }
+    }
+
+    /// Whether a database has this number.
+    pub async fn has(&self, number: u64) -> Result<bool, StorageError> {
+        Ok(read_live(&*self.shared.engine, Keys { number }).await?.is_some())
     }
 
     pub async fn create(
@@ -317,6 +333,12 @@ impl Store {
         self.shared.compactions.all()
     }
 
+    /// Tells of each commit that changes documents, from now on. Who is too slow misses some, and is told
+    /// that it did.
+    pub fn changed(&self) -> broadcast::Receiver<DatabaseChanged> {
+        self.shared.changed.subscribe()
+    }
+
     /// The names of all databases in the range.
     pub async fn names(
         &self,
@@ -368,6 +390,14 @@ impl Store {
 }
 
 impl Shared {
+    pub(crate) fn tell_changed(&self, number: u64, name: &DatabaseName, sequence: u64) {
+        if self.changed.receiver_count() > 0 {
+            let name = name.clone();
+            // An error says that the last receiver has gone in this moment.
+            drop(self.changed.send(DatabaseChanged { number, name, sequence }));
+        }
+    }
+
     pub(crate) fn nonce(&self) -> u64 {
         let mut nonce = [0; 8];
         self.entropy.fill(&mut nonce);

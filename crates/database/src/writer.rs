@@ -12,6 +12,7 @@ mod ancestry;
 mod collect;
 mod content;
 mod edit;
+mod foresee;
 mod group;
 mod past;
 mod purge;
@@ -29,7 +30,7 @@ use self::group::Group;
 use crate::{
     blobs::PlanError,
     database::Inner,
-    edit::{Atomicity, Edit, EditError, Written},
+    edit::{Atomicity, Attempt, Edit, EditError, Written},
     error::StorageError,
     limits::{CLASHES_MAX, GROUP_BYTES_MAX, GROUP_EDITS_MAX},
     record::{site::EventKind, state::State},
@@ -53,7 +54,7 @@ enum Job {
     Write {
         edits: Vec<PreparedEdit>,
         atomicity: Atomicity,
-        reply: oneshot::Sender<Result<Vec<EditResult>, StorageError>>,
+        reply: oneshot::Sender<Result<Attempt, StorageError>>,
     },
     Purge {
         items: Vec<(DocumentId, Vec<RevId>)>,
@@ -158,7 +159,7 @@ impl Inner {
         self: Arc<Self>,
         edits: Vec<Edit>,
         atomicity: Atomicity,
-    ) -> Result<Vec<EditResult>, StorageError> {
+    ) -> Result<Attempt, StorageError> {
         let parts = match atomicity {
             Atomicity::AllOrNothing => vec![edits.into_iter().map(PreparedEdit::new).collect()],
             Atomicity::EachAlone => parts(edits),
@@ -168,11 +169,13 @@ impl Inner {
             .into_iter()
             .map(|edits| self.clone().queue(|reply| Job::Write { edits, atomicity, reply }))
             .collect();
-        let mut results = Vec::new();
+        let mut whole = Attempt { results: Vec::new(), overtaken: Vec::new() };
         for answer in answers {
-            results.append(&mut wait(answer).await?);
+            let mut part = wait(answer).await?;
+            whole.results.append(&mut part.results);
+            whole.overtaken.append(&mut part.overtaken);
         }
-        Ok(results)
+        Ok(whole)
     }
 
     pub(crate) async fn purge(
@@ -245,6 +248,20 @@ fn parts(edits: Vec<Edit>) -> Vec<Vec<PreparedEdit>> {
         part.push(PreparedEdit::new(edit));
     }
     parts
+}
+
+/// The edits that are to be judged again.
+fn overtaken(edits: Vec<PreparedEdit>, atomicity: Atomicity, results: &[EditResult]) -> Vec<Edit> {
+    let is_overtaken = |result: &EditResult| matches!(result, Err(EditError::Overtaken));
+    if !results.iter().any(is_overtaken) {
+        return Vec::new();
+    }
+    let edits = edits.into_iter().zip(results);
+    let concerned = edits.filter(|(_, result)| match atomicity {
+        Atomicity::EachAlone => is_overtaken(result),
+        Atomicity::AllOrNothing => true,
+    });
+    concerned.map(|(prepared, _)| prepared.edit).collect()
 }
 
 /// Works until nothing is left to do. Runs to its end whatever becomes of those who asked.
@@ -336,6 +353,7 @@ async fn commit_together(inner: &Arc<Inner>, jobs: &[Job]) -> Result<Vec<Answer>
         drop(order);
         if planned.changed {
             inner.advance(state.sequence);
+            inner.shared.tell_changed(inner.keys.number, &inner.name, state.sequence);
             let events = &inner.shared.events;
             events.note(EventKind::Updated, inner.keys.number, &inner.name, state.sequence);
         }
@@ -391,8 +409,9 @@ impl Job {
     /// Whoever asked may have gone away; that is no matter.
     fn answer(self, answer: Result<Answer, StorageError>) {
         match (self, answer) {
-            (Self::Write { reply, .. }, Ok(Answer::Write(results))) => {
-                drop(reply.send(Ok(results)));
+            (Self::Write { edits, atomicity, reply }, Ok(Answer::Write(results))) => {
+                let overtaken = overtaken(edits, atomicity, &results);
+                drop(reply.send(Ok(Attempt { results, overtaken })));
             }
             (Self::Purge { reply, .. }, Ok(Answer::Purge(purged))) => drop(reply.send(Ok(purged))),
             (Self::Collect { reply, .. }, Ok(Answer::Collect(more))) => {

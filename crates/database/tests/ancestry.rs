@@ -4,7 +4,9 @@
 
 mod support;
 
-use settle_database::{AttachmentEdit, AttachmentSource, Content, Edit, Extras, Origin, Select};
+use settle_database::{
+    AttachmentEdit, AttachmentSource, Content, Edit, Extras, Origin, Select, Verdict,
+};
 use settle_model::revision::{RevId, RevPath};
 
 use crate::support::{TestDatabase, TestStore, replicated};
@@ -71,6 +73,7 @@ async fn a_refused_edit_leaves_older_ancestry_where_it_is() {
         origin: Origin::Replicated { path },
         deleted: false,
         content: Content::Whole { body: b"{}".to_vec(), attachments },
+        verdict: Verdict::internal("a test"),
     };
     assert!(db.one(edit).await.is_err());
     assert_eq!(remembered(&db, "a").await.digests(), whole.digests());
@@ -126,8 +129,8 @@ async fn a_design_document_has_changed_when_joined_branches_give_it_another_winn
     let db = store.create("notes").await;
     db.one(replicated("_design/d", "1 a", false, "{}")).await.unwrap();
     db.one(replicated("_design/d", "2 b", true, "{}")).await.unwrap();
-    let before = db.db.epochs().0;
+    let before = db.db.epochs().design;
     db.one(replicated("_design/d", "2 b a", true, "{}")).await.unwrap();
     assert_eq!(db.db.info(&db.read).await.unwrap().deleted_count, 1);
-    assert_eq!(db.db.epochs().0, before + 1);
+    assert_eq!(db.db.epochs().design, before + 1);
 }

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use proptest::prelude::*;
 use settle_database::{
     AttachmentEdit, AttachmentSource, Content, Edit, EditError, Extras, GetError, OpenRevs, Origin,
-    Select,
+    Select, Verdict,
     blobs::{BlobDigest, Part, Received, UploadOptions},
 };
 use settle_model::{
@@ -258,7 +258,16 @@ impl World {
     ) {
         let base = base.map(|(rev, _)| rev);
         let origin = Origin::Interactive { base: base.clone(), must_exist: false };
-        let result = self.db.one(Edit { id: id.parse().unwrap(), origin, deleted, content }).await;
+        let result = self
+            .db
+            .one(Edit {
+                id: id.parse().unwrap(),
+                origin,
+                deleted,
+                content,
+                verdict: Verdict::internal("a test"),
+            })
+            .await;
         let Some(expected) = expected else {
             assert!(
                 matches!(
@@ -286,7 +295,16 @@ impl World {
     ) {
         let content = Content::Whole { body: b"{}".to_vec(), attachments };
         let origin = Origin::Replicated { path: path.clone() };
-        let result = self.db.one(Edit { id: id.parse().unwrap(), origin, deleted, content }).await;
+        let result = self
+            .db
+            .one(Edit {
+                id: id.parse().unwrap(),
+                origin,
+                deleted,
+                content,
+                verdict: Verdict::internal("a test"),
+            })
+            .await;
         match expected {
             Some(expected) => {
                 result.unwrap();
@@ -385,7 +403,16 @@ async fn an_edit_whose_attachment_data_has_gone_is_refused_alone() {
     let content =
         Content::Attachment { name: "x".parse().unwrap(), new: Some(world.new_source(2).await) };
     let origin = Origin::Interactive { base: None, must_exist: false };
-    let made = world.db.one(Edit { id, origin: origin.clone(), deleted: false, content }).await;
+    let made = world
+        .db
+        .one(Edit {
+            id,
+            origin: origin.clone(),
+            deleted: false,
+            content,
+            verdict: Verdict::internal("a test"),
+        })
+        .await;
     let id = "a".parse().unwrap();
     let stored = world.db.db.attachment(read, &id, &"x".parse().unwrap(), None).await.unwrap().0;
     let purged = vec![(id.clone(), vec![made.unwrap().rev])];
@@ -399,7 +426,13 @@ async fn an_edit_whose_attachment_data_has_gone_is_refused_alone() {
     let content = Content::Whole { body: b"{}".to_vec(), attachments };
     let edits = vec![
         support::put("b", None, "{}"),
-        Edit { id: "c".parse().unwrap(), origin, deleted: false, content },
+        Edit {
+            id: "c".parse().unwrap(),
+            origin,
+            deleted: false,
+            content,
+            verdict: Verdict::internal("a test"),
+        },
         support::put("d", None, "{}"),
     ];
     let atomicity = settle_database::Atomicity::EachAlone;

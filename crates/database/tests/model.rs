@@ -13,7 +13,7 @@ use std::{
 use proptest::prelude::*;
 use settle_database::{
     ChangeFilter, ChangeRow, ChangeScan, DocumentRow, DocumentScan, Edit, Extras, GetError, More,
-    Next, OpenRevs, Select, Sink,
+    Next, OpenRevs, Select, Sink, Verdict,
 };
 use settle_engine::{Direction, Engine, memory::MemoryEngine};
 use settle_model::{
@@ -261,7 +261,13 @@ async fn run(engine: Arc<dyn Engine>, ops: Vec<Op>, limit: u32) {
                 let path = model.path(id, on, length);
                 let body = model.body(body);
                 let origin = settle_database::Origin::Replicated { path: path.clone() };
-                let edit = Edit { id: id.parse().unwrap(), origin, deleted, content: whole(&body) };
+                let edit = Edit {
+                    id: id.parse().unwrap(),
+                    origin,
+                    deleted,
+                    content: whole(&body),
+                    verdict: Verdict::internal("a test"),
+                };
                 db.one(edit).await.unwrap();
                 model.graft(id, &path, deleted, &body);
             }
@@ -273,7 +279,13 @@ async fn run(engine: Arc<dyn Engine>, ops: Vec<Op>, limit: u32) {
                 };
                 let path = if alone { RevPath::single(path.newest()) } else { path };
                 let origin = settle_database::Origin::Replicated { path: path.clone() };
-                let edit = Edit { id: id.parse().unwrap(), origin, deleted, content: whole(&body) };
+                let edit = Edit {
+                    id: id.parse().unwrap(),
+                    origin,
+                    deleted,
+                    content: whole(&body),
+                    verdict: Verdict::internal("a test"),
+                };
                 db.one(edit).await.unwrap();
                 model.graft(id, &path, deleted, &body);
             }

@@ -13,7 +13,7 @@ use std::{
 
 use proptest::prelude::*;
 use settle_database::{
-    Atomicity, ChangeFilter, ChangeRow, ChangeScan, EditError, EventScan, More, Next, Sink,
+    Atomicity, ChangeFilter, ChangeRow, ChangeScan, EditError, Epochs, EventScan, More, Next, Sink,
 };
 use settle_engine::{
     Batch, BoxFuture, Checkpoint, CheckpointError, ClearError, Cleared, Direction, Engine, Outcome,
@@ -161,7 +161,7 @@ async fn the_security_object_is_the_one_that_was_set_last() {
     first.await.unwrap();
     second.await.unwrap();
     assert_eq!(db.db.security().unwrap(), b"{\"n\":2}");
-    assert_eq!(db.db.epochs().1, 2);
+    assert_eq!(db.db.epochs().security, 2);
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn a_change_of_design_leaves_a_newer_security_object_in_place() {
     design.await.unwrap();
     secure.await.unwrap();
     assert_eq!(db.db.security().unwrap(), b"{}");
-    assert_eq!(db.db.epochs(), (1, 1));
+    assert_eq!(db.db.epochs(), Epochs { design: 1, security: 1 });
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use settle_access::{Administer, AdministerServer, Grant, Read, Resource, Write};
 use settle_database::{
     Atomicity, Content, CreateOptions, Database, Edit, EditError, Origin, Store, StoreParts,
-    StoreSettings, Written,
+    StoreSettings, Verdict, Written,
     blobs::{BlobSettings, BlobStore, BlobStoreParts},
 };
 use settle_engine::{Engine, memory::MemoryEngine};
@@ -123,6 +123,7 @@ pub fn put(id: &str, base: Option<&RevId>, body: &str) -> Edit {
         origin: Origin::Interactive { base: base.cloned(), must_exist: false },
         deleted: false,
         content: whole(body),
+        verdict: Verdict::internal("a test"),
     }
 }
 
@@ -132,6 +133,7 @@ pub fn delete(id: &str, base: Option<&RevId>) -> Edit {
         origin: Origin::Interactive { base: base.cloned(), must_exist: true },
         deleted: true,
         content: whole("{}"),
+        verdict: Verdict::internal("a test"),
     }
 }
 
@@ -142,6 +144,7 @@ pub fn replicated(id: &str, revs: &str, deleted: bool, body: &str) -> Edit {
         origin: Origin::Replicated { path: path(revs) },
         deleted,
         content: whole(body),
+        verdict: Verdict::internal("a test"),
     }
 }
 

@@ -50,6 +50,10 @@ const CASES: &[Case] = cases! {
         next_step_leaves_out_the_rest_of_a_scan
         stop_ends_the_plan
         a_pause_resumes_after_the_row_that_asked_for_it
+        a_scan_goes_on_from_the_key_that_is_sought
+        seeking_stays_between_the_bounds
+        a_followed_key_can_ask_to_seek_and_a_get_cannot
+        a_slice_that_ends_at_a_jump_resumes_where_it_leads
         a_pause_between_gets_resumes_at_the_next_one
         a_slice_ends_when_its_bytes_are_used_up
         many_gets_are_cut_into_slices

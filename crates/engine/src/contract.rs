@@ -136,6 +136,12 @@ pub enum Visit {
     Next,
     /// Visit this key in the same view, with the same step index, before going on.
     Follow(Vec<u8>),
+    /// Go on from the first key of the scan that does not come before this one, in the scan's
+    /// direction. It may lie behind or ahead of the row just visited; bounds of the scan hold as
+    /// before. So a walk over levels that stand under one prefix goes up and down in one step of a
+    /// plan. Each jump ends at a row, which counts against the slice like every other; a visitor
+    /// that seeks in a circle never ends. After a [`Step::Get`], the same as `Next`.
+    Seek(Vec<u8>),
     /// Leave out the rest of this step.
     NextStep,
     /// The plan is done.
@@ -150,12 +156,22 @@ pub enum Progress {
     Paused(Resume),
 }
 
-/// The place after the last visited row. Steps before `step` are done.
+/// Where a plan goes on. Steps before `step` are done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {
     pub step: usize,
-    /// The key last visited in `step`; `None` when the step has not begun.
-    pub after: Option<Vec<u8>>,
+    pub place: Place,
+}
+
+/// How far a step has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// It has not begun.
+    Start,
+    /// This key was visited last.
+    After(Vec<u8>),
+    /// The visitor sought this key when the slice ended ([`Visit::Seek`]).
+    At(Vec<u8>),
 }
 
 /// Puts and deletes that are applied together, if all preconditions hold.
@@ -262,6 +278,17 @@ pub enum ClearError {
 pub enum CheckpointError {
     #[error("the engine could not write a checkpoint to {}: {reason}", to.display())]
     Failed { to: std::path::PathBuf, reason: String },
+}
+
+impl Resume {
+    /// The key last visited in `step`; `None` when the step has not begun or the visitor sought
+    /// another place.
+    pub fn after(&self) -> Option<&[u8]> {
+        match &self.place {
+            Place::After(key) => Some(key),
+            Place::Start | Place::At(_) => None,
+        }
+    }
 }
 
 impl Plan {

@@ -24,6 +24,6 @@ pub mod conformance;
 
 pub use contract::{
     Batch, BoxFuture, Checkpoint, CheckpointError, ClearError, Cleared, Direction, Engine,
-    Expected, Operation, Outcome, Plan, Precondition, Progress, ReadError, ReadResult, Resume,
-    Scan, Stats, Step, Urgency, Visit, Visitor,
+    Expected, Operation, Outcome, Place, Plan, Precondition, Progress, ReadError, ReadResult,
+    Resume, Scan, Stats, Step, Urgency, Visit, Visitor,
 };

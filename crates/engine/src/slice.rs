@@ -6,7 +6,7 @@
 use std::ops::Bound;
 
 use crate::{
-    Direction, Plan, Progress, Resume, Scan, Step, Visit, Visitor, key,
+    Direction, Place, Plan, Progress, Resume, Scan, Step, Visit, Visitor, key,
     limits::VISITS_PER_TIME_CHECK,
 };
 
@@ -73,26 +73,23 @@ pub fn run<V: View>(
     budget: &mut Budget<'_>,
 ) -> Result<End, V::Error> {
     let mut slice = Slice { view, visitor, budget, visits: 0, exhausted: false };
-    let (first, mut after) = match &plan.resume {
-        Some(resume) => (resume.step, resume.after.as_deref()),
-        None => (0, None),
+    let (first, mut place) = match &plan.resume {
+        Some(resume) => (resume.step, resume.place.clone()),
+        None => (0, Place::Start),
     };
     for (index, step) in plan.steps.iter().enumerate().skip(first) {
         let flow = match step {
             Step::Get(key) => slice.get(index, key)?,
-            Step::Scan(scan) => slice.scan(index, scan, after.take())?,
+            Step::Scan(scan) => slice.scan(index, scan, place)?,
         };
-        let next_step = || Resume { step: index + 1, after: None };
+        place = Place::Start;
+        let next_step = || Resume { step: index + 1, place: Place::Start };
         let is_last = index + 1 == plan.steps.len();
         match flow {
             Flow::Stop => return Ok(End::Done),
             Flow::StepDone if is_last => return Ok(End::Done),
-            Flow::Pause(after) => {
-                return Ok(End::Paused(Resume { step: index, after: Some(after) }));
-            }
-            Flow::Exhausted(after) => {
-                return Ok(End::Exhausted(Resume { step: index, after: Some(after) }));
-            }
+            Flow::Pause(place) => return Ok(End::Paused(Resume { step: index, place })),
+            Flow::Exhausted(place) => return Ok(End::Exhausted(Resume { step: index, place })),
             Flow::PauseAfterStep if is_last => return Ok(End::Done),
             Flow::PauseAfterStep => return Ok(End::Paused(next_step())),
             Flow::StepDone if slice.exhausted => return Ok(End::Exhausted(next_step())),
@@ -115,9 +112,9 @@ enum Flow {
     StepDone,
     Stop,
     PauseAfterStep,
-    /// In the middle of a scan, after this key.
-    Pause(Vec<u8>),
-    Exhausted(Vec<u8>),
+    /// In the middle of a scan, which goes on here.
+    Pause(Place),
+    Exhausted(Place),
 }
 
 impl<'a, V: View> Slice<'a, '_, V> {
@@ -125,41 +122,37 @@ impl<'a, V: View> Slice<'a, '_, V> {
         let value = self.find(key)?;
         let wish = self.visit(step, key, value)?;
         Ok(match wish {
-            Visit::Next | Visit::NextStep | Visit::Follow(_) => Flow::StepDone,
+            Visit::Next | Visit::NextStep | Visit::Follow(_) | Visit::Seek(_) => Flow::StepDone,
             Visit::Stop => Flow::Stop,
             Visit::Pause => Flow::PauseAfterStep,
         })
     }
 
-    fn scan(&mut self, step: usize, scan: &Scan, after: Option<&[u8]>) -> Result<Flow, V::Error> {
-        let mut start = as_slice(&scan.start);
-        let mut end = as_slice(&scan.end);
-        match (after, scan.direction) {
-            (Some(key), Direction::Ascending) => start = Bound::Excluded(key),
-            (Some(key), Direction::Descending) => end = Bound::Excluded(key),
-            (None, _) => {}
-        }
-        // No key is empty, so a lower bound that is excludes nothing.
-        if matches!(start, Bound::Included([]) | Bound::Excluded([])) {
-            start = Bound::Unbounded;
-        }
-        if is_empty(start, end) {
+    fn scan(&mut self, step: usize, scan: &Scan, mut place: Place) -> Result<Flow, V::Error> {
+        let view = self.view;
+        'jump: loop {
+            let Some((start, end)) = range_from(scan, &place) else { return Ok(Flow::StepDone) };
+            for row in view.rows(start, end, scan.direction)? {
+                let (key, value) = row?;
+                match self.visit(step, key, Some(value))? {
+                    Visit::Next | Visit::Follow(_) => {}
+                    Visit::Seek(sought) => {
+                        place = Place::At(sought);
+                        if self.exhausted {
+                            return Ok(Flow::Exhausted(place));
+                        }
+                        continue 'jump;
+                    }
+                    Visit::NextStep => return Ok(Flow::StepDone),
+                    Visit::Stop => return Ok(Flow::Stop),
+                    Visit::Pause => return Ok(Flow::Pause(Place::After(key.to_vec()))),
+                }
+                if self.exhausted {
+                    return Ok(Flow::Exhausted(Place::After(key.to_vec())));
+                }
+            }
             return Ok(Flow::StepDone);
         }
-        let view = self.view;
-        for row in view.rows(start, end, scan.direction)? {
-            let (key, value) = row?;
-            match self.visit(step, key, Some(value))? {
-                Visit::Next | Visit::Follow(_) => {}
-                Visit::NextStep => return Ok(Flow::StepDone),
-                Visit::Stop => return Ok(Flow::Stop),
-                Visit::Pause => return Ok(Flow::Pause(key.to_vec())),
-            }
-            if self.exhausted {
-                return Ok(Flow::Exhausted(key.to_vec()));
-            }
-        }
-        Ok(Flow::StepDone)
     }
 
     /// Visits a row and what the visitor wants to follow from it; never answers `Follow`.
@@ -184,6 +177,37 @@ impl<'a, V: View> Slice<'a, '_, V> {
         self.exhausted |= self.budget.bytes_visited >= self.budget.bytes_max
             || (self.visits.is_multiple_of(VISITS_PER_TIME_CHECK) && (self.budget.out_of_time)());
     }
+}
+
+type Range<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// What is left of a scan that goes on at `place`; `None` when that can hold nothing.
+fn range_from<'s>(scan: &'s Scan, place: &'s Place) -> Option<Range<'s>> {
+    let mut start = as_slice(&scan.start);
+    let mut end = as_slice(&scan.end);
+    match (place, scan.direction) {
+        (Place::Start, _) => {}
+        (Place::After(key), Direction::Ascending) => start = Bound::Excluded(key),
+        (Place::After(key), Direction::Descending) => end = Bound::Excluded(key),
+        // The scan's own bound holds where it is the narrower one.
+        (Place::At(sought), Direction::Ascending) => match start {
+            Bound::Included(key) | Bound::Excluded(key) if key >= sought.as_slice() => {}
+            Bound::Included(_) | Bound::Excluded(_) | Bound::Unbounded => {
+                start = Bound::Included(sought);
+            }
+        },
+        (Place::At(sought), Direction::Descending) => match end {
+            Bound::Included(key) | Bound::Excluded(key) if key <= sought.as_slice() => {}
+            Bound::Included(_) | Bound::Excluded(_) | Bound::Unbounded => {
+                end = Bound::Included(sought);
+            }
+        },
+    }
+    // No key is empty, so a lower bound that is excludes nothing.
+    if matches!(start, Bound::Included([]) | Bound::Excluded([])) {
+        start = Bound::Unbounded;
+    }
+    (!is_empty(start, end)).then_some((start, end))
 }
 
 /// Whether no key can lie between the bounds.

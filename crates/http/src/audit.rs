@@ -26,7 +26,7 @@ use serde::Serialize;
 use settle_access::{Action, Grant, Resource};
 use settle_database::{
     Atomicity, Content, CreateError, CreateOptions, Database, Direction, DocumentRow, DocumentScan,
-    Edit, More, Next, Origin, Sink, StorageError,
+    Edit, More, Next, Origin, Sink, StorageError, Verdict,
 };
 use settle_model::{
     id::{DatabaseName, DocumentId},
@@ -242,6 +242,8 @@ impl AppState {
             origin: Origin::Interactive { base: None, must_exist: false },
             deleted: false,
             content: Content::Whole { body: record.body.clone(), attachments: Vec::new() },
+            // Nobody can put a design document there.
+            verdict: Verdict::NONE,
         });
         let results = database.write(&grant, edits.collect(), Atomicity::EachAlone).await?;
         for result in results {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use settle_accounts::Accounts;
 use settle_database::Store;
+use settle_index::Indexes;
 use settle_model::time::{Clock, Entropy};
 
 use tokio::sync::Semaphore;
@@ -17,6 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Foundations {
     pub store: Store,
+    pub indexes: Indexes,
     pub accounts: Arc<Accounts>,
     pub settings: Arc<Settings>,
     pub clock: Arc<dyn Clock>,
@@ -29,6 +31,7 @@ pub struct Foundations {
 #[derive(Debug)]
 pub struct AppState {
     pub store: Store,
+    pub indexes: Indexes,
     pub accounts: Arc<Accounts>,
     pub settings: Arc<Settings>,
     pub clock: Arc<dyn Clock>,
@@ -46,10 +49,11 @@ pub struct AppState {
 
 impl AppState {
     pub fn new(foundations: Foundations) -> Self {
-        let Foundations { store, accounts, settings, clock, entropy, audit } = foundations;
+        let Foundations { store, indexes, accounts, settings, clock, entropy, audit } = foundations;
         let request_ids = RequestIds::new(&*entropy);
         let state = Self {
             store,
+            indexes,
             accounts,
             settings,
             clock,

@@ -28,5 +28,5 @@ pub use self::{
     error::{BulkError, DocumentError},
     parse::{Incoming, parse},
     rev::AnyRev,
-    write::{AttachmentOut, ContentOut, Extras, Outgoing, RevStatus},
+    write::{AttachmentOut, ContentOut, Extras, Outgoing, RevStatus, Unsaved},
 };

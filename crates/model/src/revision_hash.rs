@@ -15,7 +15,7 @@ mod term;
 
 use md5::{Digest as _, Md5};
 
-use self::term::Term;
+pub use self::term::Term;
 use crate::revision::{Digest, RevId};
 
 /// An attachment, as far as a revision id depends on it.

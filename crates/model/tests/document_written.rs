@@ -6,7 +6,7 @@ use expect_test::{Expect, expect};
 use settle_model::{
     document::{
         AnyRev, AttachmentIn, AttachmentOut, ContentOut, Encoding, Extras, Outgoing, RevStatus,
-        parse,
+        Unsaved, parse,
     },
     revision::{Digest, RevId, RevPath},
 };
@@ -113,4 +113,12 @@ fn attachments_are_sent_as_stubs_or_with_their_content() {
     assert_eq!(names, ["a/b.txt", "follows", "inline", "gzip", "plain"]);
     let (_, inline) = &parsed.attachments[2];
     assert!(matches!(inline, AttachmentIn::Inline { data, .. } if data == b"hello"));
+}
+
+#[test]
+fn a_document_that_is_not_stored_yet_has_no_revisions() {
+    let mut out = Vec::new();
+    Unsaved { id: "a", deleted: true, body: br#"{"n":1}"#, attachments: &[] }.write(&mut out);
+    let expected = r#"{"_id":"a","n":1,"_deleted":true,"_revisions":{"start":0,"ids":[]}}"#;
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
 }

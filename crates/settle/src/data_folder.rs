@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `documents/` | the embedded engine's files | the engine |
 //! | `blobs/` | large attachments, one file each | the blob store |
+//! | `indexes/` | the embedded engine's files of indexes; made anew from the documents where missing | the engine |
+//! | `builds/` | rows of indexes that are being built, in runs | [`settle_index`] |
 //! | `secrets.json` | the administrator's password hash and what sessions are sealed with | [`crate::secrets`] |
 //! | `config.json` | settings that were changed over HTTP | [`crate::kept_config`] |
 //! | `address` | the URL of the server that runs on this folder | [`crate::server`] |
@@ -39,7 +41,7 @@ impl DataFolder {
     pub(crate) fn open(root: &Path) -> Result<Self, DataFolderError> {
         let folder = Self::at(root);
         let documents = folder.documents();
-        for path in [root, &documents, &folder.blobs()] {
+        for path in [root, &documents, &folder.blobs(), &folder.indexes(), &folder.builds()] {
             make(path).map_err(|source| DataFolderError {
                 attempt: "create the folder",
                 path: path.to_owned(),
@@ -64,6 +66,14 @@ impl DataFolder {
 
     pub(crate) fn blobs(&self) -> PathBuf {
         self.root.join("blobs")
+    }
+
+    pub(crate) fn indexes(&self) -> PathBuf {
+        self.root.join("indexes")
+    }
+
+    pub(crate) fn builds(&self) -> PathBuf {
+        self.root.join("builds")
     }
 
     pub(crate) fn secrets(&self) -> PathBuf {

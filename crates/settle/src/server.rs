@@ -19,7 +19,9 @@ use settle_database::{
 use settle_engine::{Engine, memory::MemoryEngine};
 use settle_engine_lmdb::{LmdbEngine, OpenOptions};
 use settle_http::{ConfigStore, Foundations, MemoryConfig, ServerOptions, Settings, StopOutcome};
+use settle_index::{IndexParts, IndexSettings, Indexes};
 use settle_model::time::{Clock, Entropy};
+use settle_script::{Launcher, ScriptSettings, Scripts};
 use thiserror::Error;
 use tokio::{net::TcpListener, task::spawn_blocking};
 
@@ -42,6 +44,8 @@ pub struct Server {
     /// certificate names the loopback address.
     local: Option<settle_http::Server>,
     store: Store,
+    indexes: Indexes,
+    scripts: Scripts,
     address: SocketAddr,
     encrypted: bool,
     /// Tells commands on the same data folder where we are.
@@ -80,6 +84,12 @@ pub enum StartError {
     Blobs(#[from] settle_database::blobs::OpenError),
     #[error("open the databases")]
     Store(#[from] settle_database::OpenError),
+    #[error("open the environment of indexes")]
+    IndexEngine(#[source] settle_engine_lmdb::OpenError),
+    #[error("open the indexes")]
+    Indexes(#[from] settle_index::OpenError),
+    #[error("find this program, to run JavaScript in processes of it")]
+    Program(#[source] io::Error),
     #[error(transparent)]
     Secrets(#[from] SecretsError),
     #[error(transparent)]
@@ -145,7 +155,8 @@ impl Server {
             Admin::Passing(_) => Duration::ZERO,
         };
         let options = OpenOptions { map_bytes: config.store_size_max.0, lock_wait };
-        let (engine, identity) = open_engine(options, folder.as_ref()).await?;
+        let (engine, identity) = open_engine(options.clone(), folder.as_ref()).await?;
+        let index_engine = open_index_engine(options, folder.as_ref()).await?;
         let (accounts, first_admin) =
             open_accounts(&config, folder.as_ref(), &admin, &clock, &*entropy).await?;
         let settings: Arc<dyn ConfigStore> = match &folder {
@@ -175,8 +186,21 @@ impl Server {
             settings: StoreSettings { identity, grace: config.revisions_keep },
         })
         .await?;
+        let launcher = Launcher::this_program().map_err(StartError::Program)?;
+        let scripts = Scripts::new(launcher, ScriptSettings::default());
+        let indexes = Indexes::open(IndexParts {
+            engine: index_engine,
+            store: store.clone(),
+            scripts: scripts.clone(),
+            folder: folder.as_ref().map(DataFolder::builds),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            settings: IndexSettings::default(),
+        })
+        .await?;
         let state = settle_http::AppState::new(Foundations {
             store: store.clone(),
+            indexes: indexes.clone(),
             accounts: Arc::new(accounts),
             settings: Arc::new(Settings::load(settings)),
             clock,
@@ -195,6 +219,8 @@ impl Server {
             http,
             local,
             store,
+            indexes,
+            scripts,
             address,
             encrypted,
             address_file,
@@ -237,6 +263,9 @@ impl Server {
         if http == StopOutcome::Cut || local == StopOutcome::Cut {
             tracing::warn!(patience = ?self.stop_patience, "cut replies that took too long");
         }
+        // Functions first, lest an update wait for one that takes long.
+        self.scripts.close().await;
+        self.indexes.close().await;
         self.store.close().await;
         if let Some(path) = self.address_file {
             // Before the lock goes, lest it be the next server's.
@@ -256,6 +285,19 @@ async fn open_engine(
     let engine = opening.await.expect("opening the engine does not panic")?;
     let identity = engine.identity().0;
     Ok((engine, Some(identity)))
+}
+
+/// Indexes stand in an environment of their own, so that building one never holds the documents'
+/// write lock.
+async fn open_index_engine(
+    options: OpenOptions,
+    folder: Option<&DataFolder>,
+) -> Result<Arc<dyn Engine>, StartError> {
+    let Some(folder) = folder else { return Ok(Arc::new(MemoryEngine::new())) };
+    let indexes = folder.indexes();
+    let opening = spawn_blocking(move || LmdbEngine::open(&indexes, &options));
+    let opened = opening.await.expect("opening the engine does not panic");
+    Ok(opened.map_err(StartError::IndexEngine)?)
 }
 
 async fn open_accounts(

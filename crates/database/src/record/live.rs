@@ -20,6 +20,7 @@ use settle_model::{sequence::Timeline, time::Timestamp};
 
 use crate::{
     codec::{Reader, RecordError, put_bytes, put_number, put_text},
+    edit::Epochs,
     record::sealed,
 };
 
@@ -47,6 +48,10 @@ pub(crate) struct TimelineStart {
 impl Live {
     pub(crate) fn timeline(&self) -> Timeline {
         self.timelines.last().expect("decode refuses a record without timelines").timeline
+    }
+
+    pub(crate) fn epochs(&self) -> Epochs {
+        Epochs { design: self.design_epoch, security: self.security_epoch }
     }
 
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use settle_access::{Grant, Read};
-use settle_engine::{Direction, Plan, Progress, Resume, Scan, Step, Visit, Visitor};
+use settle_engine::{Direction, Plan, Progress, Scan, Step, Visit, Visitor};
 use settle_model::revision::RevId;
 
 use super::{
@@ -58,13 +58,13 @@ impl Database {
         rows.failure.check()?;
         let next = match progress {
             Progress::Done => Next::Done,
-            Progress::Paused(Resume { after, .. }) => {
+            Progress::Paused(resume) => {
                 let from = match scan.direction {
                     Direction::Ascending => scan.since,
                     // One above the first row to come.
                     Direction::Descending => scan.until + 1,
                 };
-                let at = after.and_then(|key| keys::number_of(&key)).unwrap_or(from);
+                let at = resume.after().and_then(keys::number_of).unwrap_or(from);
                 Next::Go(ChangeCursor { at })
             }
         };

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use settle_access::{Grant, Read};
-use settle_engine::{Direction, Plan, Progress, Resume, Scan, Step, Visit, Visitor};
+use settle_engine::{Direction, Place, Plan, Progress, Resume, Scan, Step, Visit, Visitor};
 use settle_model::revision::RevId;
 
 use super::{DocumentContent, DocumentRow, DocumentScan, Failure, FoundDocument, More, Next, Sink};
@@ -42,7 +42,7 @@ impl Database {
         rows.failure.check()?;
         let next = match progress {
             Progress::Done => Next::Done,
-            Progress::Paused(Resume { after: Some(key), .. }) => {
+            Progress::Paused(Resume { place: Place::After(key), .. }) => {
                 let at = Bound::Excluded(keys::text_of(&key).unwrap_or_default().to_owned());
                 let (start, end) = match scan.direction {
                     Direction::Ascending => (at, scan.end),
@@ -50,7 +50,7 @@ impl Database {
                 };
                 Next::Go(DocumentScan { start, end, skip: rows.skip, limit: rows.limit, ..scan })
             }
-            Progress::Paused(Resume { after: None, .. }) => Next::Go(scan),
+            Progress::Paused(Resume { place: Place::Start | Place::At(_), .. }) => Next::Go(scan),
         };
         Ok((rows.sink, next))
     }
@@ -75,8 +75,8 @@ impl Database {
         rows.failure.check()?;
         let done = match progress {
             Progress::Done => ids.len(),
-            Progress::Paused(Resume { step, after: Some(_) }) => step + 1,
-            Progress::Paused(Resume { step, after: None }) => step,
+            Progress::Paused(Resume { step, place: Place::After(_) }) => step + 1,
+            Progress::Paused(Resume { step, place: Place::Start | Place::At(_) }) => step,
         };
         Ok((rows.sink, done))
     }

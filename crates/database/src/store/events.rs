@@ -50,6 +50,8 @@ struct Note {
 pub struct DatabaseEvent {
     pub sequence: u64,
     pub kind: EventKind,
+    /// The database's number, which no other database ever has.
+    pub number: u64,
     pub name: String,
 }
 
@@ -278,7 +280,8 @@ impl Visitor for Rows {
         match Event::decode(key, value) {
             Ok(event) => {
                 let sequence = keys::event_sequence_of(key).unwrap_or_default();
-                self.found.push(DatabaseEvent { sequence, kind: event.kind, name: event.name });
+                let Event { kind, number, name } = event;
+                self.found.push(DatabaseEvent { sequence, kind, number, name });
             }
             Err(error) => {
                 self.error = Some(error);

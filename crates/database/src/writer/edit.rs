@@ -56,6 +56,9 @@ impl Group<'_> {
                 if self.knows(id, &path.newest()) {
                     return self.join(id, path).await.map(Ok);
                 }
+                if self.is_overtaken(edit) {
+                    return Ok(Err(EditError::Overtaken));
+                }
                 let resolved = match self.resolve(edit, Some(path), path.start()).await? {
                     Ok(resolved) => resolved,
                     Err(refused) => return Ok(Err(refused)),
@@ -67,6 +70,9 @@ impl Group<'_> {
                     Ok(parent) => parent,
                     Err(refused) => return Ok(Err(refused)),
                 };
+                if self.is_overtaken(edit) {
+                    return Ok(Err(EditError::Overtaken));
+                }
                 // What was computed ahead took the base for the parent.
                 let expected = if *base == parent { prepared.expected.as_ref() } else { None };
                 // Nor does an edit that takes up a deleted document keep anything of it.
@@ -74,6 +80,31 @@ impl Group<'_> {
                 self.plan_interactive(edit, expected, source, parent).await
             }
         }
+    }
+
+    /// Whether an edit needs a verdict and has none that still holds. Within one write, what its earlier
+    /// edits did counts for nothing: CouchDB too asks about all of them before it makes the first.
+    fn is_overtaken(&mut self, edit: &Edit) -> bool {
+        let epochs = self.live.epochs();
+        if epochs.design == 0 && !self.design_changed_before || edit.id.is_design() {
+            return false;
+        }
+        let id = &edit.id;
+        let head = match self.moved.get(id) {
+            Some(before) => *before,
+            None => self.head(id).map(|head| head.sequence),
+        };
+        let holds = edit.verdict.holds(epochs, head);
+        if holds && !edit.verdict.is_internal() {
+            if self.design_changed_before {
+                return true;
+            }
+            self.rests_on_live = true;
+            if edit.verdict.looked() {
+                self.moved.entry(id.clone()).or_insert(head);
+            }
+        }
+        !holds
     }
 
     async fn plan_interactive(
@@ -108,7 +139,7 @@ impl Group<'_> {
     /// What an interactive edit descends from, if CouchDB's rules let it in.
     ///
     /// Source: `couch_db:prep_and_validate_update`, `couch_db_updater:merge_rev_tree`.
-    fn parent(
+    pub(super) fn parent(
         &self,
         id: &DocumentId,
         base: Option<&RevId>,

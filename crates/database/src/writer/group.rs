@@ -43,6 +43,12 @@ pub(super) struct Group<'w> {
     /// Blobs that edits of these jobs wanted to refer to, and that are not there.
     pub(super) missing_blobs: &'w BTreeSet<BlobDigest>,
     pub(super) design_changed: bool,
+    /// Whether an earlier write of this group changed them.
+    pub(super) design_changed_before: bool,
+    /// Whether an edit was let in by a verdict that rests on the live record.
+    pub(super) rests_on_live: bool,
+    /// Sequences that documents had when the present write began, of those that it edits by a verdict.
+    pub(super) moved: HashMap<DocumentId, Option<u64>>,
     pub(super) history_added: bool,
 }
 
@@ -78,7 +84,7 @@ impl<'w> Group<'w> {
         jobs: &[Job],
         missing_blobs: &'w BTreeSet<BlobDigest>,
     ) -> Result<Group<'w>, StorageError> {
-        let mut ids: Vec<DocumentId> = Vec::new();
+        let mut ids = Vec::new();
         for job in jobs {
             match job {
                 Job::Write { edits, .. } => ids.extend(edits.iter().map(|it| it.edit.id.clone())),
@@ -86,6 +92,15 @@ impl<'w> Group<'w> {
                 Job::Collect { .. } => {}
             }
         }
+        Self::over(inner, ids, missing_blobs).await
+    }
+
+    /// Reads these documents in one view.
+    pub(super) async fn over(
+        inner: &'w Arc<Inner>,
+        mut ids: Vec<DocumentId>,
+        missing_blobs: &'w BTreeSet<BlobDigest>,
+    ) -> Result<Group<'w>, StorageError> {
         // In order, so that neighbours are read from the same page.
         ids.sort_unstable();
         ids.dedup();
@@ -109,12 +124,17 @@ impl<'w> Group<'w> {
             blobs: BlobPlan::new(inner.keys.number),
             missing_blobs,
             design_changed: false,
+            design_changed_before: false,
+            rests_on_live: false,
+            moved: HashMap::new(),
             history_added: false,
             inner,
         })
     }
 
     pub(super) async fn plan(&mut self, job: &Job) -> Result<Answer, StorageError> {
+        self.design_changed_before = self.design_changed;
+        self.moved.clear();
         match job {
             Job::Write { edits, atomicity: Atomicity::EachAlone, .. } => {
                 let mut results = Vec::with_capacity(edits.len());
@@ -243,6 +263,8 @@ impl<'w> Group<'w> {
             self.put(live_key.clone(), live.encode(&live_key));
             new_live = Some(live);
             Expected::Equals(before)
+        } else if self.rests_on_live {
+            Expected::Equals(self.live.encode(&live_key))
         } else {
             Expected::Present
         };

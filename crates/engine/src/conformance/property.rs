@@ -132,13 +132,25 @@ fn visits(model: &Model, steps: &[Step], mood: u8) -> Vec<String> {
         if matches!(step, Step::Scan(Scan { direction: Direction::Descending, .. })) {
             rows.reverse();
         }
-        for (key, value) in rows {
+        let is_descending =
+            matches!(step, Step::Scan(Scan { direction: Direction::Descending, .. }));
+        let mut at = 0;
+        while let Some(&(key, value)) = rows.get(at) {
+            at += 1;
             let mut line = note(index, key, value.map(Vec::as_slice));
             loop {
-                let wish = wish(&line, mood);
+                let wish = wish(&line, notes.len(), mood);
                 notes.push(line);
                 match wish {
                     Visit::Next | Visit::Pause => break,
+                    Visit::Seek(_) if matches!(step, Step::Get(_)) => break,
+                    Visit::Seek(sought) => {
+                        at = rows.partition_point(|(key, _)| match is_descending {
+                            true => *key > sought.as_slice(),
+                            false => *key < sought.as_slice(),
+                        });
+                        break;
+                    }
                     Visit::NextStep => continue 'plan,
                     Visit::Stop => break 'plan,
                     Visit::Follow(key) => {
@@ -153,7 +165,11 @@ fn visits(model: &Model, steps: &[Step], mood: u8) -> Vec<String> {
 
 async fn read(engine: &Arc<dyn Engine>, steps: Vec<Step>, mood: u8) -> Vec<String> {
     let mut plan = Plan::new(steps);
-    let mut notes = Notes::wishing(move |line| wish(line, mood));
+    let mut count = 0;
+    let mut notes = Notes::wishing(move |line| {
+        count += 1;
+        wish(line, count - 1, mood)
+    });
     loop {
         let progress;
         (notes, progress) = engine.read(plan.clone(), notes).await.expect("reads");
@@ -173,8 +189,11 @@ fn note(step: usize, key: &[u8], value: Option<&[u8]>) -> String {
     line
 }
 
-/// Mostly on; at some rows something else. From a letter the next one is followed, so chains end.
-fn wish(line: &str, mood: u8) -> Visit {
+/// Mostly on; at some rows something else. From a letter the next one is followed, so chains end;
+/// after some visits nothing is sought any more, so walks do.
+fn wish(line: &str, visits_before: usize, mood: u8) -> Visit {
+    const SOUGHT: [&[u8]; 8] = [b"", b"\0", b"a", b"ab", b"b", b"c\xFF", b"\xFF", &[b'b'; 600]];
+    let mood = mood.wrapping_add(visits_before.to_le_bytes()[0]);
     let sum = line.bytes().fold(mood, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
     match sum {
         0..=40 => Visit::Pause,
@@ -186,6 +205,7 @@ fn wish(line: &str, mood: u8) -> Visit {
             Some(b'\\') => Visit::Follow(vec![b'a']),
             Some(_) | None => Visit::Next,
         },
+        91..=130 if visits_before < 40 => Visit::Seek(SOUGHT[usize::from(sum % 8)].to_vec()),
         91.. => Visit::Next,
     }
 }

@@ -6,7 +6,7 @@ use super::support::{Notes, batch, commit, get, number_value, read, scan, scan_p
 use crate::{
     Batch,
     Direction::{Ascending, Descending},
-    Engine, Plan, Progress, Resume, Scan, Step, Visit, Visitor,
+    Engine, Place, Plan, Progress, Resume, Scan, Step, Visit, Visitor,
     limits::SLICE_BYTES_MAX,
 };
 
@@ -171,14 +171,108 @@ pub(super) async fn a_pause_resumes_after_the_row_that_asked_for_it(engine: Arc<
     let plan = Plan::new(vec![scan(Bound::Unbounded, Bound::Unbounded, Ascending)]);
     let (text, progress) = slice(&engine, plan, notes).await;
     assert_eq!(text, "0 a=1; 0 c=3 …");
-    assert_eq!(progress, Progress::Paused(Resume { step: 0, after: Some(b"a".to_vec()) }));
+    assert_eq!(progress, Progress::Paused(Resume { step: 0, place: Place::After(b"a".to_vec()) }));
+}
+
+pub(super) async fn a_scan_goes_on_from_the_key_that_is_sought(engine: Arc<dyn Engine>) {
+    commit(&engine, batch("b=1 d=2 f=3 h=4")).await;
+    // Ahead and back, to keys that are there and to places between; then where nothing is.
+    for (direction, jumps, expected) in [
+        (Ascending, "b>f f>c d>a", "0 b=1; 0 f=3; 0 d=2; 0 b=1"),
+        (Ascending, "b>h h>d d>z", "0 b=1; 0 h=4; 0 d=2"),
+        (Ascending, "f>f", "0 b=1; 0 d=2; 0 f=3; 0 f=3"),
+        (Descending, "h>c b>g f>i", "0 h=4; 0 b=1; 0 f=3; 0 h=4"),
+        (Descending, "h>d d>f f>a", "0 h=4; 0 d=2; 0 f=3"),
+    ] {
+        let all = scan(Bound::Unbounded, Bound::Unbounded, direction);
+        // The last jump ends the walk where it leads to a row that was there before.
+        let (text, _) = slice(&engine, Plan::new(vec![all]), jumping(jumps)).await;
+        assert_eq!(text, expected, "{jumps}");
+    }
+}
+
+pub(super) async fn seeking_stays_between_the_bounds(engine: Arc<dyn Engine>) {
+    use Bound::{Excluded, Included};
+    commit(&engine, batch("b=1 d=2 f=3 h=4")).await;
+    for (start, end, direction, jumps, expected) in [
+        (Included("d"), Included("f"), Ascending, "f>a", "0 d=2; 0 f=3; 0 d=2"),
+        (Excluded("b"), Excluded("h"), Ascending, "f>b", "0 d=2; 0 f=3; 0 d=2"),
+        (Included("b"), Excluded("f"), Ascending, "b>f", "0 b=1"),
+        (Included("b"), Excluded("f"), Ascending, "b>e", "0 b=1"),
+        (Included("d"), Included("f"), Descending, "d>z", "0 f=3; 0 d=2; 0 f=3"),
+        (Excluded("b"), Excluded("h"), Descending, "d>h", "0 f=3; 0 d=2; 0 f=3"),
+        (Excluded("b"), Excluded("h"), Descending, "f>b", "0 f=3"),
+    ] {
+        let plan = Plan::new(vec![scan(start, end, direction)]);
+        let (text, progress) = slice(&engine, plan, jumping(jumps)).await;
+        assert_eq!((text.as_str(), progress), (expected, Progress::Done), "{jumps}");
+    }
+    // An empty key comes before all others, and one that is too long is a place like any other.
+    let long = "c".repeat(crate::key::LENGTH_MAX + 1);
+    for (direction, sought, expected) in [
+        (Ascending, "", "0 b=1; 0 b=1; 1 h=4"),
+        (Descending, "", "0 h=4; 1 h=4"),
+        (Ascending, long.as_str(), "0 b=1; 0 d=2; 1 h=4"),
+        (Descending, long.as_str(), "0 h=4; 0 b=1; 1 h=4"),
+    ] {
+        let all = scan(Bound::Unbounded, Bound::Unbounded, direction);
+        let sought = sought.as_bytes().to_vec();
+        let mut visits = 0;
+        let notes = Notes::wishing(move |_| {
+            visits += 1;
+            if visits == 1 { Visit::Seek(sought.clone()) } else { Visit::NextStep }
+        });
+        let (text, _) = slice(&engine, Plan::new(vec![all, get("h")]), notes).await;
+        assert_eq!(text, expected, "{direction:?}");
+    }
+}
+
+pub(super) async fn a_followed_key_can_ask_to_seek_and_a_get_cannot(engine: Arc<dyn Engine>) {
+    commit(&engine, batch("a=1 b=2 c=3 x=4")).await;
+    let notes = Notes::wishing(|line| match line {
+        "0 a=1" => Visit::Follow(b"x".to_vec()),
+        "0 x=4" => Visit::Seek(b"c".to_vec()),
+        "1 b=2" => Visit::Seek(b"a".to_vec()),
+        _ => Visit::Next,
+    });
+    let up_to_c = scan(Bound::Unbounded, Bound::Included("c"), Ascending);
+    let (text, _) = slice(&engine, Plan::new(vec![up_to_c, get("b"), get("c")]), notes).await;
+    assert_eq!(text, "0 a=1; 0 x=4; 0 c=3; 1 b=2; 2 c=3");
+}
+
+pub(super) async fn a_slice_that_ends_at_a_jump_resumes_where_it_leads(engine: Arc<dyn Engine>) {
+    for key in *b"abcd" {
+        let mut rows = Batch::default();
+        rows.put(vec![key], vec![key; SLICE_BYTES_MAX / 2]);
+        commit(&engine, rows).await;
+    }
+    // Every second row ends a slice; the jumps lead ahead, back, and out of the scan.
+    for (direction, jumps, expected) in [
+        (Ascending, [b'a', b'c', b'd', b'b', b'e'], *b"acdb"),
+        (Descending, [b'd', b'b', b'a', b'c', b' '], *b"dbac"),
+    ] {
+        let all = Scan { start: Bound::Unbounded, end: Bound::Unbounded, direction };
+        let mut plan = Plan::new(vec![Step::Scan(all)]);
+        let mut walk = Walk { jumps: jumps.to_vec(), keys: Vec::new() };
+        let mut slices = 1;
+        loop {
+            let progress;
+            (walk, progress) = engine.read(plan.clone(), walk).await.expect("reads");
+            match progress {
+                Progress::Done => break,
+                Progress::Paused(resume) => plan.resume = Some(resume),
+            }
+            slices += 1;
+        }
+        assert_eq!((walk.keys.as_slice(), slices), (&expected[..], 3), "{direction:?}");
+    }
 }
 
 pub(super) async fn a_pause_between_gets_resumes_at_the_next_one(engine: Arc<dyn Engine>) {
     commit(&engine, batch("a=1 b=2")).await;
     let mut plan = Plan::new(vec![get("a"), get("b")]);
     let (text, progress) = slice(&engine, plan.clone(), Notes::wishing(|_| Visit::Pause)).await;
-    let resume = Resume { step: 1, after: None };
+    let resume = Resume { step: 1, place: Place::Start };
     assert_eq!((text.as_str(), &progress), ("0 a=1 …", &Progress::Paused(resume.clone())));
     plan.resume = Some(resume);
     let (text, progress) = slice(&engine, plan, Notes::wishing(|_| Visit::Pause)).await;
@@ -223,7 +317,7 @@ pub(super) async fn many_gets_are_cut_into_slices(engine: Arc<dyn Engine>) {
     commit(&engine, rows).await;
     let plan = Plan::new(vec![get("a"); 7]);
     let (_, progress) = engine.read(plan.clone(), Keys::default()).await.expect("reads");
-    assert_eq!(progress, Progress::Paused(Resume { step: 3, after: None }));
+    assert_eq!(progress, Progress::Paused(Resume { step: 3, place: Place::Start }));
     let keys = engine.read_to_end(plan, Keys::default()).await.expect("reads");
     assert_eq!(keys.0.len(), 7);
 }
@@ -242,7 +336,7 @@ pub(super) async fn every_slice_visits_a_row_however_large(engine: Arc<dyn Engin
 pub(super) async fn an_empty_plan_is_done(engine: Arc<dyn Engine>) {
     let (text, progress) = slice(&engine, Plan::default(), Notes::new()).await;
     assert_eq!((text.as_str(), progress), ("", Progress::Done));
-    let beyond = Some(Resume { step: 1, after: None });
+    let beyond = Some(Resume { step: 1, place: Place::Start });
     let plan = Plan { steps: vec![get("a")], resume: beyond };
     let (text, progress) = slice(&engine, plan, Notes::new()).await;
     assert_eq!((text.as_str(), progress), ("", Progress::Done));
@@ -322,5 +416,38 @@ impl Visitor for Rounds {
         let text = str::from_utf8(value.expect("the key is there")).expect("digits");
         self.0.push(text.parse().expect("a number"));
         Visit::Next
+    }
+}
+
+/// Jumps as `from>to` on keys of one letter, each made once, in this order; other rows are walked
+/// over. After the last jump one more row is visited.
+fn jumping(jumps: &str) -> Notes {
+    let jumps: Vec<(String, Vec<u8>)> = jumps
+        .split_whitespace()
+        .map(|jump| jump.split_once('>').expect("from>to"))
+        .map(|(from, to)| (format!("0 {from}="), to.as_bytes().to_vec()))
+        .collect();
+    let mut made = 0;
+    Notes::wishing(move |line| match jumps.get(made) {
+        Some((from, to)) if line.starts_with(from) => {
+            made += 1;
+            Visit::Seek(to.clone())
+        }
+        Some(_) => Visit::Next,
+        None => Visit::Stop,
+    })
+}
+
+/// From each row to the next jump's key.
+struct Walk {
+    jumps: Vec<u8>,
+    keys: Vec<u8>,
+}
+
+impl Visitor for Walk {
+    fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
+        assert!(value.is_some());
+        self.keys.push(key[0]);
+        Visit::Seek(vec![self.jumps[self.keys.len()]])
     }
 }

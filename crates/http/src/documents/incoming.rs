@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use settle_database::{
-    AttachmentEdit, AttachmentSource, Content, Edit, EditError, Origin,
+    AttachmentEdit, AttachmentSource, Content, Edit, EditError, Origin, Verdict,
     blobs::{BlobStore, Received, StagedBlob, UploadOptions},
     limits::ATTACHMENTS_MAX,
 };
@@ -32,7 +32,8 @@ pub(crate) async fn edit(
     for (name, attachment) in attachments {
         edits.push(attachment_edit(blobs, name, attachment, &origin, &mut following).await?);
     }
-    Ok(Edit { id, origin, deleted, content: Content::Whole { body, attachments: edits } })
+    let content = Content::Whole { body, attachments: edits };
+    Ok(Edit { id, origin, deleted, content, verdict: Verdict::NONE })
 }
 
 /// Refuses more attachments than a document can have before any of them is stored.

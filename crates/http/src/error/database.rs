@@ -97,6 +97,9 @@ impl From<EditError> for ApiError {
                 Self::new(Code::TooManyAttachments, error.to_string())
             }
             EditError::GenerationsExhausted => Self::bad_request(error.to_string()),
+            EditError::Overtaken => {
+                Self::busy("The design documents keep changing; nothing was written.", 1)
+            }
             EditError::Aborted => Self::new(Code::ExpectationFailed, error.to_string()),
         }
     }

@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderName, StatusCode, header};
 use settle_access::{Read, Write};
 use settle_database::{
-    AttachmentSource, Content, Edit, Origin,
+    AttachmentSource, Content, Edit, Origin, Verdict,
     blobs::{Received, StagedBlob, UploadOptions},
 };
 use settle_model::{
@@ -61,6 +61,7 @@ pub(crate) async fn put(mut call: Call) -> Result<Response, ApiError> {
             name: name.clone(),
             new: Some(AttachmentSource::New { content_type, blob }),
         },
+        verdict: Verdict::NONE,
     };
     let written = write_one(&database, &grant, edit).await?;
     let location = location::of_attachment(&call, written.id.as_str(), name.as_str());
@@ -80,6 +81,7 @@ pub(crate) async fn delete(call: Call) -> Result<Response, ApiError> {
         origin: Origin::Interactive { base: named::document_base(&call)?, must_exist: true },
         deleted: false,
         content: Content::Attachment { name, new: None },
+        verdict: Verdict::NONE,
     };
     let written = write_one(&database, &grant, edit).await?;
     Ok(saved(StatusCode::OK, written.id.as_str(), &AnyRev::from(written.rev)))

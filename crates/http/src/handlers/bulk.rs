@@ -23,7 +23,7 @@ use crate::{
     call::Call,
     documents::{
         incoming::edit,
-        saved::{accepted, may_write, saved, write_one, write_saved},
+        saved::{accepted, may_write, passed, saved, write_one, write_saved},
     },
     error::{ApiError, Code},
     limits, location,
@@ -48,7 +48,7 @@ pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
             let edit = edit(call.app.store.blobs(), id, incoming, true, []).await?;
             if call.query().get("batch").as_deref() == Some("ok") {
                 let response = accepted(edit.id.as_str());
-                database.write_later(&grant, vec![edit]);
+                database.write_later(&grant, vec![passed(&database, edit)]);
                 return Ok(response);
             }
             let Written { id, rev } = write_one(&database, &grant, edit).await?;
@@ -135,6 +135,7 @@ impl Request<'_> {
         let outcomes = if edits.is_empty() {
             Vec::new()
         } else {
+            let edits = edits.into_iter().map(|edit| passed(self.database, edit)).collect();
             self.database.write(self.grant, edits, self.atomicity).await?
         };
         if self.is_atomic() && outcomes.iter().any(Result::is_err) {

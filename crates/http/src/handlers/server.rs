@@ -6,6 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use settle_access::{Inspect, Resource};
 use settle_database::Compaction;
+use settle_model::time::Timestamp;
 
 use crate::{call::Call, error::ApiError, etag, openapi, reply, settings::Maintenance};
 
@@ -87,28 +88,60 @@ pub(crate) async fn uuids(call: Call) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-/// `GET /_active_tasks`: what a client can wait for, which is compactions. Cleaning up after updates is
-/// never worth waiting for, and is not listed. How far one is cannot be told.
+/// `GET /_active_tasks`: what a client can wait for: compactions, whose end cannot be told, and builds
+/// and updates of indexes. Cleaning up after updates is never worth waiting for, and is not listed.
 pub(crate) async fn active_tasks(call: Call) -> Result<Response, ApiError> {
     #[derive(Serialize)]
-    struct Task {
-        node: &'static str,
-        r#type: &'static str,
-        database: String,
-        started_on: u64,
-        updated_on: u64,
+    #[serde(untagged)]
+    enum Task {
+        Compaction {
+            node: &'static str,
+            r#type: &'static str,
+            database: String,
+            started_on: u64,
+            updated_on: u64,
+        },
+        Indexer {
+            node: &'static str,
+            pid: String,
+            r#type: &'static str,
+            database: String,
+            design_document: String,
+            changes_done: u64,
+            total_changes: u64,
+            /// Per cent.
+            progress: u8,
+            /// Beyond CouchDB: when it will be done at the pace so far.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            estimated_end: Option<u64>,
+            started_on: u64,
+            updated_on: u64,
+        },
     }
     let grant = call.authorize::<Inspect>(Resource::Server)?;
     let now = call.app.clock.now().seconds();
     let compactions = call.app.store.compactions(&grant).into_iter();
-    let tasks = compactions.map(|Compaction { database, started, .. }| Task {
+    let compactions = compactions.map(|Compaction { database, started, .. }| Task::Compaction {
         node: NODE,
         r#type: "database_compaction",
         database: database.as_str().to_owned(),
         started_on: started.seconds(),
         updated_on: now,
     });
-    Ok(reply::json(StatusCode::OK, &tasks.collect::<Vec<_>>()))
+    let indexers = call.app.indexes.tasks(&grant).into_iter().map(|task| Task::Indexer {
+        node: NODE,
+        pid: task.pid,
+        r#type: "indexer",
+        database: task.database.as_str().to_owned(),
+        design_document: task.design_document,
+        changes_done: task.changes_done,
+        total_changes: task.total_changes,
+        progress: task.progress,
+        estimated_end: task.estimated_end.map(Timestamp::seconds),
+        started_on: task.started_on.seconds(),
+        updated_on: task.updated_on.seconds(),
+    });
+    Ok(reply::json(StatusCode::OK, &compactions.chain(indexers).collect::<Vec<_>>()))
 }
 
 /// `GET /_membership`

@@ -13,7 +13,9 @@ use settle_database::{
 };
 use settle_engine::{Engine, memory::MemoryEngine};
 use settle_http::{App, AppState, Foundations, MemoryConfig, Settings};
+use settle_index::{IndexParts, IndexSettings, Indexes};
 use settle_model::time::{Clock, Entropy, ManualClock, SeededEntropy, Timestamp};
+use settle_script::{Launcher, ScriptSettings, Scripts};
 
 /// 2026-11-21, 03:05:46.
 pub(crate) const START: Timestamp = Timestamp::from_seconds(1_795_230_346);
@@ -84,12 +86,23 @@ pub(crate) async fn state_with(
         settings: StoreSettings::default(),
     };
     let store = Store::open(parts).await.unwrap();
+    let launcher = Launcher::this_test().unwrap();
+    let indexes = IndexParts {
+        engine: Arc::new(MemoryEngine::new()),
+        store: store.clone(),
+        scripts: Scripts::new(launcher, ScriptSettings::default()),
+        folder: None,
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        settings: IndexSettings::default(),
+    };
+    let indexes = Indexes::open(indexes).await.unwrap();
     let admin = Account::admin("admin", PasswordHash::of("pw", &*entropy).unwrap());
     let secret = SessionSecret::from_stored(b"secret".to_vec());
     let accounts = Accounts::new(admin, secret, Arc::clone(&clock), &*entropy);
     let settings = Settings::load(Arc::new(MemoryConfig::default()));
     let (accounts, settings) = (Arc::new(accounts), Arc::new(settings));
-    AppState::new(Foundations { store, accounts, settings, clock, entropy, audit })
+    AppState::new(Foundations { store, indexes, accounts, settings, clock, entropy, audit })
 }
 
 pub(crate) fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {

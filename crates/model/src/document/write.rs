@@ -65,6 +65,30 @@ pub enum ContentOut<'a> {
     Inline(&'a [u8]),
 }
 
+/// A document that is to be stored and has no revision yet, as validators see it: with `_revisions` that
+/// are empty, as `couch_doc:to_json_obj/2` writes them.
+#[derive(Debug, Clone, Copy)]
+pub struct Unsaved<'a> {
+    pub id: &'a str,
+    pub deleted: bool,
+    /// An object without white space between tokens.
+    pub body: &'a [u8],
+    pub attachments: &'a [AttachmentOut<'a>],
+}
+
+impl Unsaved<'_> {
+    /// Appends the document as JSON, without a line end.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.reserve(self.id.len() + self.body.len() + 64);
+        out.extend_from_slice(b"{\"_id\":");
+        write_string(out, self.id);
+        write_members(out, self.body, self.deleted);
+        out.extend_from_slice(b",\"_revisions\":{\"start\":0,\"ids\":[]}");
+        write_attachments(out, self.attachments);
+        out.push(b'}');
+    }
+}
+
 impl Outgoing<'_> {
     /// Appends the document as JSON, without a line end.
     pub fn write(&self, out: &mut Vec<u8>) {
@@ -74,15 +98,7 @@ impl Outgoing<'_> {
         out.extend_from_slice(b",\"_rev\":\"");
         self.rev.write_to(out);
         out.push(b'"');
-        let members = self.body.strip_prefix(b"{").and_then(|it| it.strip_suffix(b"}"));
-        let members = members.expect("a stored body is an object without white space round it");
-        if !members.is_empty() {
-            out.push(b',');
-            out.extend_from_slice(members);
-        }
-        if self.deleted {
-            out.extend_from_slice(b",\"_deleted\":true");
-        }
+        write_members(out, self.body, self.deleted);
         self.extras.write(out);
         out.push(b'}');
     }
@@ -125,15 +141,31 @@ impl Extras<'_> {
             out.extend_from_slice(b",\"_local_seq\":");
             write_number(out, sequence);
         }
-        if let Some((first, rest)) = self.attachments.split_first() {
-            out.extend_from_slice(b",\"_attachments\":{");
-            first.write(out);
-            for attachment in rest {
-                out.push(b',');
-                attachment.write(out);
-            }
-            out.push(b'}');
+        write_attachments(out, self.attachments);
+    }
+}
+
+fn write_members(out: &mut Vec<u8>, body: &[u8], deleted: bool) {
+    let members = body.strip_prefix(b"{").and_then(|it| it.strip_suffix(b"}"));
+    let members = members.expect("a stored body is an object without white space round it");
+    if !members.is_empty() {
+        out.push(b',');
+        out.extend_from_slice(members);
+    }
+    if deleted {
+        out.extend_from_slice(b",\"_deleted\":true");
+    }
+}
+
+fn write_attachments(out: &mut Vec<u8>, attachments: &[AttachmentOut<'_>]) {
+    if let Some((first, rest)) = attachments.split_first() {
+        out.extend_from_slice(b",\"_attachments\":{");
+        first.write(out);
+        for attachment in rest {
+            out.push(b',');
+            attachment.write(out);
         }
+        out.push(b'}');
     }
 }
 

@@ -36,7 +36,9 @@ const VERSION: u8 = 131;
 /// Digits that fit 64 bits with a sign.
 const SHORT_DIGITS: usize = 18;
 
-pub(super) struct Term {
+/// One term, written from the front.
+#[derive(Debug)]
+pub struct Term {
     bytes: Vec<u8>,
 }
 
@@ -51,45 +53,45 @@ struct Open {
 }
 
 impl Term {
-    pub(super) fn with_capacity(bytes: usize) -> Self {
+    pub fn with_capacity(bytes: usize) -> Self {
         let mut term = Self { bytes: Vec::with_capacity(bytes) };
         term.bytes.push(VERSION);
         term
     }
 
-    pub(super) fn finish(&self) -> &[u8] {
+    pub fn finish(&self) -> &[u8] {
         &self.bytes
     }
 
-    pub(super) fn atom(&mut self, name: &str) {
+    pub fn atom(&mut self, name: &str) {
         self.bytes.push(ATOM);
         let length = u16::try_from(name.len()).expect("the three atoms are short");
         self.bytes.extend_from_slice(&length.to_be_bytes());
         self.bytes.extend_from_slice(name.as_bytes());
     }
 
-    pub(super) fn tuple(&mut self, arity: u8) {
+    pub fn tuple(&mut self, arity: u8) {
         self.bytes.extend_from_slice(&[SMALL_TUPLE, arity]);
     }
 
     /// The start of a list; as many elements follow, and [`Term::nil`].
-    pub(super) fn list(&mut self, count: usize) {
+    pub fn list(&mut self, count: usize) {
         let [a, b, c, d] = length(count);
         self.bytes.extend_from_slice(&[LIST, a, b, c, d]);
     }
 
-    pub(super) fn nil(&mut self) {
+    pub fn nil(&mut self) {
         self.bytes.push(NIL);
     }
 
-    pub(super) fn binary(&mut self, bytes: &[u8]) {
+    pub fn binary(&mut self, bytes: &[u8]) {
         let [a, b, c, d] = length(bytes.len());
         self.bytes.reserve(5 + bytes.len());
         self.bytes.extend_from_slice(&[BINARY, a, b, c, d]);
         self.bytes.extend_from_slice(bytes);
     }
 
-    pub(super) fn integer(&mut self, value: i64) {
+    pub fn integer(&mut self, value: i64) {
         if let Ok(small) = u8::try_from(value) {
             self.bytes.extend_from_slice(&[SMALL_INTEGER, small]);
         } else if let Ok(short) = i32::try_from(value) {
@@ -115,7 +117,7 @@ impl Term {
 
     /// A JSON value, checked and without white space between tokens. Keeps a stack of its own, so
     /// no depth is too deep.
-    pub(super) fn json(&mut self, text: &[u8]) {
+    pub fn json(&mut self, text: &[u8]) {
         let mut open: Vec<Open> = Vec::with_capacity(8);
         let mut at = 0;
         while let Some(&byte) = text.get(at) {

@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 use settle_access::{Grant, Read, Write};
 use settle_database::{
     Attachment, AttachmentEdit, AttachmentSource, Content, Database, Edit, Extras, Origin, Select,
+    Verdict,
 };
 use settle_model::{
     document::AnyRev,
@@ -117,7 +118,7 @@ fn edit(id: DocumentId, base: Option<settle_model::revision::RevId>, source: Sou
     });
     let content = Content::Whole { body: source.body.to_vec(), attachments: attachments.collect() };
     let origin = Origin::Interactive { base, must_exist: false };
-    Edit { id, origin, deleted: source.deleted, content }
+    Edit { id, origin, deleted: source.deleted, content, verdict: Verdict::NONE }
 }
 
 async fn to_local(

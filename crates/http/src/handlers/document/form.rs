@@ -14,7 +14,7 @@ use axum::response::Response;
 use http::{StatusCode, Uri, header};
 use settle_access::{Grant, Read, Write};
 use settle_database::{
-    AttachmentEdit, AttachmentSource, Content, Database, Edit, Extras, Origin, Select,
+    AttachmentEdit, AttachmentSource, Content, Database, Edit, Extras, Origin, Select, Verdict,
     blobs::{Received, UploadOptions},
 };
 use settle_model::{
@@ -155,5 +155,6 @@ async fn attached_to(
         origin: Origin::Interactive { base: Some(rev), must_exist: false },
         deleted: revision.deleted,
         content: Content::Whole { body: revision.body.to_vec(), attachments: kept.collect() },
+        verdict: Verdict::NONE,
     })
 }

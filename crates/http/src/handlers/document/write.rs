@@ -3,14 +3,14 @@
 use axum::response::Response;
 use http::{StatusCode, header};
 use settle_access::{Grant, Write};
-use settle_database::{Content, Database, Edit, Origin};
+use settle_database::{Content, Database, Edit, Origin, Verdict};
 use settle_model::{document::AnyRev, id::DocumentId};
 
 use crate::{
     call::Call,
     documents::{
         incoming, named, received,
-        saved::{accepted, may_write, saved, write_one},
+        saved::{accepted, may_write, passed, saved, write_one},
     },
     error::ApiError,
     location,
@@ -48,7 +48,7 @@ pub(super) async fn delete(
     let parameters = DocumentParameters::of_query(call.query())?;
     let origin = Origin::Interactive { base: named::document_base(call)?, must_exist: true };
     let content = Content::Whole { body: b"{}".to_vec(), attachments: Vec::new() };
-    let edit = Edit { id, origin, deleted: true, content };
+    let edit = Edit { id, origin, deleted: true, content, verdict: Verdict::NONE };
     write(database, grant, edit, parameters.batch).await
 }
 
@@ -60,7 +60,7 @@ async fn write(
 ) -> Result<Response, ApiError> {
     if batch {
         let response = accepted(edit.id.as_str());
-        database.write_later(grant, vec![edit]);
+        database.write_later(grant, vec![passed(database, edit)]);
         return Ok(response);
     }
     let status = if edit.deleted { StatusCode::OK } else { StatusCode::CREATED };
