@@ -4,7 +4,8 @@
 //! the record follows the grant, so that a new handler cannot forget it. Its record is on disk before the
 //! client hears that the act succeeded; an act whose record cannot be written is answered with 500, done
 //! though it is. (Writing the record first would log what never happened; writing it with the act would
-//! bind two databases into one commit.) A crash between the two leaves an act that nobody was told of.
+//! bind two databases into one commit.) A crash between the two leaves an act that nobody was told of. A
+//! client that goes away before the answer, and a failure of the server, are recorded too, soon.
 //!
 //! *Sign-ins* are noted beside the request and may be lost with the process. Refused ones are many when
 //! somebody guesses passwords: what goes beyond a rate is counted, and the next record of its kind says
@@ -118,7 +119,8 @@ pub(crate) struct Act {
     pub(crate) by: Option<&'static str>,
     pub(crate) method: String,
     pub(crate) path: String,
-    pub(crate) status: u16,
+    /// `None` when the client went away before the answer.
+    pub(crate) status: Option<u16>,
 }
 
 impl SignIn {
@@ -181,6 +183,11 @@ impl AppState {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(ApiError::internal("an act was done and not recorded")),
         }
+    }
+
+    /// Records an act that nobody waits for any more, soon.
+    pub(crate) fn note_act(self: &Arc<Self>, act: &Act, cause: &Cause) {
+        self.push(self.audit.lock(), "act", self.clock.now(), act, cause, None, None);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the members of a record")]

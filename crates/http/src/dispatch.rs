@@ -181,18 +181,19 @@ impl App {
             gate(&identity.actor, operation.access)?;
         }
 
-        let act = (self.state.audit.is_on() && operation.verb != Verb::Get).then(|| ActSeen {
-            administers: Arc::default(),
-            actor: Arc::clone(&identity.actor),
-            by: identity.signed_in_by,
-            cause: Cause {
-                address: connection.client(&parts.headers, &self.state.settings.live().proxies),
-                request: reply.id.to_str().unwrap_or_default().to_owned(),
-            },
-            method: parts.method.clone(),
-            path: audit::path(parts.uri.path()),
+        let act = (self.state.audit.is_on() && operation.verb != Verb::Get).then(|| {
+            let act = Act {
+                name: name_of(&identity.actor),
+                by: identity.signed_in_by,
+                method: parts.method.to_string(),
+                path: audit::path(parts.uri.path()),
+                status: None,
+            };
+            let cause = cause(&self.state, connection, &parts.headers, &reply.id);
+            let state = Arc::clone(&self.state);
+            ActSeen { state, administers: Arc::default(), act: Some((act, cause)) }
         });
-        let mut call = Call {
+        let call = Call {
             app: Arc::clone(&self.state),
             administers: act.as_ref().map(|act| Arc::clone(&act.administers)),
             request_id: reply.id.clone(),
@@ -206,42 +207,55 @@ impl App {
             place: None,
         };
         check_account(found, &call)?;
-        let mut handler = operation.handler;
-        let response = loop {
-            let mut response = handler(call).await?;
-            match rewritten(&mut response)? {
-                None => break response,
-                Some(next) => (handler, call) = next,
-            }
-        };
-        if let Some(act) = act
-            && act.administers.load(Ordering::Relaxed)
-        {
-            act.record(&self.state, response.status()).await?;
+        let outcome = answer(operation.handler, call).await;
+        if let Some(act) = act {
+            let status = match &outcome {
+                Ok(response) => Ok(response.status()),
+                Err(error) => Err(error.code().status()),
+            };
+            act.end(status).await?;
         }
-        Ok(response)
+        outcome
     }
 }
 
 /// A request that may turn out to be an act of an administrator.
+///
+/// A client that goes away before the answer has its record too, lest that be a way to leave none.
 struct ActSeen {
+    state: Arc<AppState>,
     administers: Arc<AtomicBool>,
-    actor: Arc<Actor>,
-    by: Option<&'static str>,
-    cause: Cause,
-    method: Method,
-    path: String,
+    /// `None` once it is decided whether there is a record.
+    act: Option<(Act, Cause)>,
 }
 
 impl ActSeen {
-    async fn record(self, state: &Arc<AppState>, status: StatusCode) -> Result<(), ApiError> {
-        let name = match &*self.actor {
-            Actor::User { name, .. } => name.clone(),
-            Actor::Anonymous => String::new(),
-        };
-        let method = self.method.to_string();
-        let act = Act { name, by: self.by, method, path: self.path, status: status.as_u16() };
-        state.record_act(&act, &self.cause).await
+    async fn end(mut self, outcome: Result<StatusCode, StatusCode>) -> Result<(), ApiError> {
+        let act = self.act.take().filter(|_| self.administers.load(Ordering::Relaxed));
+        let Some((mut act, cause)) = act else { return Ok(()) };
+        match outcome {
+            Ok(status) => {
+                act.status = Some(status.as_u16());
+                self.state.record_act(&act, &cause).await
+            }
+            Err(status) => {
+                if status.is_server_error() {
+                    // It may have had an effect.
+                    act.status = Some(status.as_u16());
+                    self.state.note_act(&act, &cause);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for ActSeen {
+    fn drop(&mut self) {
+        let act = self.act.take().filter(|_| self.administers.load(Ordering::Relaxed));
+        if let Some((act, cause)) = act {
+            self.state.note_act(&act, &cause);
+        }
     }
 }
 
@@ -259,6 +273,17 @@ pub(crate) fn again(call: Call) -> Response {
     let mut response = Response::default();
     response.extensions_mut().insert(Again(Arc::new(Mutex::new(Some(call)))));
     response
+}
+
+/// The reply to a call, and to those that it is rewritten to.
+async fn answer(mut handler: Handler, mut call: Call) -> Result<Response, ApiError> {
+    loop {
+        let mut response = handler(call).await?;
+        match rewritten(&mut response)? {
+            None => return Ok(response),
+            Some(next) => (handler, call) = next,
+        }
+    }
 }
 
 /// The call that is to be answered instead, with its handler.
@@ -395,9 +420,24 @@ fn note_sign_in(
         }
         Ok(None) | Err(SignInError::Busy | SignInError::Storage { .. }) => return,
     };
+    state.note_sign_in(&sign_in, &cause(state, connection, headers, request));
+}
+
+fn cause(
+    state: &AppState,
+    connection: Connection,
+    headers: &HeaderMap,
+    request: &HeaderValue,
+) -> Cause {
     let address = connection.client(headers, &state.settings.live().proxies);
-    let request = request.to_str().unwrap_or_default().to_owned();
-    state.note_sign_in(&sign_in, &Cause { address, request });
+    Cause { address, request: request.to_str().unwrap_or_default().to_owned() }
+}
+
+fn name_of(actor: &Actor) -> String {
+    match actor {
+        Actor::User { name, .. } => name.clone(),
+        Actor::Anonymous => String::new(),
+    }
 }
 
 /// Nobody who is not signed in learns whether something is there: this comes before any look at it.

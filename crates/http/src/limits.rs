@@ -118,8 +118,8 @@ pub const FEEDS_MAX: usize = 65_536;
 /// Connections that are served at one time. Further ones wait in the system's queue.
 pub const CONNECTIONS_MAX: usize = 16_384;
 
-/// Of one address, or one /64 of IPv6. A reverse proxy is one address, so this is generous. Further ones
-/// are closed as soon as they are opened.
+/// Of one address, or one /64 of IPv6. A reverse proxy is one address, so this is generous, and one on the
+/// loopback address may have all. Further ones are closed as soon as they are opened.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 4_096;
 
 /// Requests that run at one time on one HTTP/2 connection. Further ones wait for their turn.

@@ -27,6 +27,8 @@ pub fn document() -> Vec<u8> {
             "summary": "Documents over CouchDB's protocol",
             "version": env!("CARGO_PKG_VERSION"),
         },
+        // What `default` stands for below.
+        "x-common-statuses": routes::COMMON_STATUSES,
         "paths": paths,
         "components": {
             "securitySchemes": {

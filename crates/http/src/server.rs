@@ -69,6 +69,8 @@ pub struct ServerOptions {
 pub struct ConnectionLimits {
     pub connections_max: usize,
     pub per_address_max: usize,
+    /// Whether the loopback address may have all, since a proxy there stands for many clients.
+    pub loopback_unbounded: bool,
     pub handshake_wait: Duration,
     pub headers_wait: Duration,
     pub idle_wait: Duration,
@@ -100,6 +102,7 @@ impl Default for ConnectionLimits {
         Self {
             connections_max: limits::CONNECTIONS_MAX,
             per_address_max: limits::CONNECTIONS_PER_ADDRESS_MAX,
+            loopback_unbounded: true,
             handshake_wait: limits::HANDSHAKE_WAIT,
             headers_wait: limits::HEADERS_WAIT,
             idle_wait: limits::IDLE_WAIT,
@@ -195,10 +198,12 @@ async fn accept(listener: TcpListener, host: Arc<Host>, connections: TaskTracker
                 continue;
             }
         };
-        let Some(seat) = crowd.seat(peer.ip()) else {
+        let is_free = limits.loopback_unbounded && peer.ip().to_canonical().is_loopback();
+        let seat = if is_free { None } else { crowd.seat(peer.ip()) };
+        if seat.is_none() && !is_free {
             tracing::debug!(%peer, "refused a connection: its address has too many");
             continue;
-        };
+        }
         let host = Arc::clone(&host);
         connections.spawn(async move {
             let _places = (permit, seat);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use expect_test::expect;
+use futures_util::FutureExt as _;
 use serde_json::Value;
 use settle_http::routes::{self, Access, Verb};
 
@@ -153,4 +154,16 @@ async fn records_leave_when_they_are_older_than_they_are_kept() {
         tokio::task::yield_now().await;
     }
     assert_eq!(records(&server).await.iter().filter(|it| it["type"] == "act").count(), 1);
+}
+
+#[tokio::test]
+async fn going_away_before_the_answer_leaves_a_record_too() {
+    let server = TestServer::audited(KEEP).await;
+    act(&server).await;
+    // Polled once, as far as it comes, and dropped.
+    drop(server.send("PUT /secret").now_or_never());
+    act(&server).await;
+    let records = records(&server).await;
+    let found = records.iter().find(|it| it["path"] == "/secret").expect("it is recorded");
+    assert!(found["status"].is_null() || found["status"] == 201, "{found}");
 }

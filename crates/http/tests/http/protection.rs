@@ -1,5 +1,7 @@
 //! Headers that protect the one who reads a reply in a browser.
 
+use std::{fs, path::Path};
+
 use settle_http::{connection::Connection, routes};
 
 use crate::support::{ADMIN, TestServer, parse};
@@ -54,4 +56,18 @@ async fn a_cookie_that_was_handed_out_under_tls_never_travels_without() {
     assert!(cookie(true, "").await.ends_with("; HttpOnly; SameSite=Lax; Secure"));
     assert!(cookie(false, "\nx-forwarded-proto: https").await.ends_with("; Secure"));
     assert!(cookie(false, "").await.ends_with("; HttpOnly; SameSite=Lax"));
+}
+
+#[test]
+fn every_test_that_the_security_checklist_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let checklist = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let named = checklist.split('`').filter_map(|it| it.split_once(".rs "));
+    let mut count = 0;
+    for (file, name) in named.filter(|(file, _)| file.starts_with("crates/")) {
+        let code = fs::read_to_string(root.join(file).with_extension("rs")).unwrap();
+        assert!(code.contains(&format!("fn {name}(")), "{file}.rs {name}");
+        count += 1;
+    }
+    assert!(count > 20, "{count}");
 }

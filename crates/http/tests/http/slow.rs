@@ -176,7 +176,9 @@ async fn who_takes_replies_in_drops_is_cut_off() {
 
 #[tokio::test]
 async fn one_address_does_not_take_all_places() {
-    let server = start(ConnectionLimits { per_address_max: 2, ..Default::default() }).await;
+    let limits =
+        ConnectionLimits { per_address_max: 2, loopback_unbounded: false, ..Default::default() };
+    let server = start(limits).await;
     let mut first = connect(&server).await;
     let mut second = connect(&server).await;
     assert!(is_served(&mut first).await && is_served(&mut second).await);
