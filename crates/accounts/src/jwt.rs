@@ -10,18 +10,23 @@
 //!
 //! Source: RFC 7515, 7517, 7518, 7519; `jwtf.erl`, `couch_httpd_auth:jwt_authentication_handler/1`. Different
 //! here: keys come as a set rather than as lines of the configuration.
+//!
+//! A set that somebody else publishes names keys of many kinds and for many ends; what is of no use here is
+//! passed over, symmetric keys included, since a secret that is published is none. In a set that stands in a
+//! file of this server, each key that cannot be used is a mistake that is told.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use jsonwebtoken::{
     Algorithm, DecodingKey, Validation,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet},
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk},
 };
 use serde_json::Value;
 use settle_access::Actor;
 use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::limits::{JWT_BYTES_MAX, JWT_KEYS_MAX};
+use crate::limits::{JWT_BYTES_MAX, JWT_KEYS_MAX, NEWER_KEYS_WANTED_MAX};
 
 /// What is asked of a token.
 #[derive(Debug, Clone)]
@@ -30,7 +35,23 @@ pub struct JwtRules {
     pub required: Vec<RequiredClaim>,
     /// The members that lead to the list of roles.
     pub roles_path: Vec<String>,
+    /// Where newer keys can be had when a token names one that is not known.
+    pub newer: Option<NewerKeys>,
 }
+
+/// Asks whoever fetches keys for newer ones.
+#[derive(Debug, Clone)]
+pub struct NewerKeys(mpsc::Sender<oneshot::Sender<()>>);
+
+/// Somebody waits for newer keys until this is dropped.
+#[derive(Debug)]
+pub struct KeysWanted(
+    #[expect(dead_code, reason = "dropping it is what it is for")] oneshot::Sender<()>,
+);
+
+/// The end where keys are fetched.
+#[derive(Debug)]
+pub struct KeysAsked(mpsc::Receiver<oneshot::Sender<()>>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequiredClaim {
@@ -41,9 +62,8 @@ pub struct RequiredClaim {
 
 /// The keys that tokens are checked with.
 #[derive(Clone, Default)]
-pub struct KeySet(HashMap<String, Key>);
+pub struct KeySet(HashMap<String, Arc<Key>>);
 
-#[derive(Clone)]
 struct Key {
     key: DecodingKey,
     algorithms: Vec<Algorithm>,
@@ -70,6 +90,8 @@ pub enum JwtError {
     Malformed,
     #[error("no key is known that the token could be signed with")]
     UnknownKey,
+    #[error("the token's key is not for the token's algorithm")]
+    Algorithm,
     #[error("the token's signature is wrong")]
     Signature,
     #[error("the token has expired")]
@@ -89,23 +111,91 @@ pub(crate) struct Bearer {
 
 const NAMELESS: &str = "_default";
 
-impl KeySet {
-    pub fn parse(text: &[u8]) -> Result<Self, KeySetError> {
-        let set: JwkSet = serde_json::from_slice(text).map_err(KeySetError::Malformed)?;
-        if set.keys.len() > JWT_KEYS_MAX {
-            return Err(KeySetError::TooMany);
+impl NewerKeys {
+    pub fn new() -> (Self, KeysAsked) {
+        let (sender, receiver) = mpsc::channel(NEWER_KEYS_WANTED_MAX);
+        (Self(sender), KeysAsked(receiver))
+    }
+
+    /// Returns when keys have been fetched, or it has been decided not to. At once when too many ask.
+    pub(crate) async fn fetch(&self) {
+        let (wanted, done) = oneshot::channel();
+        if self.0.try_send(wanted).is_ok() {
+            // That the other end is dropped is the answer.
+            let _: Result<(), oneshot::error::RecvError> = done.await;
         }
+    }
+}
+
+impl KeysAsked {
+    /// `None` when nobody can ask any more.
+    pub async fn next(&mut self) -> Option<KeysWanted> {
+        self.0.recv().await.map(KeysWanted)
+    }
+}
+
+impl KeySet {
+    /// A set of this server's own: a key that cannot be used is an error.
+    pub fn parse(text: &[u8]) -> Result<Self, KeySetError> {
         let mut keys = HashMap::new();
-        for jwk in &set.keys {
-            let kid = jwk.common.key_id.clone().unwrap_or_else(|| NAMELESS.to_owned());
-            let Some(algorithms) = algorithms(jwk) else { return Err(KeySetError::Kind { kid }) };
-            let key = DecodingKey::from_jwk(jwk)
-                .map_err(|source| KeySetError::Unusable { kid: kid.clone(), source })?;
-            if keys.insert(kid.clone(), Key { key, algorithms }).is_some() {
+        for value in read_set(text)? {
+            let (kid, key) = Key::parse(value)?;
+            if keys.insert(kid.clone(), Arc::new(key)).is_some() {
                 return Err(KeySetError::Twice { kid });
             }
         }
         Ok(Self(keys))
+    }
+
+    /// A set that somebody else publishes, without what is of no use here.
+    pub fn parse_published(text: &[u8]) -> Result<Self, KeySetError> {
+        let mut keys = HashMap::new();
+        for value in read_set(text)? {
+            if value["kty"] == "oct" || value["use"].as_str().is_some_and(|it| it != "sig") {
+                continue;
+            }
+            if let Ok((kid, key)) = Key::parse(value) {
+                keys.entry(kid).or_insert_with(|| Arc::new(key));
+            }
+        }
+        Ok(Self(keys))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Both; of two keys of one name, the one of this set.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let mut all = other.clone();
+        all.0.extend(self.0.iter().map(|(kid, key)| (kid.clone(), Arc::clone(key))));
+        all
+    }
+}
+
+fn read_set(text: &[u8]) -> Result<Vec<Value>, KeySetError> {
+    #[derive(serde::Deserialize)]
+    struct Set {
+        keys: Vec<Value>,
+    }
+    let Set { keys } = serde_json::from_slice(text).map_err(KeySetError::Malformed)?;
+    if keys.len() > JWT_KEYS_MAX {
+        return Err(KeySetError::TooMany);
+    }
+    Ok(keys)
+}
+
+impl Key {
+    /// With its name.
+    fn parse(value: Value) -> Result<(String, Self), KeySetError> {
+        let jwk: Jwk = serde_json::from_value(value).map_err(KeySetError::Malformed)?;
+        let kid = jwk.common.key_id.clone().unwrap_or_else(|| NAMELESS.to_owned());
+        let Some(algorithms) = algorithms(&jwk) else { return Err(KeySetError::Kind { kid }) };
+        match DecodingKey::from_jwk(&jwk) {
+            Ok(key) => Ok((kid, Self { key, algorithms })),
+            Err(source) => Err(KeySetError::Unusable { kid, source }),
+        }
     }
 }
 
@@ -179,7 +269,7 @@ impl JwtRules {
         let kid = header.kid.as_deref().unwrap_or(NAMELESS);
         let key = self.keys.0.get(kid).ok_or(JwtError::UnknownKey)?;
         if !key.algorithms.contains(&header.alg) {
-            return Err(JwtError::UnknownKey);
+            return Err(JwtError::Algorithm);
         }
         // Times are compared below, with the clock that everything else here goes by.
         let mut validation = Validation::new(header.alg);

@@ -53,8 +53,10 @@ use crate::{
     users::{Known, Users},
 };
 pub use crate::{
-    jwt::{JwtError, JwtRules, KeySet, KeySetError, RequiredClaim},
-    lockout::Address,
+    jwt::{
+        JwtError, JwtRules, KeySet, KeySetError, KeysAsked, KeysWanted, NewerKeys, RequiredClaim,
+    },
+    lockout::{Address, network},
     password::{PasswordError, PasswordHash},
     proxy::ProxyClaim,
     rules::{PasswordRules, Proposed, UserError, public_part},
@@ -407,10 +409,13 @@ impl Accounts {
         Ok(rules::with_hash(body, hash.as_str(), &hex::encode(salt)))
     }
 
-    /// What belongs to a user follows the user's document.
+    /// What belongs to a user follows the user's document. Where there are no databases that could be
+    /// wanted back, tokens go at once: the name is free then, and they must not be those of a stranger.
     async fn note_removal(&self, name: &str) -> Result<(), StorageError> {
         if self.has_account(name).await? {
             self.note_deletion(name).await?;
+        } else if let Some(people) = self.people.get() {
+            people.users.forget_tokens(name).await?;
         }
         Ok(())
     }

@@ -49,8 +49,11 @@ pub const TOKEN_LABEL_BYTES_MAX: usize = 200;
 /// Bytes of a JSON Web Token. Beyond: 401, as for any that is malformed.
 pub const JWT_BYTES_MAX: usize = 16_384;
 
-/// Keys that JSON Web Tokens are checked with. Beyond: the set is refused.
+/// Keys that JSON Web Tokens are checked with, of one set. Beyond: the set is refused.
 pub const JWT_KEYS_MAX: usize = 100;
+
+/// Requests with tokens of unknown keys that wait for newer ones. Beyond: 401 without asking for any.
+pub(crate) const NEWER_KEYS_WANTED_MAX: usize = 64;
 
 /// Databases that an account may have, while neither the settings nor an admin say another number.
 /// Beyond: 403 with the reason.

@@ -3,14 +3,15 @@
 //! Counted are wrong passwords by address and name, by address, and by name. The first stops somebody who
 //! guesses one password, the second somebody who tries many names, the third many who guess together. An
 //! address from which a name has signed in rightly is not held up by what others do to that name, so that
-//! nobody can be locked out by strangers; and the site's admin is never held up on the machine itself.
+//! nobody can be locked out by strangers; and the site's admin is never held up on the machine itself. Of an
+//! IPv6 address the first 64 bits count, since who has one has all that begin so.
 //!
 //! Units: times are durations of the clock that never goes back. The tables are bounded: the entry that
 //! was wrong longest ago goes first.
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -24,6 +25,17 @@ const FREE_NAME: u32 = 50;
 
 /// Where an attempt comes from. `None` stands for requests that came from no socket.
 pub type Address = Option<IpAddr>;
+
+/// What counts as one address: one of IPv4, or a /64 of IPv6, which is what one client is given.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        address @ IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Lockout {
@@ -64,6 +76,7 @@ impl Failures {
 impl Lockout {
     /// How long this one has to wait; zero if not at all.
     pub(crate) fn wait(&self, name: &str, address: Address, now: Duration) -> Duration {
+        let address = address.map(network);
         let tables = self.lock();
         let pair = tables.pairs.get(&(name.to_owned(), address));
         if pair.is_some_and(|pair| pair.known) {
@@ -78,6 +91,7 @@ impl Lockout {
     }
 
     pub(crate) fn failed(&self, name: &str, address: Address, now: Duration) {
+        let address = address.map(network);
         let mut tables = self.lock();
         add(&mut tables.pairs, (name.to_owned(), address), now);
         add(&mut tables.addresses, address, now);
@@ -86,6 +100,7 @@ impl Lockout {
 
     /// Forgets what was wrong from there. That others were wrong stays.
     pub(crate) fn succeeded(&self, name: &str, address: Address, now: Duration) {
+        let address = address.map(network);
         let mut tables = self.lock();
         make_room(&mut tables.pairs);
         let known = Failures { count: 0, last: now, known: true };
@@ -162,6 +177,17 @@ mod tests {
         }
         assert!(lockout.wait("ada", at(100), seconds(1)) > Duration::ZERO);
         assert_eq!(lockout.wait("ada", at(200), seconds(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn all_addresses_of_one_network_of_ipv6_are_one() {
+        let lockout = Lockout::default();
+        let at = |text: &str| Some(text.parse().unwrap());
+        for n in 0..32 {
+            lockout.failed(&format!("name {n}"), at(&format!("2001:db8::{n}:1")), seconds(0));
+        }
+        assert_eq!(lockout.wait("another", at("2001:db8::9"), seconds(0)), seconds(4));
+        assert_eq!(lockout.wait("another", at("2001:db8:0:1::9"), seconds(0)), Duration::ZERO);
     }
 
     #[test]

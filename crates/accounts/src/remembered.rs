@@ -71,6 +71,15 @@ impl Remembered {
         *self.generations.write().unwrap_or_else(PoisonError::into_inner) = Generations::default();
     }
 
+    /// Those that came with a token.
+    pub(crate) fn forget_bearers(&self) {
+        let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
+        let Generations { newer, older } = &mut *generations;
+        for part in [newer, older] {
+            part.retain(|_, who| !matches!(who, Who::Bearer { .. }));
+        }
+    }
+
     fn digest(&self, credentials: &[u8]) -> [u8; 32] {
         *blake3::keyed_hash(&self.key, credentials).as_bytes()
     }

@@ -35,8 +35,7 @@ use thiserror::Error;
 use crate::{
     Accounts, People,
     fields::{number, replaced},
-    limits::{DELETIONS_AT_ONCE, TOKENS_MAX, USAGE_AGE_MAX, USAGES_REMEMBERED_MAX},
-    token::{TOKEN_PREFIX, owner},
+    limits::{DELETIONS_AT_ONCE, USAGE_AGE_MAX, USAGES_REMEMBERED_MAX},
     user::USER_PREFIX,
 };
 
@@ -343,10 +342,7 @@ impl Accounts {
     }
 
     async fn forget(&self, people: &People, name: &str) -> Result<(), StorageError> {
-        let prefix = format!("{TOKEN_PREFIX}{}", owner(name));
-        for (id, _) in people.users.documents(&prefix, TOKENS_MAX).await? {
-            remove(people, &id).await?;
-        }
+        people.users.forget_tokens(name).await?;
         remove(people, &format!("{ACCOUNT_PREFIX}{name}")).await?;
         remove(people, &format!("{USER_PREFIX}{name}")).await
     }

@@ -7,7 +7,7 @@ use settle_database::StorageError;
 use thiserror::Error;
 
 use crate::{
-    Accounts, JwtRules, ProxyClaim, SignInError,
+    Accounts, JwtError, JwtRules, ProxyClaim, SignInError,
     jwt::{self, Bearer},
     limits::{TOKEN_LABEL_BYTES_MAX, TOKENS_MAX},
     remembered::Who,
@@ -19,6 +19,8 @@ use crate::{
 pub enum TokenError {
     #[error("there is no such token")]
     Missing,
+    #[error("there is no such user")]
+    NoUser,
     #[error("a user has at most {TOKENS_MAX} tokens; revoke one first")]
     TooMany,
     #[error("a label has at most {TOKEN_LABEL_BYTES_MAX} bytes")]
@@ -38,7 +40,24 @@ impl Accounts {
             return self.by_own_token(authorization, token, None).await.map(Some);
         }
         let Some(rules) = self.jwt_rules().filter(|_| jwt::is_jwt(token)) else { return Ok(None) };
-        let Bearer { actor, expires } = rules.check(token, self.clock.now().seconds())?;
+        self.by_signed_token(authorization, token, rules).await.map(Some)
+    }
+
+    /// Whom a token names that somebody else has signed.
+    async fn by_signed_token(
+        &self,
+        authorization: &[u8],
+        token: &str,
+        mut rules: Arc<JwtRules>,
+    ) -> Result<Arc<Actor>, SignInError> {
+        let now = self.clock.now().seconds();
+        let mut checked = rules.check(token, now);
+        if let (Err(JwtError::UnknownKey), Some(newer)) = (&checked, &rules.newer) {
+            newer.fetch().await;
+            rules = self.jwt_rules().ok_or(JwtError::UnknownKey)?;
+            checked = rules.check(token, now);
+        }
+        let Bearer { actor, expires } = checked?;
         let as_of = match self.people.get() {
             Some(people) => people.users.find(actor.name().unwrap_or_default()).await?,
             None => None,
@@ -50,7 +69,11 @@ impl Accounts {
         let actor = Arc::new(actor);
         let who = Who::Bearer { actor: Arc::clone(&actor), expires, as_of };
         self.remembered.insert(authorization, who);
-        Ok(Some(actor))
+        // Keys that were taken away in between forgot those who were remembered before this one was.
+        if !self.jwt_rules().is_some_and(|present| Arc::ptr_eq(&present, &rules)) {
+            self.remembered.forget_bearers();
+        }
+        Ok(actor)
     }
 
     /// Whom one of this server's tokens stands for. With Basic, the name must be that user's.
@@ -114,6 +137,11 @@ impl Accounts {
             return Err(TokenError::Label);
         }
         let people = self.people.get().ok_or(StorageError::Gone)?;
+        // Nor are there any for somebody who will be called so one day.
+        let found = people.users.find(name).await?;
+        if self.admin().name != name && found.is_none_or(|it| it.user.is_none()) {
+            return Err(TokenError::NoUser);
+        }
         if self.tokens(name).await?.len() as u64 >= TOKENS_MAX {
             return Err(TokenError::TooMany);
         }
@@ -145,8 +173,18 @@ impl Accounts {
         let mut present = self.jwt.write().unwrap_or_else(PoisonError::into_inner);
         *present = rules.map(Arc::new);
         drop(present);
-        // A key may have been taken away.
-        self.remembered.forget_all();
+        // A key may have been taken away. Passwords go on: checking all of them anew would cost seconds.
+        self.remembered.forget_bearers();
+    }
+
+    /// Whether JSON Web Tokens are checked at all.
+    pub fn takes_jwts(&self) -> bool {
+        self.jwt_rules().is_some()
+    }
+
+    /// Whether a proxy may sign users in.
+    pub fn takes_proxies(&self) -> bool {
+        self.proxy_secret().is_some()
     }
 
     /// What a proxy proves itself with; `None` turns signing in by proxy off.

@@ -22,7 +22,8 @@ use settle_model::{
 };
 
 use crate::{
-    limits::USERS_REMEMBERED_MAX,
+    limits::{TOKENS_MAX, USERS_REMEMBERED_MAX},
+    token::{TOKEN_PREFIX, owner},
     user::{USER_PREFIX, User},
 };
 
@@ -177,6 +178,17 @@ impl Users {
         let database = self.database().await?.ok_or(StorageError::Gone)?;
         let id = id.parse().expect("ids of what belongs to users are made here");
         write(&database, id, base, body).await
+    }
+
+    /// Revokes all tokens of a user.
+    pub(crate) async fn forget_tokens(&self, name: &str) -> Result<(), StorageError> {
+        let prefix = format!("{TOKEN_PREFIX}{}", owner(name));
+        for (id, _) in self.documents(&prefix, TOKENS_MAX).await? {
+            if let Some(found) = self.document(&id).await? {
+                self.put(&id, Some(found.rev), None).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The state of the database, for what is not about one user's document.

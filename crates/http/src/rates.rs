@@ -15,11 +15,11 @@ use std::{
 };
 
 use settle_access::{ADMIN_ROLE, Actor};
+use settle_accounts::network;
 
 use crate::{
     error::{ApiError, Code},
     limits::{RATES_IN_PART_MAX, RATES_PARTS},
-    server::network,
     settings::RateSettings,
 };
 

@@ -31,8 +31,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::arriving::ArrivalError;
 pub use self::pace::Pace;
-pub(crate) use self::{arriving::ArrivalError, crowd::network};
 use self::{arriving::Arriving, crowd::Crowd, idle::Requests, patient::Patient};
 use crate::{App, AppState, connection::Connection, limits};
 

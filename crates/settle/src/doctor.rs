@@ -5,7 +5,6 @@
 
 mod machine;
 mod network;
-mod probe;
 
 use std::path::PathBuf;
 
@@ -13,7 +12,7 @@ use hyper::Uri;
 
 use crate::config::{Config, Secret};
 
-pub use self::probe::ProbeError;
+pub use crate::probe::ProbeError;
 
 /// What is to be examined.
 #[derive(Debug)]

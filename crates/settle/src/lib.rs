@@ -13,14 +13,15 @@ pub mod system;
 mod data_folder;
 mod durable_file;
 mod kept_config;
-mod keys_file;
+mod keys;
+mod probe;
 mod server;
 mod tls;
 
 pub use self::{
     data_folder::DataFolderError,
     kept_config::KeptConfigError,
-    keys_file::KeysFileError,
+    keys::KeysError,
     secrets::{FirstAdmin, SecretsError},
     server::{Admin, Server, StartError, StopError, Storage},
     tls::TlsError,

@@ -30,7 +30,7 @@ use crate::{
     data_folder::{DataFolder, DataFolderError},
     durable_file,
     kept_config::{KeptConfig, KeptConfigError},
-    keys_file::{self, KeysFileError},
+    keys::{self, KeysError},
     limits::{DELETIONS_LOOKED_AT_EVERY, SECRET_LOOKED_AT_EVERY},
     secrets::{self, FirstAdmin, SecretsError, Wanted},
     system::{SystemClock, SystemEntropy},
@@ -93,7 +93,7 @@ pub enum StartError {
     #[error("open the indexes")]
     Indexes(#[from] settle_index::OpenError),
     #[error("check tokens of others")]
-    Keys(#[from] KeysFileError),
+    Keys(#[from] KeysError),
     #[error("find the program that is running, to run JavaScript in processes of it")]
     Program(#[source] io::Error),
     #[error(transparent)]
@@ -230,7 +230,7 @@ impl Server {
         state.accounts.ensure_users().await?;
         let secret = config.proxy_secret.as_ref().map(|it| it.reveal().as_bytes().to_vec());
         state.accounts.set_proxy_secret(secret);
-        keys_file::watch(&config, &state.accounts, store.tasks())?;
+        keys::watch(&config, &state.accounts, &state.clock, store.tasks())?;
         spawn_deletions(&state.accounts, &store);
         if let (Some(folder), Admin::Kept) = (&folder, &admin) {
             spawn_rotation(folder.secrets(), &state, &store);

@@ -14,6 +14,7 @@ fn rules(keys: &Value) -> JwtRules {
         keys: KeySet::parse(keys.to_string().as_bytes()).unwrap(),
         required: RequiredClaim::parse_list("exp"),
         roles_path: vec!["_couchdb.roles".to_owned()],
+        newer: None,
     }
 }
 
@@ -124,9 +125,9 @@ fn keys_of_every_kind_check_their_own_signatures_and_no_others() {
     // A public key is no secret to sign with.
     let public = EncodingKey::from_secret(ed.public_key().as_ref());
     let forged = signed(Algorithm::HS256, Some("d"), &claims, &public);
-    assert_eq!(told(&rules, &forged), "no key is known that the token could be signed with");
+    assert_eq!(told(&rules, &forged), "the token's key is not for the token's algorithm");
     let other = signed(Algorithm::EdDSA, Some("e"), &claims, &ed_key);
-    assert_eq!(told(&rules, &other), "no key is known that the token could be signed with");
+    assert_eq!(told(&rules, &other), "the token's key is not for the token's algorithm");
 }
 
 #[test]
@@ -147,4 +148,53 @@ fn key_sets_that_cannot_be_used_are_refused_with_the_key() {
     assert_eq!(reason(json!([key, key])), "two keys are called a");
     let other = json!({"kty": "oct", "kid": "a", "k": "AAAA", "alg": "RS256"});
     assert_eq!(reason(json!([other])), "key a is of a kind that is not used here");
+}
+
+#[test]
+fn of_a_published_set_only_what_checks_signatures_counts() {
+    let key = |kid: &str| {
+        json!({"kty": "OKP", "crv": "Ed25519", "kid": kid,
+        "x": BASE64_URL_SAFE_NO_PAD.encode([7; 32])})
+    };
+    let with = |mut key: Value, name: &str, value: &str| {
+        key[name] = value.into();
+        key
+    };
+    let keys = json!({"other": 1, "keys": [
+        key("a"),
+        with(key("for encryption"), "use", "enc"),
+        with(key("for signatures"), "use", "sig"),
+        with(key("of tomorrow"), "kty", "PQ"),
+        with(key("of an algorithm of tomorrow"), "alg", "HS9000"),
+        with(key("no point"), "x", "!"),
+        {"kty": "oct", "kid": "no secret", "k": "AAAA"},
+        {"kty": "EC", "crv": "P-521", "kid": "large", "x": "AA", "y": "AA"},
+        7,
+    ]});
+    let set = KeySet::parse_published(keys.to_string().as_bytes()).unwrap();
+    let mut kept: Vec<_> = set.0.keys().map(String::as_str).collect();
+    kept.sort_unstable();
+    assert_eq!(kept, ["a", "for signatures"]);
+    for text in ["", "{}", r#"{"keys": {}}"#] {
+        assert!(KeySet::parse_published(text.as_bytes()).is_err(), "{text}");
+    }
+    let many = json!({"keys": vec![7; JWT_KEYS_MAX + 1]}).to_string();
+    let refused = KeySet::parse_published(many.as_bytes()).unwrap_err();
+    assert_eq!(refused.to_string(), "more than 100 keys");
+}
+
+#[test]
+fn of_two_keys_of_one_name_that_of_this_server_counts() {
+    let token = signed(
+        Algorithm::HS256,
+        Some("h"),
+        &json!({"sub": "ada", "exp": NOW + 9}),
+        &EncodingKey::from_secret(SECRET),
+    );
+    let other = json!({"keys": [{"kty": "oct", "kid": "h", "k": "AAAA"}]});
+    let (own, other) = (rules(&hmac_keys()), rules(&other));
+    let keys = own.keys.and(&other.keys);
+    assert_eq!(told(&JwtRules { keys, ..own.clone() }, &token), r#"ada [] Some(1000009)"#);
+    let keys = other.keys.and(&own.keys);
+    assert_eq!(told(&JwtRules { keys, ..own }, &token), "the token's signature is wrong");
 }

@@ -5,9 +5,11 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use settle_accounts::network;
 
 /// Clones share one count.
 #[derive(Debug, Clone)]
@@ -52,17 +54,6 @@ impl Drop for Seat {
         *count -= 1;
         if *count == 0 {
             present.remove(&self.of);
-        }
-    }
-}
-
-/// What one client can be expected to have all addresses of.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        address @ IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

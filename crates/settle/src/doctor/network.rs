@@ -4,17 +4,19 @@ use hyper::{HeaderMap, Method, StatusCode, header};
 use serde_json::Value;
 use settle_model::time::{Clock as _, Timestamp};
 
-use super::{
-    Finding, Patient,
-    probe::{Answer, Probe, ProbeError},
+use super::{Finding, Patient};
+use crate::{
+    limits::{DOCTOR_CLOCK_SKEW_MAX, DOCTOR_PATIENCE, DOCTOR_REPLY_BYTES_MAX},
+    probe::{Answer, Bounds, Probe, ProbeError},
+    system::SystemClock,
 };
-use crate::{limits::DOCTOR_CLOCK_SKEW_MAX, system::SystemClock};
 
 /// An origin that nobody lists.
 const STRANGER: &str = "https://settle-doctor.invalid";
 
 pub(super) async fn examine(patient: &Patient) -> Vec<Finding> {
-    let probe = match Probe::new(&patient.url, patient.trusted.as_deref()) {
+    let bounds = Bounds { patience: DOCTOR_PATIENCE, body_bytes_max: DOCTOR_REPLY_BYTES_MAX };
+    let probe = match Probe::new(&patient.url, patient.trusted.as_deref(), bounds) {
         Ok(probe) => probe,
         Err(error) => return vec![unreachable(error)],
     };

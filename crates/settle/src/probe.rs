@@ -22,7 +22,7 @@ use thiserror::Error;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::{config::Secret, limits};
+use crate::config::Secret;
 
 /// Where systems keep the certificates that they trust.
 const BUNDLES: [&str; 4] = [
@@ -34,18 +34,27 @@ const BUNDLES: [&str; 4] = [
 
 /// Asks one server.
 #[derive(Debug)]
-pub(super) struct Probe {
+pub(crate) struct Probe {
+    bounds: Bounds,
     host: String,
     port: u16,
     /// `None` without TLS.
     tls: Option<Arc<ClientConfig>>,
 }
 
+/// What an answer may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// From connecting to the last byte.
+    pub(crate) patience: Duration,
+    pub(crate) body_bytes_max: usize,
+}
+
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 #[derive(Debug, Error)]
@@ -69,7 +78,12 @@ pub enum ProbeError {
 }
 
 impl Probe {
-    pub(super) fn new(url: &Uri, trusted: Option<&Path>) -> Result<Self, ProbeError> {
+    /// `trusted` names a file of certificates to trust beside those of the system.
+    pub(crate) fn new(
+        url: &Uri,
+        trusted: Option<&Path>,
+        bounds: Bounds,
+    ) -> Result<Self, ProbeError> {
         let wrong = || ProbeError::Url { url: url.to_string() };
         let host = url.host().ok_or_else(wrong)?.trim_matches(['[', ']']).to_owned();
         let (tls, port) = match url.scheme_str() {
@@ -77,25 +91,25 @@ impl Probe {
             Some("https") => (Some(client(trusted)?), 443),
             Some(_) | None => return Err(wrong()),
         };
-        Ok(Self { host, port: url.port_u16().unwrap_or(port), tls })
+        Ok(Self { bounds, host, port: url.port_u16().unwrap_or(port), tls })
     }
 
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
-    pub(super) fn is_encrypted(&self) -> bool {
+    pub(crate) fn is_encrypted(&self) -> bool {
         self.tls.is_some()
     }
 
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
         admin: Option<&(String, Secret)>,
     ) -> Result<Answer, ProbeError> {
-        let limit = limits::DOCTOR_PATIENCE;
+        let limit = self.bounds.patience;
         let asked = timeout(limit, self.exchange(method, path, headers, admin)).await;
         asked.unwrap_or(Err(ProbeError::Late { limit }))
     }
@@ -120,9 +134,10 @@ impl Probe {
         let request = request.map_err(|error| ProbeError::Body(error.into()))?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(self.connect().await?)).await?;
+        let bytes_max = self.bounds.body_bytes_max;
         let exchange = async move {
             let (parts, body) = sender.send_request(request).await?.into_parts();
-            let body = Limited::new(body, limits::DOCTOR_REPLY_BYTES_MAX).collect().await;
+            let body = Limited::new(body, bytes_max).collect().await;
             let body = body.map_err(ProbeError::Body)?.to_bytes();
             Ok(Answer { status: parts.status, headers: parts.headers, body })
         };
