@@ -25,6 +25,7 @@ mod raw;
 mod report;
 mod round;
 mod scale;
+mod sign_in;
 mod usage;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -50,6 +51,8 @@ enum Command {
     Queries(queries::Queries),
     /// Many databases on one server: creation, memory, start, first reads
     Scale(scale::Scale),
+    /// What knowing who asks costs, and what others notice of somebody who guesses passwords
+    SignIn(sign_in::SignIn),
     /// How much memory a large attachment takes, sent and fetched in every way
     Attachment(attachment::Attachment),
     /// Answers every request with the bytes of a file: the limit of what a handler can be
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Documents(documents) => documents.run(),
         Command::Queries(queries) => queries.run(),
         Command::Scale(scale) => scale.run(),
+        Command::SignIn(sign_in) => sign_in.run(),
         Command::Attachment(attachment) => attachment.run(),
         Command::Bare(bare) => bare.run(),
     };

@@ -91,7 +91,12 @@ impl Process {
     }
 
     pub(crate) fn target(&self) -> Target {
-        Target::new(self.address, Some((USER, PASSWORD)))
+        self.target_as(Some((USER, PASSWORD)))
+    }
+
+    /// With a name and a password, or as nobody.
+    pub(crate) fn target_as(&self, user: Option<(&str, &str)>) -> Target {
+        Target::new(self.address, user)
     }
 
     pub(crate) fn pid(&self) -> Pid {
