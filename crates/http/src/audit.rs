@@ -1,7 +1,8 @@
 //! Who signed in and what administrators did, as documents of the database `_audit`.
 //!
 //! An *act* is a request that changed something and for which the right to administer was asked and given:
-//! the record follows the grant, so that a new handler cannot forget it. Its record is on disk before the
+//! the record follows the grant, so that a new handler cannot forget it. Changes of what somebody signs in
+//! with, user documents and tokens, are acts too, whoever makes them. Its record is on disk before the
 //! client hears that the act succeeded; an act whose record cannot be written is answered with 500, done
 //! though it is. (Writing the record first would log what never happened; writing it with the act would
 //! bind two databases into one commit.) A crash between the two leaves an act that nobody was told of. A

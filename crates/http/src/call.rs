@@ -40,7 +40,7 @@ pub struct Call {
     /// How the actor signed in, in CouchDB's words; `None` for nobody.
     pub signed_in_by: Option<&'static str>,
     pub connection: Connection,
-    /// Set once the right to administer was given for a request that may change something.
+    /// Set once it is known that a request that may change something is an act.
     pub(crate) administers: Option<Arc<AtomicBool>>,
     pub(crate) parts: Parts,
     pub(crate) request_id: HeaderValue,
@@ -142,7 +142,8 @@ impl Call {
         Ok(grant)
     }
 
-    /// From here on this request is an act of an administrator, which the audit log records.
+    /// From here on this request is an act that the audit log records: of an administrator, or on what
+    /// somebody signs in with.
     pub fn note_act(&self) {
         if let Some(administers) = &self.administers {
             administers.store(true, Ordering::Relaxed);

@@ -55,7 +55,7 @@ pub(crate) const BODY_UNREAD: u64 = u64::MAX;
 
 /// What `Prefer: return=minimal` leaves: CouchDB's list, headers that carry an outcome, and those that
 /// protect the one who reads the reply.
-const MINIMAL: [HeaderName; 16] = [
+const MINIMAL: [HeaderName; 17] = [
     header::ALLOW,
     header::CACHE_CONTROL,
     header::CONNECTION,
@@ -69,6 +69,7 @@ const MINIMAL: [HeaderName; 16] = [
     header::RETRY_AFTER,
     header::SERVER,
     header::SET_COOKIE,
+    header::STRICT_TRANSPORT_SECURITY,
     header::VARY,
     header::WWW_AUTHENTICATE,
     header::X_CONTENT_TYPE_OPTIONS,
@@ -108,7 +109,7 @@ impl App {
         let start = state.clock.monotonic();
         let in_flight = state.metrics.begin();
         let (parts, body) = request.into_parts();
-        let mut reply = Reply::to(&parts, state);
+        let mut reply = Reply::to(connection, &parts, state);
         reply.body_micros = (!body.is_end_stream()).then(|| Arc::new(AtomicU64::new(BODY_UNREAD)));
         let method = parts.method.clone();
         let uri = tracing::enabled!(tracing::Level::DEBUG).then(|| parts.uri.clone());
@@ -376,9 +377,12 @@ async fn identify(
 
 /// CouchDB's word for how an `Authorization` header signs in.
 fn how(headers: &HeaderMap) -> &'static str {
+    if is_bearer(headers) { "jwt" } else { "default" }
+}
+
+fn is_bearer(headers: &HeaderMap) -> bool {
     let value = headers.get(header::AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
-    let is_bearer = value.get(..7).is_some_and(|it| it.eq_ignore_ascii_case(b"bearer "));
-    if is_bearer { "jwt" } else { "default" }
+    value.get(..7).is_some_and(|it| it.eq_ignore_ascii_case(b"bearer "))
 }
 
 async fn by_proxy(
@@ -401,25 +405,18 @@ fn note_sign_in(
     if !state.audit.is_on() {
         return;
     }
-    let sign_in = match outcome {
-        Ok(Some(actor)) => match &**actor {
-            Actor::User { name, .. } => SignIn::new(name, "password", true),
-            Actor::Anonymous => return,
-        },
-        Err(
-            SignInError::Incorrect
-            | SignInError::Suspended { .. }
-            | SignInError::LockedOut { .. }
-            | SignInError::Token
-            | SignInError::Jwt(_),
-        ) => {
-            let named = headers
-                .get(header::AUTHORIZATION)
-                .and_then(|it| settle_accounts::name_in_basic(it.as_bytes()));
-            SignIn::new(&named.unwrap_or_default(), "password", false)
-        }
-        Ok(None) | Err(SignInError::Busy | SignInError::Storage { .. }) => return,
+    let Some(accepted) = session::outcome_of(outcome) else { return };
+    let name = match outcome {
+        Ok(None) => return,
+        Ok(Some(actor)) => name_of(actor),
+        // Of a token it is not known whose it would be.
+        Err(_) => headers
+            .get(header::AUTHORIZATION)
+            .and_then(|it| settle_accounts::name_in_basic(it.as_bytes()))
+            .unwrap_or_default(),
     };
+    let by = if is_bearer(headers) { "token" } else { "password" };
+    let sign_in = SignIn::new(&name, by, accepted);
     state.note_sign_in(&sign_in, &cause(state, connection, headers, request));
 }
 
@@ -489,10 +486,12 @@ struct Reply {
     /// How long reading the request's body took, or [`BODY_UNREAD`]; `None` when it has none.
     body_micros: Option<Arc<AtomicU64>>,
     is_http_1: bool,
+    /// What browsers are told of TLS.
+    strict_transport: Option<HeaderValue>,
 }
 
 impl Reply {
-    fn to(parts: &Parts, state: &AppState) -> Self {
+    fn to(connection: Connection, parts: &Parts, state: &AppState) -> Self {
         let prefer = parts.headers.get(PREFER);
         Self {
             id: state.request_ids.of(&parts.headers),
@@ -502,6 +501,7 @@ impl Reply {
             renewed: None,
             body_micros: None,
             is_http_1: parts.version < Version::HTTP_2,
+            strict_transport: strict_transport(connection, parts, state),
         }
     }
 
@@ -542,6 +542,9 @@ impl Reply {
         }
         headers.insert(header::SERVER, SERVER);
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, reply::NOSNIFF);
+        if let Some(value) = self.strict_transport.take() {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
+        }
         if status == StatusCode::UNAUTHORIZED
             && let Some(challenge) = self.challenge.take()
         {
@@ -576,6 +579,20 @@ impl Reply {
         headers.insert(BODY_TIME, time);
         response
     }
+}
+
+/// Browsers heed it under TLS alone, and others must not be told for them.
+fn strict_transport(
+    connection: Connection,
+    parts: &Parts,
+    state: &AppState,
+) -> Option<HeaderValue> {
+    let seconds = state.settings.strict_transport_seconds();
+    if seconds == 0 || !connection.is_secure(&parts.headers) {
+        return None;
+    }
+    let value = HeaderValue::try_from(format!("max-age={seconds}"));
+    Some(value.expect("a number is ASCII"))
 }
 
 /// The length that a GET would have, which the server cannot know once the body is gone.

@@ -138,6 +138,10 @@ pub const CORS_LIST_MAX: usize = 100;
 /// Beyond: 400 `bad_request`.
 pub const CORS_MAX_AGE_MAX: u64 = 24 * 60 * 60;
 
+/// Seconds in which a browser may be told to come by TLS alone: two years, as lists of browsers ask for.
+/// Beyond: 400 `bad_request`.
+pub const STRICT_TRANSPORT_MAX: u64 = 2 * 365 * 24 * 60 * 60;
+
 /// Addresses and accounts whose rate is counted at one time, in parts that are locked apart; some 2 MiB.
 /// Beyond: those who could send at full rate anyway are forgotten, then everybody of a part.
 pub(crate) const RATES_PARTS: usize = 16;

@@ -15,7 +15,7 @@ use std::{
     str::FromStr as _,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -64,6 +64,7 @@ pub struct Settings {
 struct Switches {
     cors: AtomicBool,
     rates: AtomicBool,
+    strict_transport_seconds: AtomicU32,
 }
 
 /// Requests a second, 0 for any number.
@@ -102,6 +103,10 @@ pub struct Live {
     pub password_patterns: Vec<(String, Option<String>)>,
     /// The attribute of session cookies, as it stands in the header.
     pub same_site: &'static str,
+    /// The domain of session cookies; empty for the host that was asked.
+    pub cookie_domain: String,
+    /// Seconds in which browsers shall come by TLS alone, 0 to say nothing.
+    pub strict_transport_seconds: u32,
     pub maintenance: Maintenance,
     /// `None` while it is off or no origin is listed.
     pub cors: Option<Arc<Cors>>,
@@ -165,6 +170,11 @@ impl Settings {
         }
         let live = self.live();
         Some((live.rates?, live))
+    }
+
+    /// Asked once a request.
+    pub(crate) fn strict_transport_seconds(&self) -> u32 {
+        self.switches.strict_transport_seconds.load(Ordering::Relaxed)
     }
 
     /// Every setting of a section.
@@ -276,6 +286,7 @@ impl Switches {
     fn set(&self, live: &Live) {
         self.cors.store(live.cors.is_some(), Ordering::Relaxed);
         self.rates.store(live.rates.is_some(), Ordering::Relaxed);
+        self.strict_transport_seconds.store(live.strict_transport_seconds, Ordering::Relaxed);
     }
 }
 
@@ -363,8 +374,12 @@ impl State {
                 .expect("what is no list of patterns is filtered out"),
             same_site: match get("chttpd_auth", "same_site") {
                 "strict" => "Strict",
+                "none" => "None",
                 _ => "Lax",
             },
+            cookie_domain: get("chttpd_auth", "cookie_domain").to_owned(),
+            strict_transport_seconds: u32::try_from(number("chttpd", "strict_transport_security"))
+                .unwrap_or(u32::MAX),
             maintenance: match get("couchdb", "maintenance_mode") {
                 "true" => Maintenance::On,
                 "nolb" => Maintenance::NoLoadBalancer,
@@ -402,6 +417,8 @@ impl Default for Live {
             password_length_min: limits::PASSWORD_LENGTH_MIN_DEFAULT,
             password_patterns: Vec::new(),
             same_site: "Lax",
+            cookie_domain: String::new(),
+            strict_transport_seconds: 0,
             maintenance: Maintenance::Off,
             cors: None,
             rates: None,

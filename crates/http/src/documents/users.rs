@@ -42,6 +42,8 @@ pub(crate) async fn prepare(
         Kind::Documents => return Ok(edit),
         Kind::Users => {}
     }
+    // Who may sign in, and how: recorded whoever it is that changes it.
+    call.note_act();
     let Edit { id, origin, deleted, content, verdict } = edit;
     let (body, attachments) = match content {
         Content::Whole { body, attachments } => (body, attachments),

@@ -39,13 +39,19 @@ pub(crate) fn set_cookie(state: &AppState, secure: bool, cookie: &str) -> Header
     let timeout = state.accounts.session_timeout();
     let expires = date::cookie(state.clock.now().plus(timeout));
     let age = timeout.as_secs();
-    let same_site = state.settings.live().same_site;
+    let live = state.settings.live();
+    let domain = match live.cookie_domain.as_str() {
+        "" => String::new(),
+        domain => format!("; Domain={domain}"),
+    };
+    // Browsers take `None` under TLS alone, and another site's pages have no business without.
+    let same_site = if live.same_site == "None" && !secure { "Lax" } else { live.same_site };
     let secure = if secure { "; Secure" } else { "" };
     let text = format!(
-        "{NAME}={cookie}; Version=1; Expires={expires}; Max-Age={age}; Path=/; HttpOnly; \
+        "{NAME}={cookie}; Version=1; Expires={expires}; Max-Age={age}; Path=/{domain}; HttpOnly; \
          SameSite={same_site}{secure}"
     );
-    HeaderValue::try_from(text).expect("cookies are base64 and dates ASCII")
+    HeaderValue::try_from(text).expect("cookies are base64, dates and domains ASCII")
 }
 
 #[derive(Serialize)]
@@ -64,7 +70,7 @@ struct User<'a> {
 
 #[derive(Serialize)]
 struct How {
-    authentication_handlers: [&'static str; 2],
+    authentication_handlers: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     authenticated: Option<&'static str>,
 }
@@ -82,18 +88,35 @@ pub(crate) async fn show(call: Call) -> Result<Response, ApiError> {
     if user.name.is_none() && call.query().is_true("basic") {
         return Err(ApiError::new(Code::Unauthorized, "Please login."));
     }
-    let info =
-        How { authentication_handlers: ["cookie", "default"], authenticated: call.signed_in_by };
+    let mut handlers = vec!["cookie", "default"];
+    let accounts = &call.app.accounts;
+    handlers.extend(accounts.takes_jwts().then_some("jwt"));
+    handlers.extend(accounts.takes_proxies().then_some("proxy"));
+    let info = How { authentication_handlers: handlers, authenticated: call.signed_in_by };
     Ok(reply::json(StatusCode::OK, &Who { ok: true, user, info }))
+}
+
+/// Whether an attempt was accepted; `None` where that is not decided.
+pub(crate) fn outcome_of<T>(outcome: &Result<T, SignInError>) -> Option<bool> {
+    match outcome {
+        Ok(_) => Some(true),
+        Err(
+            SignInError::Incorrect
+            | SignInError::Suspended { .. }
+            | SignInError::LockedOut { .. }
+            | SignInError::Token
+            | SignInError::Jwt(_),
+        ) => Some(false),
+        Err(SignInError::Busy | SignInError::Storage { .. }) => None,
+    }
 }
 
 /// `POST /_session`
 pub(crate) async fn open(mut call: Call) -> Result<Response, ApiError> {
     let Credentials { name, password } = credentials(&mut call).await?;
     let outcome = call.app.accounts.open_session(&name, &password, call.client()).await;
-    if matches!(outcome, Ok(_) | Err(SignInError::Incorrect)) {
-        let sign_in = SignIn::new(&name, "session", outcome.is_ok());
-        call.app.note_sign_in(&sign_in, &call.cause());
+    if let Some(accepted) = outcome_of(&outcome) {
+        call.app.note_sign_in(&SignIn::new(&name, "session", accepted), &call.cause());
     }
     match outcome {
         Ok((cookie, actor)) => {

@@ -53,6 +53,7 @@ pub(crate) async fn make(mut call: Call) -> Result<Response, ApiError> {
     for name in databases.iter().flatten() {
         DatabaseName::from_catalog(name)?;
     }
+    call.note_act();
     let now = call.app.clock.now().seconds();
     let expires = expires_in_seconds.map(|seconds| now.saturating_add(seconds));
     let new = NewToken { label, most, databases, expires };
@@ -63,6 +64,7 @@ pub(crate) async fn make(mut call: Call) -> Result<Response, ApiError> {
 /// `DELETE /_tokens/{token}`
 pub(crate) async fn revoke(call: Call) -> Result<Response, ApiError> {
     let name = whose(&call)?;
+    call.note_act();
     call.app.accounts.revoke_token(&name, &call.segment(0)?).await?;
     Ok(reply::ok(StatusCode::OK))
 }
@@ -93,6 +95,7 @@ impl From<TokenError> for ApiError {
     fn from(error: TokenError) -> Self {
         match error {
             TokenError::Missing => Self::missing(),
+            TokenError::NoUser => Self::new(Code::NotFound, error.to_string()),
             TokenError::TooMany => Self::new(Code::Forbidden, error.to_string()),
             TokenError::Label => Self::bad_request(error.to_string()),
             TokenError::Storage(error) => error.into(),

@@ -81,7 +81,7 @@ pub(super) const ROUTES: &[Route] = &[
             post(SignedIn, "Make a token, whose secret is told once", handler!(tokens::make))
                 .takes(USER)
                 .body(JSON)
-                .answers(&[201, 400, 403, 415]),
+                .answers(&[201, 400, 403, 404, 415]),
         ],
     },
     Route {
@@ -132,31 +132,39 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         path: "/_node/{node}",
-        operations: &[get(Inspect, "Name of a node", handler!(node::name))],
+        operations: &[get(Inspect, "Name of a node", handler!(node::name)).answers(&[200, 404])],
     },
     Route {
         path: "/_node/{node}/_versions",
-        operations: &[get(Inspect, "Versions of a node's parts", handler!(node::versions))],
+        operations: &[get(Inspect, "Versions of a node's parts", handler!(node::versions))
+            .answers(&[200, 404])],
     },
     Route {
         path: "/_node/{node}/_stats",
-        operations: &[get(ReadMetrics, "Counters of a node", handler!(node::stats))],
+        operations: &[
+            get(ReadMetrics, "Counters of a node", handler!(node::stats)).answers(&[200, 404])
+        ],
     },
     Route {
         path: "/_node/{node}/_stats/{path...}",
-        operations: &[get(ReadMetrics, "Some counters of a node", handler!(node::stats_below))],
+        operations: &[get(ReadMetrics, "Some counters of a node", handler!(node::stats_below))
+            .answers(&[200, 404])],
     },
     Route {
         path: "/_node/{node}/_system",
-        operations: &[get(ReadMetrics, "Memory and storage of a node", handler!(node::system))],
+        operations: &[get(ReadMetrics, "Memory and storage of a node", handler!(node::system))
+            .answers(&[200, 404])],
     },
     Route {
         path: "/_node/{node}/_prometheus",
-        operations: &[get(ReadMetrics, "All figures, for Prometheus", handler!(node::prometheus))],
+        operations: &[get(ReadMetrics, "All figures, for Prometheus", handler!(node::prometheus))
+            .answers(&[200, 404])],
     },
     Route {
         path: "/_node/{node}/_config",
-        operations: &[get(AdministerServer, "All settings", handler!(config::all))],
+        operations: &[
+            get(AdministerServer, "All settings", handler!(config::all)).answers(&[200, 404])
+        ],
     },
     Route {
         path: "/_node/{node}/_config/_reload",
@@ -164,11 +172,13 @@ pub(super) const ROUTES: &[Route] = &[
             AdministerServer,
             "Forget changes of settings that were not kept",
             handler!(config::reload),
-        )],
+        )
+        .answers(&[200, 404])],
     },
     Route {
         path: "/_node/{node}/_config/{section}",
-        operations: &[get(AdministerServer, "Settings of a section", handler!(config::section))],
+        operations: &[get(AdministerServer, "Settings of a section", handler!(config::section))
+            .answers(&[200, 404])],
     },
     Route {
         path: "/_node/{node}/_config/{section}/{key}",
@@ -176,9 +186,9 @@ pub(super) const ROUTES: &[Route] = &[
             get(AdministerServer, "A setting", handler!(config::get)).answers(&[200, 404]),
             put(AdministerServer, "Change a setting", handler!(config::put))
                 .body(JSON)
-                .answers(&[200, 400, 403]),
+                .answers(&[200, 400, 403, 404]),
             delete(AdministerServer, "Put a setting back", handler!(config::delete))
-                .answers(&[200, 400, 403]),
+                .answers(&[200, 400, 403, 404]),
         ],
     },
     Route {

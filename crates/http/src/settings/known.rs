@@ -64,6 +64,22 @@ pub const KNOWN: &[Known] = &[
         check: anything,
     },
     Known {
+        section: "chttpd",
+        key: "strict_transport_security",
+        default: "0",
+        fixed: false,
+        summary: "seconds in which browsers that came by TLS shall come by nothing else; 0 says nothing",
+        check: |value| number(value, 0, limits::STRICT_TRANSPORT_MAX),
+    },
+    Known {
+        section: "chttpd_auth",
+        key: "cookie_domain",
+        default: "",
+        fixed: false,
+        summary: "domain whose hosts all get session cookies, instead of this host alone",
+        check: domain,
+    },
+    Known {
         section: "chttpd_auth",
         key: "password_length_min",
         default: "8",
@@ -93,8 +109,8 @@ pub const KNOWN: &[Known] = &[
         key: "same_site",
         default: "lax",
         fixed: false,
-        summary: "attribute of session cookies: lax or strict",
-        check: |value| one_of(value, &["lax", "strict"]),
+        summary: "attribute of session cookies: lax, strict or none; none counts under TLS alone",
+        check: |value| one_of(value, &["lax", "strict", "none"]),
     },
     Known {
         section: "chttpd_auth",
@@ -296,6 +312,20 @@ fn number(value: &str, least: u64, most: u64) -> Result<(), String> {
         Ok(number) if (least..=most).contains(&number) => Ok(()),
         Ok(_) | Err(_) => Err(format!("expected a number from {least} to {most}")),
     }
+}
+
+/// Of at least two labels: browsers take no cookie for `org`.
+fn domain(value: &str) -> Result<(), String> {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-')
+    };
+    let labels: Vec<_> = value.split('.').collect();
+    if value.is_empty()
+        || (value.len() <= 253 && labels.len() > 1 && labels.into_iter().all(is_label))
+    {
+        return Ok(());
+    }
+    Err("expected a domain such as example.org, or nothing".to_owned())
 }
 
 /// Ids are parts of paths.

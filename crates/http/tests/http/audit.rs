@@ -71,6 +71,79 @@ async fn acts_and_sign_ins_are_recorded_in_order_and_reading_and_writing_are_not
         {"by":"default","method":"DELETE","name":"admin","path":"/d","status":200,"time":"2026-11-21T03:05:58.000000Z","type":"act"}"#]].assert_eq(&told(&server).await);
 }
 
+/// A user, as the administrator makes one.
+async fn add(server: &TestServer, name: &str) {
+    let user = format!(
+        "{{\"type\":\"user\",\"name\":\"{name}\",\"roles\":[],\"password\":\"a long password\"}}"
+    );
+    let put = format!("PUT /_users/org.couchdb.user:{name}\n\n{user}");
+    assert_eq!(server.send(&put).await.status(), 201);
+}
+
+#[tokio::test]
+async fn changes_of_what_somebody_signs_in_with_are_recorded_whoever_makes_them() {
+    const ADA: &str = "ada:a long password";
+    let server = TestServer::audited(KEEP).await;
+    add(&server, "ada").await;
+    let made = server
+        .send_as(ADA, "POST /_tokens\ncontent-type: application/json\n\n{\"most\":\"read\"}")
+        .await;
+    let made: Value = serde_json::from_str(&text(made).await).unwrap();
+    let id = made["id"].as_str().unwrap();
+    let user = server.send_as(ADA, "GET /_users/org.couchdb.user:ada").await;
+    let mut user: Value = serde_json::from_str(&text(user).await).unwrap();
+    user["password"] = "another long password".into();
+    let put = format!("PUT /_users/org.couchdb.user:ada\n\n{user}");
+    const NEW: &str = "ada:another long password";
+    for (who, request, status) in [
+        (ADA, format!("DELETE /_tokens/{id}"), 200),
+        (ADA, "PUT /~ada/notes".to_owned(), 201),
+        (ADA, "PUT /~ada/notes/a\n\n{}".to_owned(), 201),
+        (ADA, put, 201),
+        ("admin:pw", "PUT /_accounts/ada\n\n{\"databases_max\":7}".to_owned(), 200),
+        (NEW, "DELETE /_accounts/ada".to_owned(), 202),
+        ("admin:pw", "POST /_accounts/ada/_restore".to_owned(), 200),
+    ] {
+        assert_eq!(server.send_as(who, &request).await.status(), status, "{request}");
+    }
+    let acts = records(&server).await.into_iter().filter(|it| it["type"] == "act").map(|act| {
+        let of = |name: &str| act[name].as_str().unwrap().replace(id, "ID");
+        format!("{} {} {}", of("name"), of("method"), of("path"))
+    });
+    expect![[r#"
+        admin PUT /_users/org.couchdb.user:ada
+        ada POST /_tokens
+        ada DELETE /_tokens/ID
+        ada PUT /~ada/notes
+        ada PUT /_users/org.couchdb.user:ada
+        admin PUT /_accounts/ada
+        ada DELETE /_accounts/ada
+        admin POST /_accounts/ada/_restore"#]]
+    .assert_eq(&acts.collect::<Vec<_>>().join("\n"));
+    // Bodies, and so passwords and hashes, are not among it.
+    assert!(!told(&server).await.contains("long password"));
+}
+
+#[tokio::test]
+async fn who_is_turned_away_is_recorded_by_every_way_in() {
+    let server = TestServer::audited(KEEP).await;
+    add(&server, "ada").await;
+    let session =
+        "POST /_session\ncontent-type: application/json\n\n{\"name\":\"ada\",\"password\":\"x\"}";
+    for _ in 0..6 {
+        server.send_anonymous(session).await;
+    }
+    let locked = server.send_anonymous(session).await;
+    assert_eq!(locked.status(), 403);
+    server.send_anonymous("GET /_up\nauthorization: Bearer settle_a_b").await;
+    act(&server).await;
+    let refused = records(&server).await.into_iter().filter(|it| it["outcome"] == "refused");
+    let refused: Vec<_> = refused.map(|it| format!("{} {}", it["name"], it["by"])).collect();
+    let mut expected = vec![r#""ada" "session""#.to_owned(); 7];
+    expected.push(r#""" "token""#.to_owned());
+    assert_eq!(refused, expected);
+}
+
 #[tokio::test]
 async fn nothing_that_http_has_changes_a_record() {
     let server = TestServer::audited(KEEP).await;

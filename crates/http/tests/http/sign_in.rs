@@ -83,6 +83,44 @@ async fn a_token_does_what_it_was_made_for_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn tokens_of_somebody_who_is_gone_are_not_those_of_a_namesake() {
+    let server = server().await;
+    let (_, old) = token(&server, json!({"most": "everything"})).await;
+    assert_eq!(bearer(&server, &old, "GET /_uuids").await.0, StatusCode::OK);
+    let of_nobody = format!("POST /_tokens?user=eve\n{JSON}{}", json!({"most": "read"}));
+    assert_eq!(server.send(&of_nobody).await.status(), StatusCode::NOT_FOUND);
+
+    let user = body(&server, "admin:pw", "GET /_users/org.couchdb.user:ada").await;
+    let rev = user["_rev"].as_str().unwrap();
+    let delete = format!("DELETE /_users/org.couchdb.user:ada?rev={rev}");
+    assert_eq!(server.send(&delete).await.status(), StatusCode::OK);
+    assert_eq!(bearer(&server, &old, "GET /_uuids").await.0, StatusCode::UNAUTHORIZED);
+    let again = json!({"type": "user", "name": "ada", "roles": [], "password": "a new password"});
+    let put = format!("PUT /_users/org.couchdb.user:ada\n\n{again}");
+    assert_eq!(server.send(&put).await.status(), StatusCode::CREATED);
+    assert_eq!(bearer(&server, &old, "GET /_uuids").await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn the_session_tells_by_which_ways_one_may_sign_in() {
+    let server = server().await;
+    let ways = async || {
+        let session = body(&server, "", "GET /_session").await;
+        session["info"]["authentication_handlers"].to_string()
+    };
+    assert_eq!(ways().await, r#"["cookie","default"]"#);
+    let accounts = &server.app.state().accounts;
+    accounts.set_proxy_secret(Some(b"the_secret".to_vec()));
+    accounts.set_jwt_rules(Some(JwtRules {
+        keys: KeySet::default(),
+        required: Vec::new(),
+        roles_path: Vec::new(),
+        newer: None,
+    }));
+    assert_eq!(ways().await, r#"["cookie","default","jwt","proxy"]"#);
+}
+
+#[tokio::test]
 async fn a_token_ends_when_it_was_to_end() {
     let server = server().await;
     let (_, short) = token(&server, json!({"most": "read", "expires_in_seconds": 60})).await;
@@ -131,6 +169,7 @@ async fn a_signed_token_of_a_known_key_says_who_it_is() {
         keys: KeySet::parse(keys.to_string().as_bytes()).unwrap(),
         required: RequiredClaim::parse_list("sub"),
         roles_path: vec!["_couchdb.roles".to_owned()],
+        newer: None,
     };
     server.app.state().accounts.set_jwt_rules(Some(rules));
     // It expired in 1970.
