@@ -87,6 +87,8 @@ for (const script of scripts) await steps(script, server.url);
   const ended = await run(invoices, [`${server.url}/invoices`], heard);
   judge(ended === 0, 'invoices: what is due is right', ended ? `ended with ${ended}` : '');
 }
+// Last, since it leaves nothing as it was.
+await steps('schema.py', server.url);
 if (total.failed) console.log(`the server's last lines:\n${server.log}`);
 await server.stop().then(
   () => judge(true, 'the server stops when it is asked to'),
