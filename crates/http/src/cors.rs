@@ -125,6 +125,11 @@ impl Cross {
         (cross, preflight)
     }
 
+    /// Whether the page that sent this may do so with the cookie of who reads it.
+    pub(crate) fn lets_credentials(&self) -> bool {
+        matches!(self, Self::Allowed { credentials: true, .. })
+    }
+
     /// On every reply, failures too: a page that may not read an error cannot tell what went wrong.
     pub(crate) fn mark(self, headers: &mut HeaderMap, is_preflight: bool) {
         let (origin, credentials) = match self {

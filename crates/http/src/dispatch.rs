@@ -20,6 +20,7 @@ use futures_util::FutureExt as _;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header,
     request::Parts,
+    uri::Authority,
 };
 use http_body::Body as _;
 use settle_access::{Actor, Inspect, Resource};
@@ -120,7 +121,11 @@ impl App {
         let outcome = async {
             match preflight {
                 Some(preflight) => Ok(preflight),
-                None => self.outcome(connection, parts, body, &mut reply).await,
+                None => {
+                    let takes_cookie =
+                        cross.lets_credentials() || takes_cookie(&self.state, &parts);
+                    self.outcome(connection, parts, body, takes_cookie, &mut reply).await
+                }
             }
         };
         // A bug in one handler is that request's failure, and no other's.
@@ -149,6 +154,7 @@ impl App {
         connection: Connection,
         mut parts: Parts,
         body: Body,
+        takes_cookie: bool,
         reply: &mut Reply,
     ) -> Result<Response, ApiError> {
         check_uri(&parts.uri)?;
@@ -164,7 +170,8 @@ impl App {
         if let Some((rates, client, now)) = &rates {
             self.state.rates.arrived(rates, *client, *now)?;
         }
-        let identity = identify(&self.state, connection, &parts.headers, &reply.id).await?;
+        let identity =
+            identify(&self.state, connection, &parts.headers, takes_cookie, &reply.id).await?;
         reply.renewed = identity.renewed;
         if let Some((rates, client, now)) = &rates {
             self.state.rates.known(rates, *client, &identity.actor, *now)?;
@@ -337,15 +344,34 @@ fn override_method(parts: &mut Parts) {
     };
 }
 
+/// Whether a session's cookie counts, if CORS does not say so.
+///
+/// Where it is `SameSite=None`, browsers send it with what any page sends, forms included, which need no
+/// leave of CORS. It must not change anything for a page that nobody has listed.
+fn takes_cookie(state: &AppState, parts: &Parts) -> bool {
+    let is_safe = matches!(parts.method, Method::GET | Method::HEAD);
+    let Some(origin) = parts.headers.get(header::ORIGIN).filter(|_| !is_safe) else { return true };
+    let text = |name| parts.headers.get(name).and_then(|it: &HeaderValue| it.to_str().ok());
+    let own = [
+        parts.uri.authority().map(Authority::as_str),
+        text(header::HOST),
+        text(HeaderName::from_static("x-forwarded-host")),
+    ];
+    let from = origin.to_str().ok().and_then(|it| it.split_once("://")).map(|(_, host)| host);
+    let is_own = from.is_some() && own.contains(&from);
+    is_own || state.settings.live().same_site != "None"
+}
+
 /// A cookie is looked at first, as in CouchDB; one that has ended does not stand in the way of a
 /// password.
 async fn identify(
     state: &Arc<AppState>,
     connection: Connection,
     headers: &HeaderMap,
+    takes_cookie: bool,
     request: &HeaderValue,
 ) -> Result<Identity, ApiError> {
-    if let Some(cookie) = session::cookie(headers)
+    if let Some(cookie) = session::cookie(headers).filter(|_| takes_cookie)
         && let Some(session) = state.accounts.session(cookie).await?
     {
         let renewed = session.renewed.as_deref();

@@ -86,6 +86,46 @@ async fn cookies_are_as_wide_as_an_administrator_says() {
 }
 
 #[tokio::test]
+async fn a_cookie_for_pages_of_other_sites_changes_nothing_for_those_that_are_not_listed() {
+    let server = TestServer::new().await;
+    server.send("PUT /d").await;
+    let set = async |setting: &str, value: &str| {
+        let put = format!("PUT /_node/_local/_config/{setting}\n\n\"{value}\"");
+        assert_eq!(server.send(&put).await.status(), 200);
+    };
+    let sign_in = "POST /_session\ncontent-type: application/json\n\n\
+                   {\"name\":\"admin\",\"password\":\"pw\"}";
+    let reply = server.send_anonymous(sign_in).await;
+    let cookie = reply.headers()["set-cookie"].to_str().unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let status = async |method: &str, origin: &str| {
+        let request = format!(
+            "{method} /d\nhost: data.example.org\ncookie: {cookie}{origin}\n\
+             content-type: application/json\n\n{{}}"
+        );
+        server.send_anonymous(&request).await.status().as_u16()
+    };
+    let (own, listed, other) = (
+        "\norigin: https://data.example.org",
+        "\norigin: https://app.example.net",
+        "\norigin: https://other.example",
+    );
+    // Browsers keep a cookie that is not `None` from pages of other sites.
+    assert_eq!(status("POST", other).await, 201);
+    set("chttpd_auth/same_site", "none").await;
+    set("chttpd/enable_cors", "true").await;
+    set("cors/origins", "https://app.example.net").await;
+    assert_eq!(status("POST", listed).await, 401, "without cors/credentials");
+    set("cors/credentials", "true").await;
+    for (origin, expected) in
+        [("", 201), (own, 201), (listed, 201), (other, 401), ("\norigin: null", 401)]
+    {
+        assert_eq!(status("POST", origin).await, expected, "{origin}");
+        assert_eq!(status("GET", origin).await, 200, "{origin}");
+    }
+}
+
+#[tokio::test]
 async fn browsers_that_came_by_tls_are_told_to_come_by_nothing_else_if_an_administrator_says_so() {
     let server = TestServer::new().await;
     let told = async |encrypted: bool| {
