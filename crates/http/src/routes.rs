@@ -97,7 +97,7 @@ pub fn all() -> impl Iterator<Item = &'static Route> {
 
 /// What any operation may answer beside its own: a request that cannot be understood, nobody or the wrong
 /// one who asks, limits, a server that is busy or full.
-pub const COMMON_STATUSES: &[u16] = &[400, 401, 403, 408, 413, 414, 429, 431, 503, 507];
+pub const COMMON_STATUSES: &[u16] = &[400, 401, 403, 408, 413, 414, 415, 429, 431, 503, 507];
 
 /// What answers such a request.
 pub fn operation(path: &str, method: &Method) -> Option<&'static Operation> {

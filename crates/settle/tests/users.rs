@@ -47,7 +47,29 @@ async fn users_are_managed_on_a_folder_without_a_server() {
         let seen = run(folder.path(), line, input).await;
         story.push_str(&format!("$ settle {line}\n{seen}"));
     }
-    expect![""].assert_eq(&story);
+    expect![[r#"
+        $ settle user add ada --role reader --role writer --password-stdin
+        $ settle user add bob --password-stdin
+        failed to add the user bob: the server answered 400 bad_request: Password does not conform to requirements. It needs at least 8 characters.
+        exit code 1
+        $ settle user add bob --password-stdin
+        $ settle user add ada --password-stdin
+        failed to add the user ada: the server answered 409 conflict: Document update conflict.
+        exit code 1
+        $ settle user passwd bob --password-stdin
+        $ settle user suspend bob --reason unpaid
+        $ settle user list
+        ada	reader,writer
+        bob		suspended: unpaid
+        $ settle user resume bob
+        $ settle user suspend nobody-of-this-name
+        failed to suspend nobody-of-this-name: the server answered 404 not_found: missing
+        exit code 1
+        $ settle user list
+        ada	reader,writer
+        bob	
+        $ settle user token ada --list
+    "#]].assert_eq(&story);
 }
 
 #[tokio::test]
