@@ -41,7 +41,7 @@ DESIGN = {
     },
     "lists": {
         "f": "function (head, req) { var row; while (row = getRow()) send(row.id); }",
-        "g": "function (head, req) { throw 'up'; }",
+        "g": "function (head, req) { throw ['forbidden', 'not this']; }",
     },
     "filters": {"f": "function (doc, req) { return !!doc.x; }"},
     "rewrites": [

@@ -161,6 +161,10 @@ impl KeySet {
         Ok(Self(keys))
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

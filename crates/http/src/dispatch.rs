@@ -19,8 +19,7 @@ use axum::{body::Body, response::Response};
 use futures_util::FutureExt as _;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header,
-    request::Parts,
-    uri::Authority,
+    request::Parts, uri::Authority,
 };
 use http_body::Body as _;
 use settle_access::{Actor, Inspect, Resource};

@@ -34,6 +34,7 @@ pub fn document() -> Vec<u8> {
             "securitySchemes": {
                 "password": { "type": "http", "scheme": "basic" },
                 "session": { "type": "apiKey", "in": "cookie", "name": "AuthSession" },
+                "token": { "type": "http", "scheme": "bearer" },
             },
             "responses": {
                 "Error": {
@@ -76,7 +77,7 @@ fn describe(route: &Route, operation: &Operation) -> Value {
         | Access::AdministerServer
         | Access::Read
         | Access::Write
-        | Access::Administer => json!([{ "password": [] }, { "session": [] }]),
+        | Access::Administer => json!([{ "password": [] }, { "session": [] }, { "token": [] }]),
     };
     described.insert("security".to_owned(), security);
     let in_path = route.path.split('/').filter_map(|segment| segment.strip_prefix('{'));

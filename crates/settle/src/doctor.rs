@@ -6,11 +6,15 @@
 mod machine;
 mod network;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use hyper::Uri;
 
-use crate::config::{Config, Secret};
+use crate::{
+    config::{Config, Secret},
+    keys,
+    system::SystemClock,
+};
 
 pub use crate::probe::ProbeError;
 
@@ -77,6 +81,25 @@ pub async fn examine(patient: &Patient) -> Vec<Finding> {
         let config = patient.config.clone();
         let found = tokio::task::spawn_blocking(move || machine::examine(&config)).await;
         findings.extend(found.expect("looking at files does not panic"));
+        findings.extend(keys(&patient.config).await);
     }
     findings
+}
+
+/// Whether the keys of JSON Web Tokens are where the server will look for them.
+pub(crate) async fn keys(config: &Config) -> Option<Finding> {
+    let url = config.jwt_keys_url.clone()?;
+    let counted = keys::count_published(config, url.clone(), Arc::new(SystemClock::new())).await;
+    Some(match counted {
+        Ok(0) => Finding::problem(
+            format!("{url} has no key that JSON Web Tokens can be checked with"),
+            "see that jwt.keys_url is where who signs the tokens publishes keys (RFC 7517)",
+        ),
+        Ok(count) => Finding::good(format!("{url} has keys for JSON Web Tokens: {count}")),
+        Err(error) => Finding::problem(
+            format!("keys of JSON Web Tokens not fetched: {:#}", anyhow::Error::from(error)),
+            "see that jwt.keys_url is right and is reached from here, and that its certificate is \
+             trusted (tls.trusted adds one)",
+        ),
+    })
 }

@@ -16,6 +16,7 @@ use std::{
     time::SystemTime,
 };
 
+use hyper::Uri;
 use settle_accounts::{
     Accounts, JwtRules, KeySet, KeySetError, KeysAsked, KeysWanted, NewerKeys, RequiredClaim,
 };
@@ -24,6 +25,7 @@ use settle_model::time::Clock;
 use thiserror::Error;
 use tokio::time::MissedTickBehavior;
 
+pub(crate) use self::published::FetchError;
 use self::published::Published;
 use crate::{config::Config, limits::KEYS_LOOKED_AT_EVERY, probe::ProbeError};
 
@@ -79,6 +81,17 @@ pub(crate) fn watch(
         }
     });
     Ok(())
+}
+
+/// How many keys that are of use here are published where the configuration says.
+pub(crate) async fn count_published(
+    config: &Config,
+    url: Uri,
+    clock: Arc<dyn Clock>,
+) -> Result<usize, FetchError> {
+    let mut published = Published::new(url, config.tls_trusted.as_deref(), clock)?;
+    published.fetch().await?;
+    Ok(published.keys.len())
 }
 
 impl Keys {

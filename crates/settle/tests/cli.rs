@@ -34,10 +34,12 @@ async fn config_prints_each_value_and_where_it_came_from_but_no_secret() {
             bind                    127.0.0.1:80     --bind
             tls.certificate         -                default
             tls.key                 -                default
+            tls.trusted             -                default
             admin.user              ada              settle.toml
             admin.password          ********         settle.toml
             audit.keep              90 d             default
             jwt.keys                -                default
+            jwt.keys_url            -                default
             jwt.required_claims     exp              default
             jwt.roles_claim         _couchdb\.roles  default
             proxy.secret            -                default

@@ -83,7 +83,7 @@ async fn add(server: &TestServer, name: &str) {
 #[tokio::test]
 async fn changes_of_what_somebody_signs_in_with_are_recorded_whoever_makes_them() {
     const ADA: &str = "ada:a long password";
-    let server = TestServer::audited(KEEP).await;
+    let server = TestServer::audited(KEEP).await.with_users(&[]).await;
     add(&server, "ada").await;
     let made = server
         .send_as(ADA, "POST /_tokens\ncontent-type: application/json\n\n{\"most\":\"read\"}")
@@ -126,7 +126,7 @@ async fn changes_of_what_somebody_signs_in_with_are_recorded_whoever_makes_them(
 
 #[tokio::test]
 async fn who_is_turned_away_is_recorded_by_every_way_in() {
-    let server = TestServer::audited(KEEP).await;
+    let server = TestServer::audited(KEEP).await.with_users(&[]).await;
     add(&server, "ada").await;
     let session =
         "POST /_session\ncontent-type: application/json\n\n{\"name\":\"ada\",\"password\":\"x\"}";

@@ -34,8 +34,9 @@ pub(super) struct Published {
     had: Option<Duration>,
 }
 
+/// Why keys were not fetched.
 #[derive(Debug, Error)]
-enum FetchError {
+pub(crate) enum FetchError {
     #[error(transparent)]
     Ask(#[from] ProbeError),
     #[error("it is answered with {status}, and not with 200")]
@@ -87,7 +88,8 @@ impl Published {
         true
     }
 
-    async fn fetch(&mut self) -> Result<bool, FetchError> {
+    /// Whether the keys are others now.
+    pub(super) async fn fetch(&mut self) -> Result<bool, FetchError> {
         let path = self.url.path_and_query().map_or("/", |it| it.as_str());
         let accept = (ACCEPT.as_str(), "application/jwk-set+json, application/json");
         let answer = self.probe.ask(Method::GET, path, &[accept], None).await?;

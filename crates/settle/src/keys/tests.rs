@@ -313,3 +313,24 @@ async fn over_tls_only_a_publisher_with_a_trusted_certificate_is_believed() {
         World::new(&Config { tls_trusted: Some(trusted), ..config("https", &publisher) });
     world.comes_in('a').await.unwrap();
 }
+
+#[tokio::test]
+async fn the_doctor_says_whether_keys_are_where_the_server_will_look() {
+    let publisher = Publisher::start(None).await;
+    let config = config("http", &publisher);
+    let found = async || {
+        let found = crate::doctor::keys(&config).await.unwrap();
+        let address = publisher.address.to_string();
+        format!("{:?} {}", found.level, found.what.replace(&address, "HOST"))
+    };
+    publisher.publish("ab");
+    assert_eq!(found().await, "Good http://HOST/keys?of=us has keys for JSON Web Tokens: 2");
+    publisher.publish("");
+    let none = "Problem http://HOST/keys?of=us has no key that JSON Web Tokens can be checked with";
+    assert_eq!(found().await, none);
+    publisher.say("404 Not Found", "");
+    let failed = "Problem keys of JSON Web Tokens not fetched: it is answered with 404 Not Found, and \
+                  not with 200";
+    assert_eq!(found().await, failed);
+    assert_eq!(crate::doctor::keys(&Config::default()).await, None);
+}
