@@ -5,6 +5,9 @@ is answered with a status that the description does not have.
 
     schema.py http://NAME:PASSWORD@HOST:PORT [EXAMPLES [SEED]]
 
+Without EXAMPLES it takes a minute, and only the administrator sends what schemathesis makes for each bound of
+each parameter; with it, everybody does.
+
 The description says which parameters there are, not which values mean something. Those stand here: names of
 what is made beforehand, mixed with whatever schemathesis thinks of.
 """
@@ -308,7 +311,7 @@ def description(admin):
     return document
 
 
-def run(title, server, root, document, examples, seed):
+def run(title, server, root, document, phases, examples, seed):
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(document, file)
         file.flush()
@@ -316,7 +319,7 @@ def run(title, server, root, document, examples, seed):
         command += ["--auth", f"{server.name}:{server.password}"]
         command += ["--max-examples", str(examples), "--seed", str(seed), "--generation-database", "none"]
         command += ["--checks", "not_a_server_error,status_code_conformance"]
-        command += ["--phases", "coverage,fuzzing", "--request-timeout", "20", "--no-color"]
+        command += ["--phases", phases, "--request-timeout", "20", "--no-color"]
         command += ["--suppress-health-check", "all", "--warnings", "off", "--no-shrink"]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:
@@ -331,7 +334,8 @@ def run(title, server, root, document, examples, seed):
 
 def main():
     parts = urlsplit(sys.argv[1])
-    examples = int(sys.argv[2]) if len(sys.argv) > 2 else EXAMPLES
+    is_thorough = len(sys.argv) > 2
+    examples = int(sys.argv[2]) if is_thorough else EXAMPLES
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else SEED
     base = f"{parts.scheme}://{parts.hostname}:{parts.port}"
     admin = Server(base, parts.username, parts.password)
@@ -351,10 +355,12 @@ def main():
     of_database = {path: item for path, item in document["paths"].items() if path.startswith("/{db}")}
     of_database = {**document, "paths": of_database}
     mia = Server(base, "mia", PASSWORD)
+    all_phases = "coverage,fuzzing"
+    of_users = all_phases if is_thorough else "fuzzing"
     runs = [
-        ("what is made up for the administrator", admin, "", document),
-        ("what is made up for an account", ada, "/~ada", of_account),
-        ("what is made up for a member of a database", mia, "", of_database),
+        ("what is made up for the administrator", admin, "", document, all_phases),
+        ("what is made up for an account", ada, "/~ada", of_account, of_users),
+        ("what is made up for a member of a database", mia, "", of_database, of_users),
     ]
     passed = [run(title, *rest, examples, seed) for title, *rest in runs]
     print(f"{passed.count(True)} passed, {passed.count(False)} failed")
