@@ -262,7 +262,8 @@ pub(crate) fn upgraded(body: &[u8], hash: &str) -> Vec<u8> {
 
 /// The members of a document that everybody may see; `None` if there are none.
 pub fn public_part(body: &[u8], fields: &[String]) -> Option<Vec<u8>> {
-    let shown = |name: &str| fields.iter().any(|it| it == name) && !KEEPERS.contains(&name);
+    let secret = |name: &str| KEEPERS.contains(&name) || name == "totp";
+    let shown = |name: &str| fields.iter().any(|it| it == name) && !secret(name);
     let part = replaced(body, &[], |name| !shown(name));
     (part != b"{}").then_some(part)
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::{path::Path, process::Stdio};
+use std::{fmt::Write as _, path::Path, process::Stdio};
 
 use expect_test::expect;
 use settle_testing::Process;
@@ -22,7 +22,7 @@ async fn run(folder: &Path, line: &str, input: &str) -> String {
     let mut seen = String::from_utf8(ran.stdout).unwrap();
     seen.push_str(&String::from_utf8(ran.stderr).unwrap());
     if let Some(code) = ran.status.code().filter(|&code| code != 0) {
-        seen.push_str(&format!("exit code {code}\n"));
+        writeln!(seen, "exit code {code}").unwrap();
     }
     seen
 }
@@ -45,7 +45,7 @@ async fn users_are_managed_on_a_folder_without_a_server() {
         ("user token ada --list", ""),
     ] {
         let seen = run(folder.path(), line, input).await;
-        story.push_str(&format!("$ settle {line}\n{seen}"));
+        write!(story, "$ settle {line}\n{seen}").unwrap();
     }
     expect![[r#"
         $ settle user add ada --role reader --role writer --password-stdin

@@ -89,8 +89,10 @@ pub(crate) async fn show(call: Call) -> Result<Response, ApiError> {
 
 /// `POST /_session`
 pub(crate) async fn open(mut call: Call) -> Result<Response, ApiError> {
-    let Credentials { name, password } = credentials(&mut call).await?;
-    let outcome = call.app.accounts.open_session(&name, &password, call.client()).await;
+    let Credentials { name, password, token } = credentials(&mut call).await?;
+    let accounts = &call.app.accounts;
+    let outcome =
+        accounts.open_session_with(&name, &password, token.as_deref(), call.client()).await;
     if matches!(outcome, Ok(_) | Err(SignInError::Incorrect)) {
         let sign_in = SignIn::new(&name, "session", outcome.is_ok());
         call.app.note_sign_in(&sign_in, &call.cause());
@@ -155,6 +157,8 @@ fn redirect(call: &Call, parameter: &str, response: &mut Response) {
 struct Credentials {
     name: String,
     password: String,
+    /// The digits of a second factor.
+    token: Option<String>,
 }
 
 /// As a form of a page sends them, or as JSON.
@@ -164,6 +168,7 @@ struct Form {
     name: Option<String>,
     username: Option<String>,
     password: String,
+    token: Option<String>,
 }
 
 async fn credentials(call: &mut Call) -> Result<Credentials, ApiError> {
@@ -187,7 +192,7 @@ async fn credentials(call: &mut Call) -> Result<Credentials, ApiError> {
         }
         (Some(name), _) | (None, Some(name)) => name,
     };
-    Ok(Credentials { name, password: form.password })
+    Ok(Credentials { name, password: form.password, token: form.token })
 }
 
 fn form(bytes: &[u8]) -> Result<Form, ApiError> {
@@ -199,6 +204,7 @@ fn form(bytes: &[u8]) -> Result<Form, ApiError> {
             "name" => form.name = Some(value.into_owned()),
             "username" => form.username = Some(value.into_owned()),
             "password" => form.password = value.into_owned(),
+            "token" => form.token = Some(value.into_owned()),
             _ => {}
         }
     }
