@@ -4,7 +4,7 @@
 //!
 //! | id | holds |
 //! |---|---|
-//! | `settle.account:<name>` | `uuid`, drawn once; `created`; maybe `databases_max` and `bytes_max`, in the place of what the settings say |
+//! | `settle.account:<name>` | `uuid`, drawn when somebody asks for it first; `created`; maybe `databases_max` and `bytes_max`, in the place of what the settings say |
 //! | `settle.deletion:<name>` | `due`: when the account goes, in seconds since 1970 |
 //!
 //! **Quotas.** Of each database count its documents with their history, its local documents and its
@@ -121,6 +121,12 @@ struct StoredAccount {
     bytes_max: Option<u64>,
 }
 
+/// An account, and whether it is yet to be written down.
+struct Found {
+    account: AccountInfo,
+    is_new: bool,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct StoredDeletion {
     r#type: String,
@@ -145,37 +151,65 @@ impl Accounts {
         name: &AccountName,
         is_signed_in: bool,
     ) -> Result<Option<AccountInfo>, StorageError> {
+        match self.find_account(name, is_signed_in).await? {
+            Some(Found { account, is_new: false }) => Ok(Some(account)),
+            Some(Found { account: _, is_new: true }) => {
+                self.begin_account(name).await?;
+                // If somebody else was faster, theirs is the one.
+                let found = self.find_account(name, is_signed_in).await?;
+                Ok(found.map(|found| found.account))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Writes nothing: what only makes and fills databases needs no uuid.
+    async fn find_account(
+        &self,
+        name: &AccountName,
+        is_signed_in: bool,
+    ) -> Result<Option<Found>, StorageError> {
         let Some(people) = self.people.get() else { return Ok(None) };
         let user = people.users.document(&format!("{USER_PREFIX}{name}")).await?;
-        let exists = is_signed_in || user.is_some() || self.admin().name == name.as_str();
-        let id = format!("{ACCOUNT_PREFIX}{name}");
-        let mut stored = people.users.document(&id).await?;
-        if stored.is_none() && exists {
-            self.begin_account(people, name).await?;
-            stored = people.users.document(&id).await?;
-        }
-        let stored = stored.and_then(|it| serde_json::from_slice::<StoredAccount>(&it.body).ok());
+        let stored = people.users.document(&format!("{ACCOUNT_PREFIX}{name}")).await?;
+        let is_new = stored.is_none();
+        let stored = match stored {
+            Some(stored) => serde_json::from_slice(&stored.body).ok(),
+            None => {
+                let exists = is_signed_in
+                    || user.is_some()
+                    || self.admin().name == name.as_str()
+                    // Of somebody who has no user, since others sign them in.
+                    || !names(people.users.store(), name).await?.is_empty();
+                exists.then(|| self.new_account(people, name))
+            }
+        };
         let settings = self.account_settings();
-        Ok(stored.map(|stored| AccountInfo {
+        let account = stored.map(|stored: StoredAccount| AccountInfo {
             uuid: stored.uuid,
             databases_max: stored.databases_max.unwrap_or(settings.databases_max),
             bytes_max: stored.bytes_max.unwrap_or(settings.bytes_max),
             deletes_at: user.and_then(|user| number(&user.body, "deletes_at")),
-        }))
+        });
+        Ok(account.map(|account| Found { account, is_new }))
     }
 
-    async fn begin_account(&self, people: &People, name: &AccountName) -> Result<(), StorageError> {
+    fn new_account(&self, people: &People, name: &AccountName) -> StoredAccount {
         let mut uuid = [0; 16];
         people.entropy.fill(&mut uuid);
-        let account = StoredAccount {
+        StoredAccount {
             r#type: "account".to_owned(),
             name: name.as_str().to_owned(),
             uuid: hex::encode(uuid),
             created: self.clock.now().seconds(),
             databases_max: None,
             bytes_max: None,
-        };
-        // If somebody else was faster, theirs is the one.
+        }
+    }
+
+    async fn begin_account(&self, name: &AccountName) -> Result<(), StorageError> {
+        let people = self.people.get().ok_or(StorageError::Gone)?;
+        let account = self.new_account(people, name);
         people.users.put(&format!("{ACCOUNT_PREFIX}{name}"), None, Some(json(&account))).await?;
         Ok(())
     }
@@ -232,7 +266,9 @@ impl Accounts {
             return Ok(Some(known));
         }
         let Some(people) = self.people.get() else { return Ok(None) };
-        let Some(account) = self.account(name, true).await? else { return Ok(None) };
+        let Some(Found { account, .. }) = self.find_account(name, true).await? else {
+            return Ok(None);
+        };
         let usage = add_up(people, name).await?;
         let took = self.clock.monotonic().saturating_sub(begun);
         self.usages.keep(name, (usage, account.bytes_max), begun, took);
@@ -253,8 +289,8 @@ impl Accounts {
         let _turn = self.usages.turn_to_create(account).await;
         let names = names(store, account).await.map_err(QuotaError::from)?;
         let databases = names.len() as u64;
-        let info = self.account(account, is_signed_in).await.map_err(QuotaError::from)?;
-        let info = info.ok_or(OwnedCreateError::NoAccount)?;
+        let found = self.find_account(account, is_signed_in).await.map_err(QuotaError::from)?;
+        let info = found.ok_or(OwnedCreateError::NoAccount)?.account;
         let is_new = !names.iter().any(|it| it == name.local());
         if is_new && databases >= info.databases_max {
             return Err(QuotaError::Databases { databases }.into());
@@ -311,7 +347,13 @@ impl Accounts {
     pub(crate) async fn has_account(&self, name: &str) -> Result<bool, StorageError> {
         match self.people.get() {
             Some(people) => {
-                Ok(people.users.document(&format!("{ACCOUNT_PREFIX}{name}")).await?.is_some())
+                let account = people.users.document(&format!("{ACCOUNT_PREFIX}{name}")).await?;
+                if account.is_some() {
+                    return Ok(true);
+                }
+                // Nobody may have asked for more than a database yet.
+                let Ok(name) = name.parse() else { return Ok(false) };
+                Ok(!names(people.users.store(), &name).await?.is_empty())
             }
             None => Ok(false),
         }
