@@ -440,9 +440,10 @@ impl Accounts {
         if by.is_server_admin() || before.is_some() || proposed.deleted {
             return Ok(());
         }
+        let is_free = self.admin().name != name;
         match self.has_account(name).await {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(UserError::Forbidden { reason: "This name is not free.".into() }),
+            Ok(false) if is_free => Ok(()),
+            Ok(_) => Err(UserError::Forbidden { reason: "This name is not free.".into() }),
             Err(error) => Err(UserError::Storage { reason: error.to_string() }),
         }
     }

@@ -79,9 +79,9 @@ impl Users<'_> {
             "type": "user", "name": name, "roles": roles, "password": password.reveal(),
         });
         let added = self.client.call("PUT", &["_users", &id(name)], &[], Some(&user));
-        added.map(drop).map_err(|error| match error {
-            RequestError::Refused { status: 409, .. } => PeopleError::Exists,
-            error => error.into(),
+        added.map(drop).map_err(|error| {
+            let exists = matches!(error, RequestError::Refused { status: 409, .. });
+            if exists { PeopleError::Exists } else { error.into() }
         })
     }
 
@@ -173,10 +173,8 @@ impl Users<'_> {
 
 /// For requests that are about one user.
 fn missing(error: RequestError) -> PeopleError {
-    match error {
-        RequestError::Refused { status: 404, .. } => PeopleError::Missing,
-        error => error.into(),
-    }
+    let is_missing = matches!(error, RequestError::Refused { status: 404, .. });
+    if is_missing { PeopleError::Missing } else { error.into() }
 }
 
 fn id(name: &str) -> String {
