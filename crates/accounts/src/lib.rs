@@ -27,6 +27,8 @@ mod servers;
 mod session;
 mod token;
 mod tokens;
+mod totp;
+mod usage;
 mod user;
 mod users;
 
@@ -48,8 +50,8 @@ use crate::{
     hashing::{Busy, Hashing},
     lockout::Lockout,
     remembered::{Remembered, Who},
-    servers::Usages,
     session::Cookie,
+    usage::Usages,
     users::{Known, Users},
 };
 pub use crate::{
@@ -60,12 +62,11 @@ pub use crate::{
     password::{PasswordError, PasswordHash},
     proxy::ProxyClaim,
     rules::{PasswordRules, Proposed, UserError, public_part},
-    servers::{
-        AccountError, AccountInfo, AccountSettings, OwnedCreateError, Quota, QuotaError, Usage,
-    },
+    servers::{AccountError, AccountInfo, AccountSettings, OwnedCreateError, Quota, QuotaError},
     session::{Session, SessionError, SessionSecret},
     token::{Most, NewToken, TokenInfo},
     tokens::TokenError,
+    usage::{KeptBeside, Usage},
     user::USER_PREFIX,
     users::USERS,
 };
@@ -93,6 +94,8 @@ pub struct Accounts {
 #[derive(Debug)]
 struct People {
     users: Users,
+    /// Of each database, what counts for its account and is not in it.
+    beside: KeptBeside,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -195,9 +198,9 @@ impl Accounts {
 
     /// Says where users are. The admin can sign in before that, so that a store that does not open
     /// can be looked at. Only the first call counts.
-    pub fn attach(&self, store: Store, entropy: Arc<dyn Entropy>) {
+    pub fn attach(&self, store: Store, beside: KeptBeside, entropy: Arc<dyn Entropy>) {
         // A second store would be a fault of the program, and a test may start twice.
-        drop(self.people.set(People { users: Users::new(store), entropy }));
+        drop(self.people.set(People { users: Users::new(store), beside, entropy }));
     }
 
     /// Makes the database of users if it is not there.
@@ -288,7 +291,7 @@ impl Accounts {
         if let Some(actor) = self.unchanged(authorization, &name).await? {
             return Ok(Some(actor));
         }
-        let found = match self.verify(&name, &password, Some(authorization), address).await? {
+        let found = match self.verify(&name, &password, None, Some(authorization), address).await? {
             Verified::Now(found) => found,
             Verified::Meanwhile(actor) => return Ok(Some(actor)),
         };
@@ -345,7 +348,18 @@ impl Accounts {
         password: &str,
         address: Address,
     ) -> Result<(String, Arc<Actor>), SignInError> {
-        let Verified::Now(found) = self.verify(name, password, None, address).await? else {
+        self.open_session_with(name, password, None, address).await
+    }
+
+    /// As `open_session`, with the digits of a second factor.
+    pub async fn open_session_with(
+        &self,
+        name: &str,
+        password: &str,
+        digits: Option<&str>,
+        address: Address,
+    ) -> Result<(String, Arc<Actor>), SignInError> {
+        let Verified::Now(found) = self.verify(name, password, digits, None, address).await? else {
             unreachable!("no header was given that could be remembered")
         };
         let (actor, salt) = found.who().ok_or(SignInError::Incorrect)?;
@@ -431,9 +445,10 @@ impl Accounts {
         if by.is_server_admin() || before.is_some() || proposed.deleted {
             return Ok(());
         }
+        let is_free = self.admin().name != name;
         match self.has_account(name).await {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(UserError::Forbidden { reason: "This name is not free.".into() }),
+            Ok(false) if is_free => Ok(()),
+            Ok(_) => Err(UserError::Forbidden { reason: "This name is not free.".into() }),
             Err(error) => Err(UserError::Storage { reason: error.to_string() }),
         }
     }
@@ -463,6 +478,7 @@ impl Accounts {
         &self,
         name: &str,
         password: &str,
+        digits: Option<&str>,
         authorization: Option<&[u8]>,
         address: Address,
     ) -> Result<Verified, SignInError> {
@@ -485,7 +501,8 @@ impl Accounts {
         let old = credential.is_old();
         let checked = password.to_owned();
         let matches = turn.run(move |memory| credential.matches(&checked, memory)).await;
-        if !known || !matches {
+        let is_complete = found.second_factor_is_met(digits, self.clock.now().seconds());
+        if !known || !matches || !is_complete {
             if !exempt {
                 self.lockout.failed(name, address, self.clock.monotonic());
             }
@@ -552,6 +569,15 @@ impl Found {
             Self::Admin(account) => Some(Credential::Argon2id(account.password.clone())),
             Self::User(known) => known.user.as_ref()?.credential.clone(),
             Self::Nobody => None,
+        }
+    }
+
+    fn second_factor_is_met(&self, digits: Option<&str>, now_seconds: u64) -> bool {
+        match self {
+            Self::User(Known { user: Some(user), .. }) => {
+                user.second_factor.is_met(digits, now_seconds)
+            }
+            Self::User(_) | Self::Admin(_) | Self::Nobody => true,
         }
     }
 

@@ -72,5 +72,15 @@ pub const DELETIONS_AT_ONCE: u64 = 1_000;
 /// How old the sum of what an account keeps may be when a write is measured by it.
 pub const USAGE_AGE_MAX: Duration = Duration::from_secs(10);
 
+/// Adding up takes at most one part in so many of the time: where it takes a second, sums get a minute old.
+pub const USAGE_SHARE_OF_TIME: u32 = 50;
+
+/// Accounts that make databases at one time, roughly: those of one place wait for each other.
+pub const CREATING_AT_ONCE: usize = 1_024;
+
+/// Bytes that local documents may take beyond an account's quota: the checkpoints with which a full account
+/// is read.
+pub const LOCAL_BYTES_BEYOND: u64 = 1 << 20;
+
 /// Accounts whose sums are remembered. Beyond, all are forgotten and added up again.
 pub const USAGES_REMEMBERED_MAX: usize = 10_000;

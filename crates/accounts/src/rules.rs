@@ -12,12 +12,13 @@
 //!
 //! Source: `couch_users_db:before_doc_update/3`, the function in `couch_js_functions.hrl`, whose reasons
 //! these are. Different here: members that keep a password are for admins; a user that an admin removes
-//! from the database is told nothing more; `_design/_auth` cannot be changed.
+//! from the database is told nothing more; `_design/_auth` cannot be changed; names that no account can
+//! have are refused.
 
 use std::borrow::Cow;
 
 use settle_access::{Actor, METRICS_ROLE};
-use settle_model::json;
+use settle_model::{id::AccountName, json};
 use thiserror::Error;
 
 use crate::{
@@ -110,6 +111,12 @@ pub(crate) fn check(
         return Ok(());
     }
     check_form(id, body)?;
+    // Users of such names that come from elsewhere stay users, without an account.
+    if let (None, false, Some(name)) = (before, replicated, id.strip_prefix(USER_PREFIX))
+        && let Err(error) = name.parse::<AccountName>()
+    {
+        return forbidden(error.to_string());
+    }
     if is_admin {
         return Ok(());
     }
@@ -262,7 +269,8 @@ pub(crate) fn upgraded(body: &[u8], hash: &str) -> Vec<u8> {
 
 /// The members of a document that everybody may see; `None` if there are none.
 pub fn public_part(body: &[u8], fields: &[String]) -> Option<Vec<u8>> {
-    let shown = |name: &str| fields.iter().any(|it| it == name) && !KEEPERS.contains(&name);
+    let secret = |name: &str| KEEPERS.contains(&name) || name == "totp";
+    let shown = |name: &str| fields.iter().any(|it| it == name) && !secret(name);
     let part = replaced(body, &[], |name| !shown(name));
     (part != b"{}").then_some(part)
 }

@@ -4,28 +4,24 @@
 //!
 //! | id | holds |
 //! |---|---|
-//! | `settle.account:<name>` | `uuid`, drawn once; `created`; maybe `databases_max` and `bytes_max`, in the place of what the settings say |
+//! | `settle.account:<name>` | `uuid`, drawn when somebody asks for it first; `created`; maybe `databases_max` and `bytes_max`, in the place of what the settings say |
 //! | `settle.deletion:<name>` | `due`: when the account goes, in seconds since 1970 |
 //!
-//! **Quotas.** A database counts the bytes of its history, and of its documents the greater of what they
-//! take as stored and of what they and their attachments are as sent. Each document that has an attachment
-//! counts it; whether another account holds the same makes no difference, so that nothing can be learnt from
-//! it. What indexes take is not counted. The sum is taken again at most every few seconds, so that a write may
-//! go beyond the quota by what is written in between.
+//! **Quotas.** Of each database count its documents with their history, its local documents and its
+//! indexes, as they are stored. An attachment counts once, in however many documents and databases of the
+//! account it is, and as if nobody else had it: what others have makes no difference, so that nothing can be
+//! learnt from it. The sum is taken again when it is some seconds old, and writes in between are added to
+//! it, so that it may be too high for that long, and is never too low by more than indexes have grown.
 //!
 //! **Ends.** Deleting an account only says when it goes. Until then its user cannot sign in, nothing is lost,
 //! and an admin can take it back. Then its databases, tokens and documents go. A user whose document somebody
 //! deletes goes the same way; making the document again takes it back. Nobody signs up with a name that has an
 //! account, so that no stranger comes into its databases.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::PoisonError, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use settle_access::{AdministerServer, Grant, Inspect, Read, Resource};
+use settle_access::{AdministerServer, Grant, Inspect, Resource};
 use settle_database::{
     CreateError, CreateOptions, Database, DropError, NameScan, StorageError, Store,
 };
@@ -35,7 +31,8 @@ use thiserror::Error;
 use crate::{
     Accounts, People,
     fields::{number, replaced},
-    limits::{DELETIONS_AT_ONCE, USAGE_AGE_MAX, USAGES_REMEMBERED_MAX},
+    limits::DELETIONS_AT_ONCE,
+    usage::{Usage, add_up},
     user::USER_PREFIX,
 };
 
@@ -58,13 +55,6 @@ impl Default for AccountSettings {
             deletion_grace: crate::limits::DELETION_GRACE_DEFAULT,
         }
     }
-}
-
-/// What an account keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    pub databases: u64,
-    pub bytes: u64,
 }
 
 /// An account, as its owner and admins see it.
@@ -130,6 +120,12 @@ struct StoredAccount {
     bytes_max: Option<u64>,
 }
 
+/// An account, and whether it is yet to be written down.
+struct Found {
+    account: AccountInfo,
+    is_new: bool,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct StoredDeletion {
     r#type: String,
@@ -137,17 +133,10 @@ struct StoredDeletion {
     due: u64,
 }
 
-/// What accounts keep, as it was when somebody last added it up.
-#[derive(Debug, Default)]
-pub(crate) struct Usages {
-    seen: Mutex<HashMap<AccountName, (Duration, Usage)>>,
-    /// One database of an account is made at a time, so that they are counted right.
-    pub(crate) creating: tokio::sync::Mutex<()>,
-}
-
 impl Accounts {
     pub fn set_account_settings(&self, settings: AccountSettings) {
         *self.account_settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        self.usages.forget_all();
     }
 
     fn account_settings(&self) -> AccountSettings {
@@ -161,37 +150,65 @@ impl Accounts {
         name: &AccountName,
         is_signed_in: bool,
     ) -> Result<Option<AccountInfo>, StorageError> {
+        match self.find_account(name, is_signed_in).await? {
+            Some(Found { account, is_new: false }) => Ok(Some(account)),
+            Some(Found { account: _, is_new: true }) => {
+                self.begin_account(name).await?;
+                // If somebody else was faster, theirs is the one.
+                let found = self.find_account(name, is_signed_in).await?;
+                Ok(found.map(|found| found.account))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Writes nothing: what only makes and fills databases needs no uuid.
+    async fn find_account(
+        &self,
+        name: &AccountName,
+        is_signed_in: bool,
+    ) -> Result<Option<Found>, StorageError> {
         let Some(people) = self.people.get() else { return Ok(None) };
         let user = people.users.document(&format!("{USER_PREFIX}{name}")).await?;
-        let exists = is_signed_in || user.is_some() || self.admin().name == name.as_str();
-        let id = format!("{ACCOUNT_PREFIX}{name}");
-        let mut stored = people.users.document(&id).await?;
-        if stored.is_none() && exists {
-            self.begin_account(people, name).await?;
-            stored = people.users.document(&id).await?;
-        }
-        let stored = stored.and_then(|it| serde_json::from_slice::<StoredAccount>(&it.body).ok());
+        let stored = people.users.document(&format!("{ACCOUNT_PREFIX}{name}")).await?;
+        let is_new = stored.is_none();
+        let stored = match stored {
+            Some(stored) => serde_json::from_slice(&stored.body).ok(),
+            None => {
+                let exists = is_signed_in
+                    || user.is_some()
+                    || self.admin().name == name.as_str()
+                    // Of somebody who has no user, since others sign them in.
+                    || !names(people.users.store(), name).await?.is_empty();
+                exists.then(|| self.new_account(people, name))
+            }
+        };
         let settings = self.account_settings();
-        Ok(stored.map(|stored| AccountInfo {
+        let account = stored.map(|stored: StoredAccount| AccountInfo {
             uuid: stored.uuid,
             databases_max: stored.databases_max.unwrap_or(settings.databases_max),
             bytes_max: stored.bytes_max.unwrap_or(settings.bytes_max),
             deletes_at: user.and_then(|user| number(&user.body, "deletes_at")),
-        }))
+        });
+        Ok(account.map(|account| Found { account, is_new }))
     }
 
-    async fn begin_account(&self, people: &People, name: &AccountName) -> Result<(), StorageError> {
+    fn new_account(&self, people: &People, name: &AccountName) -> StoredAccount {
         let mut uuid = [0; 16];
         people.entropy.fill(&mut uuid);
-        let account = StoredAccount {
+        StoredAccount {
             r#type: "account".to_owned(),
             name: name.as_str().to_owned(),
             uuid: hex::encode(uuid),
             created: self.clock.now().seconds(),
             databases_max: None,
             bytes_max: None,
-        };
-        // If somebody else was faster, theirs is the one.
+        }
+    }
+
+    async fn begin_account(&self, name: &AccountName) -> Result<(), StorageError> {
+        let people = self.people.get().ok_or(StorageError::Gone)?;
+        let account = self.new_account(people, name);
         people.users.put(&format!("{ACCOUNT_PREFIX}{name}"), None, Some(json(&account))).await?;
         Ok(())
     }
@@ -206,36 +223,55 @@ impl Accounts {
         let mut stored = stored.map_err(|_| AccountError::Missing)?;
         stored.databases_max = quota.databases_max;
         stored.bytes_max = quota.bytes_max;
-        written(people.users.put(&id, Some(found.rev), Some(json(&stored))).await?)
+        written(people.users.put(&id, Some(found.rev), Some(json(&stored))).await?)?;
+        self.usages.forget(name);
+        Ok(())
     }
 
     /// What the account keeps, as of a few seconds ago at most.
     pub async fn usage(&self, name: &AccountName) -> Result<Usage, StorageError> {
-        let now = self.clock.monotonic();
-        let seen = self.usages.lock().get(name).copied();
-        if let Some((at, usage)) = seen
-            && now.saturating_sub(at) < USAGE_AGE_MAX
-        {
-            return Ok(usage);
-        }
-        let Some(people) = self.people.get() else { return Ok(Usage::default()) };
-        let usage = add_up(people.users.store(), name).await?;
-        let mut all = self.usages.lock();
-        if all.len() >= USAGES_REMEMBERED_MAX {
-            all.clear();
-        }
-        all.insert(name.clone(), (now, usage));
-        Ok(usage)
+        Ok(self.measured(name).await?.map(|(usage, _)| usage).unwrap_or_default())
     }
 
-    /// Refuses a write where the account keeps as much as it may.
-    pub async fn check_bytes(&self, name: &AccountName) -> Result<(), QuotaError> {
-        let usage = self.usage(name).await?;
-        let Some(account) = self.account(name, true).await? else { return Ok(()) };
-        if usage.bytes >= account.bytes_max {
-            return Err(QuotaError::Bytes { bytes: usage.bytes, max: account.bytes_max });
+    /// Refuses to take anything large where the account keeps as much as it may.
+    pub async fn check_room(&self, name: &AccountName) -> Result<(), QuotaError> {
+        match self.measured(name).await? {
+            Some((usage, max)) if usage.bytes >= max => {
+                Err(QuotaError::Bytes { bytes: usage.bytes, max })
+            }
+            Some(_) | None => Ok(()),
         }
+    }
+
+    /// Refuses what would make the account keep more than it may and `beyond`.
+    pub async fn check_bytes(
+        &self,
+        name: &AccountName,
+        bytes: u64,
+        beyond: u64,
+    ) -> Result<(), QuotaError> {
+        let Some((usage, max)) = self.measured(name).await? else { return Ok(()) };
+        if usage.bytes.saturating_add(bytes) > max.saturating_add(beyond) {
+            return Err(QuotaError::Bytes { bytes: usage.bytes, max });
+        }
+        self.usages.add(name, bytes);
         Ok(())
+    }
+
+    /// What the account keeps, and the most bytes that it may; `None` where there is no such account.
+    async fn measured(&self, name: &AccountName) -> Result<Option<(Usage, u64)>, StorageError> {
+        let begun = self.clock.monotonic();
+        if let Some(known) = self.usages.get(name, begun) {
+            return Ok(Some(known));
+        }
+        let Some(people) = self.people.get() else { return Ok(None) };
+        let Some(Found { account, .. }) = self.find_account(name, true).await? else {
+            return Ok(None);
+        };
+        let usage = add_up(people, name).await?;
+        let took = self.clock.monotonic().saturating_sub(begun);
+        self.usages.keep(name, (usage, account.bytes_max), begun, took);
+        Ok(Some((usage, account.bytes_max)))
     }
 
     /// Makes a database of an account, if it may have one more.
@@ -249,11 +285,11 @@ impl Accounts {
     ) -> Result<Database, OwnedCreateError> {
         let people = self.people.get().ok_or(OwnedCreateError::NoAccount)?;
         let store = people.users.store();
-        let _turn = self.usages.creating.lock().await;
+        let _turn = self.usages.turn_to_create(account).await;
         let names = names(store, account).await.map_err(QuotaError::from)?;
         let databases = names.len() as u64;
-        let info = self.account(account, is_signed_in).await.map_err(QuotaError::from)?;
-        let info = info.ok_or(OwnedCreateError::NoAccount)?;
+        let found = self.find_account(account, is_signed_in).await.map_err(QuotaError::from)?;
+        let info = found.ok_or(OwnedCreateError::NoAccount)?.account;
         let is_new = !names.iter().any(|it| it == name.local());
         if is_new && databases >= info.databases_max {
             return Err(QuotaError::Databases { databases }.into());
@@ -310,7 +346,13 @@ impl Accounts {
     pub(crate) async fn has_account(&self, name: &str) -> Result<bool, StorageError> {
         match self.people.get() {
             Some(people) => {
-                Ok(people.users.document(&format!("{ACCOUNT_PREFIX}{name}")).await?.is_some())
+                let account = people.users.document(&format!("{ACCOUNT_PREFIX}{name}")).await?;
+                if account.is_some() {
+                    return Ok(true);
+                }
+                // Nobody may have asked for more than a database yet.
+                let Ok(name) = name.parse() else { return Ok(false) };
+                Ok(!names(people.users.store(), &name).await?.is_empty())
             }
             None => Ok(false),
         }
@@ -348,13 +390,6 @@ impl Accounts {
     }
 }
 
-impl Usages {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<AccountName, (Duration, Usage)>> {
-        // Every change is one call, so a panic elsewhere leaves the table whole.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 fn written(written: bool) -> Result<(), AccountError> {
     if written { Ok(()) } else { Err(AccountError::Conflict) }
 }
@@ -370,30 +405,13 @@ async fn remove(people: &People, id: &str) -> Result<(), StorageError> {
     Ok(())
 }
 
-async fn names(store: &Store, account: &AccountName) -> Result<Vec<String>, StorageError> {
+pub(crate) async fn names(
+    store: &Store,
+    account: &AccountName,
+) -> Result<Vec<String>, StorageError> {
     let resource = Resource::Account { name: account.clone() };
     let grant: Grant<Inspect> = Grant::internal(resource, "what an account has");
     store.names(&grant, NameScan::default()).await
-}
-
-async fn add_up(store: &Store, account: &AccountName) -> Result<Usage, StorageError> {
-    let mut usage = Usage::default();
-    for name in names(store, account).await? {
-        let Ok(local) = name.parse() else { continue };
-        let Some(name) = account.database(&local) else { continue };
-        let Some(database) = store.find(&name).await? else { continue };
-        let grant: Grant<Read> = Grant::internal(database.resource(), "what an account keeps");
-        let info = match database.info(&grant).await {
-            Ok(info) => info,
-            // Dropped in between.
-            Err(StorageError::Gone) => continue,
-            Err(error) => return Err(error),
-        };
-        let history = info.file_bytes.saturating_sub(info.active_bytes);
-        usage.databases += 1;
-        usage.bytes += history + info.active_bytes.max(info.external_bytes);
-    }
-    Ok(usage)
 }
 
 async fn drop_databases(store: &Store, account: &AccountName) -> Result<(), AccountError> {

@@ -9,6 +9,7 @@ use crate::{
     PasswordHash, SignInError,
     credential::Credential,
     fields::{member, text, texts},
+    totp::SecondFactor,
 };
 
 /// What ids of user documents begin with; the name follows.
@@ -22,6 +23,7 @@ pub(crate) struct User {
     /// What sessions are sealed with. Another one with every change of the password.
     pub(crate) salt: String,
     pub(crate) credential: Option<Credential>,
+    pub(crate) second_factor: SecondFactor,
     /// Why the user may not sign in.
     pub(crate) suspended: Option<String>,
     /// The document's JSON, for replacing what is old in it.
@@ -41,6 +43,7 @@ impl User {
             actor: Arc::new(Actor::user(name, roles)),
             salt: text(body, "salt").unwrap_or_default().into_owned(),
             credential: Credential::of(body),
+            second_factor: SecondFactor::of(body),
             suspended: suspension(body),
             body: body.to_vec(),
         })
@@ -60,7 +63,9 @@ impl User {
 
     /// Whether what was checked against one of them holds for the other.
     pub(crate) fn has_same_password(&self, other: &Self) -> bool {
-        self.credential == other.credential && self.salt == other.salt
+        self.credential == other.credential
+            && self.salt == other.salt
+            && self.second_factor == other.second_factor
     }
 }
 

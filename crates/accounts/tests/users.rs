@@ -7,8 +7,8 @@ use std::sync::Arc;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use settle_access::{Actor, Grant, Read, Write};
 use settle_accounts::{
-    Account, Accounts, PasswordHash, PasswordRules, Proposed, SessionSecret, SignInError,
-    USER_PREFIX, UserError,
+    Account, Accounts, KeptBeside, PasswordHash, PasswordRules, Proposed, SessionSecret,
+    SignInError, USER_PREFIX, UserError,
 };
 use settle_database::{
     Atomicity, Content, Database, Edit, Extras, Origin, Select, Store, StoreParts, StoreSettings,
@@ -19,6 +19,7 @@ use settle_engine::{Engine, memory::MemoryEngine};
 use settle_model::time::{Clock, Entropy, ManualClock, SeededEntropy};
 
 struct Site {
+    clock: Arc<ManualClock>,
     accounts: Arc<Accounts>,
     users: Database,
 }
@@ -29,7 +30,8 @@ fn admin() -> Actor {
 
 async fn site() -> Site {
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let manual = Arc::new(ManualClock::default());
+    let clock: Arc<dyn Clock> = manual.clone();
     let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(3));
     let blobs = BlobStore::open(BlobStoreParts {
         engine: engine.clone(),
@@ -49,11 +51,11 @@ async fn site() -> Site {
     let hash = PasswordHash::of("root's password", &*entropy).unwrap();
     let secret = SessionSecret::generate(&*entropy);
     let accounts = Accounts::new(Account::admin("root", hash), secret, clock, &*entropy);
-    accounts.attach(store, entropy);
+    accounts.attach(store, KeptBeside::nothing(), entropy);
     accounts.ensure_users().await.unwrap();
     accounts.ensure_users().await.unwrap();
     let users = accounts.users().await.unwrap().unwrap();
-    Site { accounts: Arc::new(accounts), users }
+    Site { clock: manual, accounts: Arc::new(accounts), users }
 }
 
 fn basic(name: &str, password: &str) -> Vec<u8> {
@@ -212,4 +214,31 @@ async fn a_password_against_the_rules_is_refused_before_anything_is_stored() {
     let refused = site.put(&admin(), "ada", &ada("short")).await.unwrap_err();
     assert!(matches!(refused, UserError::Password { .. }), "{refused}");
     assert!(site.body("ada").await.is_none());
+}
+
+#[tokio::test]
+async fn who_has_a_second_factor_signs_in_with_its_digits_for_a_session_alone() {
+    let site = site().await;
+    site.put(&admin(), "ada", &ada("correct horse")).await.unwrap();
+    site.sign_in("ada", "correct horse").await.unwrap();
+    // The secret of RFC 4226, and its digits a minute after the beginning of time.
+    const DIGITS: &str = "359152";
+    let totp = r#"{"totp":{"key":"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"},"#;
+    let stored = String::from_utf8(site.body("ada").await.unwrap()).unwrap();
+    site.store("ada", stored.replacen('{', totp, 1).into_bytes()).await;
+    let refused = SignInError::Incorrect;
+    assert_eq!(site.sign_in("ada", "correct horse").await.unwrap_err(), refused);
+    for (password, digits) in [
+        ("correct horse", None),
+        ("correct horse", Some("755225")),
+        ("correct horse", Some("")),
+        ("wrong", Some(DIGITS)),
+    ] {
+        let outcome = site.accounts.open_session_with("ada", password, digits, None).await;
+        assert_eq!(outcome.unwrap_err(), refused, "{password} {digits:?}");
+    }
+    site.clock.advance(std::time::Duration::from_secs(60));
+    let opened = site.accounts.open_session_with("ada", "correct horse", Some(DIGITS), None).await;
+    let (cookie, _) = opened.unwrap();
+    assert!(site.accounts.session(&cookie).await.unwrap().is_some());
 }

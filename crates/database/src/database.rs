@@ -1,6 +1,7 @@
 //! One open database: what it is, its settings, and who is told when it changes. Its reads, scans
 //! and writes are in [`read`](crate::read), [`scan`](crate::scan) and [`writer`](crate::writer).
 
+mod kept;
 mod local;
 mod settings;
 mod upkeep;

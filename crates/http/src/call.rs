@@ -12,6 +12,7 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
+use http_body::Body as _;
 use percent_encoding::percent_decode;
 use serde::{Deserialize, de::DeserializeOwned};
 use settle_access::{Action, Actor, Administer, AdministerServer, Grant, Resource, authorize};
@@ -163,6 +164,12 @@ impl Call {
             return Ok(());
         }
         Err(ApiError::content_type(expected))
+    }
+
+    /// How long the body is; `None` where the client does not say.
+    pub fn announced_bytes(&self) -> Option<u64> {
+        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+        body.size_hint().exact()
     }
 
     /// The body as it comes, for those who stream it.

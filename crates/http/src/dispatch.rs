@@ -483,6 +483,10 @@ fn check_account(found: &Found, call: &Call) -> Result<(), ApiError> {
     if found.route.is_of_database() || OPEN_OF_ACCOUNTS.contains(&found.route.path) {
         return Ok(());
     }
+    if call.captures.account.is_some() {
+        // Before the name is looked at: some cannot be one.
+        gate(&call.actor, Access::SignedIn)?;
+    }
     if let Some(name) = call.account()? {
         settle_access::authorize::<Inspect>(&call.actor, &Resource::Account { name })?;
     }

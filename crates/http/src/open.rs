@@ -5,14 +5,14 @@ use settle_access::{AccessError, Action, Grant, Kind, Operation, authorize};
 use settle_database::Database;
 use settle_model::id::AnyId;
 
-use crate::{audit, call::Call, documents::users, error::ApiError};
+use crate::{audit, call::Call, documents::users, error::ApiError, limits};
 
 /// The first open part of the route names the database. A name that none can have is as good as a
 /// missing one.
 pub(crate) async fn open<A: Action>(call: &Call) -> Result<(Database, Grant<A>), ApiError> {
     let database = find(call).await?;
     let grant = call.authorize(database.resource())?;
-    check_quota::<A>(call, &database).await?;
+    check_room::<A>(call, &database).await?;
     audit::check_action::<A>(database.name())?;
     Ok((database, grant))
 }
@@ -34,7 +34,7 @@ pub(crate) async fn open_for_document<A: Action>(
         },
     };
     audit::check_action::<A>(database.name())?;
-    check_quota::<A>(call, &database).await?;
+    check_room::<A>(call, &database).await?;
     if user_is_written::<A>(&database) && call.actor.is_server_admin() {
         call.note_act();
     }
@@ -46,11 +46,14 @@ fn user_is_written<A: Action>(database: &Database) -> bool {
     A::OPERATION == Operation::Write && database.protected().kind == Kind::Users
 }
 
-/// Refuses what makes a full account fuller. Deleting goes on.
-async fn check_quota<A: Action>(call: &Call, database: &Database) -> Result<(), ApiError> {
+/// Refuses a large body before it is read, where the account has no room for anything. What a small one
+/// adds is seen when it has been read: it may be a deletion, and that goes on.
+async fn check_room<A: Action>(call: &Call, database: &Database) -> Result<(), ApiError> {
     let adds = A::OPERATION == Operation::Write && call.parts.method != Method::DELETE;
-    if let (true, Some(owner)) = (adds, &database.protected().owner) {
-        call.app.accounts.check_bytes(owner).await?;
+    if let (true, Some(owner)) = (adds, &database.protected().owner)
+        && call.announced_bytes().is_none_or(|bytes| bytes > limits::SMALL_BODY_MAX as u64)
+    {
+        call.app.accounts.check_room(owner).await?;
     }
     Ok(())
 }

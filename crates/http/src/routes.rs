@@ -168,7 +168,7 @@ impl Route {
         self.is_of_database() || OF_ACCOUNTS.contains(&self.path)
     }
 
-    pub(crate) fn is_of_database(&self) -> bool {
+    pub fn is_of_database(&self) -> bool {
         self.path.starts_with("/{db}")
     }
 

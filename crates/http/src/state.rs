@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use settle_accounts::Accounts;
+use settle_accounts::{Accounts, KeptBeside};
 use settle_database::Store;
 use settle_index::{Indexes, lane::Lanes};
 use settle_model::time::{Clock, Entropy};
@@ -68,7 +68,12 @@ impl AppState {
             entropy,
             audit,
         } = foundations;
-        accounts.attach(store.clone(), Arc::clone(&entropy));
+        let kept = indexes.clone();
+        let beside = KeptBeside::new(move |database| {
+            let kept = kept.clone();
+            Box::pin(async move { kept.kept_bytes(database).await })
+        });
+        accounts.attach(store.clone(), beside, Arc::clone(&entropy));
         let request_ids = RequestIds::new(&*entropy);
         let lanes = Lanes::new(indexes.clone());
         let state = Self {

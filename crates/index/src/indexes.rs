@@ -287,6 +287,12 @@ impl Indexes {
         Ok(info)
     }
 
+    /// Bytes that the indexes of a database of this number take, reductions aside, also of those that no
+    /// design document asks for any more. While one is built, nothing of it.
+    pub async fn kept_bytes(&self, database: u64) -> Result<u64, StorageError> {
+        self.shared.catalog.active_bytes(database).await
+    }
+
     /// Lets go of the indexes that no design document of the database asks for: `_view_cleanup`.
     pub async fn cleanup(
         &self,

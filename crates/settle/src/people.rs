@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use thiserror::Error;
 
 use crate::{
     config::Secret,
@@ -56,6 +57,16 @@ pub struct WantedToken {
     pub days: Option<u64>,
 }
 
+#[derive(Debug, Error)]
+pub enum PeopleError {
+    #[error("there is no user of that name; `settle user list` prints those there are")]
+    Missing,
+    #[error("there is a user of that name; `settle user passwd` sets another password")]
+    Exists,
+    #[error(transparent)]
+    Request(#[from] RequestError),
+}
+
 /// The users of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Users<'a> {
@@ -63,16 +74,19 @@ pub struct Users<'a> {
 }
 
 impl Users<'_> {
-    pub fn add(&self, name: &str, roles: &[String], password: &Secret) -> Result<(), RequestError> {
+    pub fn add(&self, name: &str, roles: &[String], password: &Secret) -> Result<(), PeopleError> {
         let user = json!({
             "type": "user", "name": name, "roles": roles, "password": password.reveal(),
         });
-        self.client.call("PUT", &["_users", &id(name)], &[], Some(&user))?;
-        Ok(())
+        let added = self.client.call("PUT", &["_users", &id(name)], &[], Some(&user));
+        added.map(drop).map_err(|error| {
+            let exists = matches!(error, RequestError::Refused { status: 409, .. });
+            if exists { PeopleError::Exists } else { error.into() }
+        })
     }
 
     /// By name, some at a time.
-    pub fn list(&self) -> Result<Vec<Listed>, RequestError> {
+    pub fn list(&self) -> Result<Vec<Listed>, PeopleError> {
         const AT_ONCE: usize = 1_000;
         let mut all: Vec<Listed> = Vec::new();
         loop {
@@ -94,15 +108,15 @@ impl Users<'_> {
         }
     }
 
-    pub fn set_password(&self, name: &str, password: &Secret) -> Result<(), RequestError> {
+    pub fn set_password(&self, name: &str, password: &Secret) -> Result<(), PeopleError> {
         self.change(name, |user| user["password"] = json!(password.reveal()))
     }
 
-    pub fn suspend(&self, name: &str, reason: &str) -> Result<(), RequestError> {
+    pub fn suspend(&self, name: &str, reason: &str) -> Result<(), PeopleError> {
         self.change(name, |user| user["suspended"] = json!(reason))
     }
 
-    pub fn resume(&self, name: &str) -> Result<(), RequestError> {
+    pub fn resume(&self, name: &str) -> Result<(), PeopleError> {
         self.change(name, |user| {
             if let Some(user) = user.as_object_mut() {
                 user.remove("suspended");
@@ -111,17 +125,18 @@ impl Users<'_> {
     }
 
     /// When it goes, in seconds since 1970.
-    pub fn delete(&self, name: &str) -> Result<u64, RequestError> {
-        let going = self.client.call("DELETE", &["_accounts", name], &[], None)?;
+    pub fn delete(&self, name: &str) -> Result<u64, PeopleError> {
+        let going = self.client.call("DELETE", &["_accounts", name], &[], None).map_err(missing)?;
         Ok(going["deletes_at"].as_u64().unwrap_or_default())
     }
 
-    pub fn restore(&self, name: &str) -> Result<(), RequestError> {
-        self.client.call("POST", &["_accounts", name, "_restore"], &[], None)?;
+    pub fn restore(&self, name: &str) -> Result<(), PeopleError> {
+        let path = ["_accounts", name, "_restore"];
+        self.client.call("POST", &path, &[], None).map_err(missing)?;
         Ok(())
     }
 
-    pub fn make_token(&self, name: &str, wanted: &WantedToken) -> Result<MadeToken, RequestError> {
+    pub fn make_token(&self, name: &str, wanted: &WantedToken) -> Result<MadeToken, PeopleError> {
         let mut body = json!({ "label": wanted.label, "most": wanted.most });
         if !wanted.databases.is_empty() {
             body["databases"] = json!(wanted.databases);
@@ -131,29 +146,35 @@ impl Users<'_> {
         }
         let query = [("user", name.to_owned())];
         let made = self.client.call("POST", &["_tokens"], &query, Some(&body))?;
-        serde_json::from_value(made).map_err(|source| RequestError::Garbled { source })
+        Ok(serde_json::from_value(made).map_err(|source| RequestError::Garbled { source })?)
     }
 
-    pub fn tokens(&self, name: &str) -> Result<Vec<ListedToken>, RequestError> {
+    pub fn tokens(&self, name: &str) -> Result<Vec<ListedToken>, PeopleError> {
         let query = [("user", name.to_owned())];
         let mut all = self.client.call("GET", &["_tokens"], &query, None)?;
-        serde_json::from_value(all["tokens"].take())
-            .map_err(|source| RequestError::Garbled { source })
+        let tokens = serde_json::from_value(all["tokens"].take());
+        Ok(tokens.map_err(|source| RequestError::Garbled { source })?)
     }
 
-    pub fn revoke_token(&self, name: &str, token: &str) -> Result<(), RequestError> {
+    pub fn revoke_token(&self, name: &str, token: &str) -> Result<(), PeopleError> {
         let query = [("user", name.to_owned())];
         self.client.call("DELETE", &["_tokens", token], &query, None)?;
         Ok(())
     }
 
-    fn change(&self, name: &str, change: impl FnOnce(&mut Value)) -> Result<(), RequestError> {
+    fn change(&self, name: &str, change: impl FnOnce(&mut Value)) -> Result<(), PeopleError> {
         let path = ["_users", &id(name)];
-        let mut user = self.client.call("GET", &path, &[], None)?;
+        let mut user = self.client.call("GET", &path, &[], None).map_err(missing)?;
         change(&mut user);
         self.client.call("PUT", &path, &[], Some(&user))?;
         Ok(())
     }
+}
+
+/// For requests that are about one user.
+fn missing(error: RequestError) -> PeopleError {
+    let is_missing = matches!(error, RequestError::Refused { status: 404, .. });
+    if is_missing { PeopleError::Missing } else { error.into() }
 }
 
 fn id(name: &str) -> String {

@@ -2,16 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::{path::Path, process::Stdio};
+use std::{fmt::Write as _, path::Path, process::Stdio};
 
 use expect_test::expect;
-use settle_testing::Process;
+use serde_json::Value;
+use settle_testing::{ADMIN, Client, Process};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 
 /// Standard output, then standard error, then the exit code if it is not 0.
 async fn run(folder: &Path, line: &str, input: &str) -> String {
     let mut command = Process::command(Path::new(env!("CARGO_BIN_EXE_settle")), folder);
+    command.env("SETTLE_ADMIN_USER", ADMIN.0).env("SETTLE_ADMIN_PASSWORD", ADMIN.1);
     command.args(line.split(' ')).stdin(Stdio::piped());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
@@ -22,7 +24,7 @@ async fn run(folder: &Path, line: &str, input: &str) -> String {
     let mut seen = String::from_utf8(ran.stdout).unwrap();
     seen.push_str(&String::from_utf8(ran.stderr).unwrap());
     if let Some(code) = ran.status.code().filter(|&code| code != 0) {
-        seen.push_str(&format!("exit code {code}\n"));
+        writeln!(seen, "exit code {code}").unwrap();
     }
     seen
 }
@@ -45,7 +47,7 @@ async fn users_are_managed_on_a_folder_without_a_server() {
         ("user token ada --list", ""),
     ] {
         let seen = run(folder.path(), line, input).await;
-        story.push_str(&format!("$ settle {line}\n{seen}"));
+        write!(story, "$ settle {line}\n{seen}").unwrap();
     }
     expect![[r#"
         $ settle user add ada --role reader --role writer --password-stdin
@@ -54,7 +56,7 @@ async fn users_are_managed_on_a_folder_without_a_server() {
         exit code 1
         $ settle user add bob --password-stdin
         $ settle user add ada --password-stdin
-        failed to add the user ada: the server answered 409 conflict: Document update conflict.
+        failed to add the user ada: there is a user of that name; `settle user passwd` sets another password
         exit code 1
         $ settle user passwd bob --password-stdin
         $ settle user suspend bob --reason unpaid
@@ -63,7 +65,7 @@ async fn users_are_managed_on_a_folder_without_a_server() {
         bob		suspended: unpaid
         $ settle user resume bob
         $ settle user suspend nobody-of-this-name
-        failed to suspend nobody-of-this-name: the server answered 404 not_found: missing
+        failed to suspend nobody-of-this-name: there is no user of that name; `settle user list` prints those there are
         exit code 1
         $ settle user list
         ada	reader,writer
@@ -101,4 +103,33 @@ async fn a_user_that_is_deleted_can_be_taken_back() {
     assert!(listed.contains("goes at"), "{listed}");
     assert_eq!(run(folder.path(), "user delete ada --undo", "").await, "");
     assert_eq!(run(folder.path(), "user list", "").await, "ada\t\n");
+}
+
+#[tokio::test]
+async fn users_are_managed_on_a_server_that_runs() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let server = Process::serve(Path::new(env!("CARGO_BIN_EXE_settle")), &data, &[]).await;
+    let add = "user add ada --data data --password-stdin";
+    assert_eq!(run(folder.path(), add, "a long password\n").await, "");
+    let ada = Client::signed_in(server.address(), "ada", "a long password");
+    ada.put("/~ada/notes", &Value::Null).await.expect(201);
+    let suspend = "user suspend ada --data data --reason unpaid";
+    assert_eq!(run(folder.path(), suspend, "").await, "");
+    let refused = ada.get("/~ada/notes").await.expect(403).json();
+    assert!(refused["reason"].as_str().unwrap().contains("unpaid"), "{refused}");
+    let resume = format!("user resume ada --server http://{}", server.address());
+    assert_eq!(run(folder.path(), &resume, "").await, "");
+    ada.get("/~ada/notes").await.expect(200);
+    let passwd = "user passwd ada --data data --password-stdin";
+    assert_eq!(run(folder.path(), passwd, "another password\n").await, "");
+    ada.get("/~ada/notes").await.expect(401);
+    let token = run(folder.path(), "user token ada --data data --most read", "").await;
+    assert!(token.contains("settle_"), "{token}");
+    let listed = run(folder.path(), "user token ada --data data --list", "").await;
+    assert!(listed.contains("\tread\tall\t"), "{listed}");
+    let deleted = run(folder.path(), "user delete ada --data data", "").await;
+    assert!(deleted.starts_with("ada goes at "), "{deleted}");
+    let list = run(folder.path(), "user list --data data", "").await;
+    assert!(list.starts_with("ada\t\tgoes at "), "{list}");
 }

@@ -193,3 +193,21 @@ fn what_everybody_may_see_never_shows_how_a_password_is_kept() {
     assert_eq!(String::from_utf8(part).unwrap(), r#"{"name":"ada"}"#);
     assert_eq!(public_part(&minified(ADA), &["mail".to_owned()]), None);
 }
+
+#[test]
+fn names_that_no_account_can_have_are_refused_where_they_are_new() {
+    let long = "x".repeat(300);
+    let refused = |name: &str, before: Option<&[u8]>, replicated: bool| {
+        let body = minified(&format!(r#"{{"type":"user","name":"{name}","roles":[]}}"#));
+        let id = format!("org.couchdb.user:{name}");
+        let proposed = Proposed { id: &id, deleted: false, body: &body, replicated };
+        check(&admin(), proposed, before).is_err()
+    };
+    for name in ["everyone", "nobody", "settle", "system", "anonymous", &long] {
+        assert!(refused(name, None, false), "{name}");
+        assert!(!refused(name, Some(b"{}"), false) && !refused(name, None, true), "{name}");
+    }
+    for name in ["Everyone", "eve@example.org", "a/b", "åsa"] {
+        assert!(!refused(name, None, false), "{name}");
+    }
+}

@@ -24,7 +24,9 @@ use crate::{
     call::Call,
     documents::{
         incoming::edit,
-        saved::{accepted, may_write, saved, write, write_later, write_one, write_saved},
+        saved::{
+            accepted, may_write, put_local, saved, write, write_later, write_one, write_saved,
+        },
         users,
     },
     error::{ApiError, Code},
@@ -42,7 +44,7 @@ pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
     let location = location::of_document(&call, id.as_str());
     let mut response = match id {
         AnyId::Local(id) => {
-            let rev = write_local(&database, &grant, &id, incoming).await?;
+            let rev = write_local(&call, &database, &grant, &id, incoming).await?;
             saved(StatusCode::CREATED, id.as_str(), &AnyRev::Local(rev))
         }
         AnyId::Document(id) => {
@@ -51,7 +53,7 @@ pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
             if call.query().get("batch").as_deref() == Some("ok") {
                 let edit = users::prepare(&call, &database, edit).await?;
                 let response = accepted(edit.id.as_str());
-                write_later(&call, &database, &grant, edit);
+                write_later(&call, &database, &grant, edit).await?;
                 return Ok(response);
             }
             let Written { id, rev } = write_one(&call, &database, &grant, edit).await?;
@@ -177,7 +179,7 @@ impl Request<'_> {
     ) -> Result<Outcome, ApiError> {
         match id {
             AnyId::Local(id) => {
-                let rev = write_local(self.database, self.grant, id, document).await?;
+                let rev = write_local(self.call, self.database, self.grant, id, document).await?;
                 Ok(Outcome::WrittenLocally(rev))
             }
             AnyId::Document(id) => {
@@ -248,6 +250,7 @@ fn id_of(call: &Call, document: &Incoming) -> Result<AnyId, ApiError> {
 
 /// Local documents are written one by one; the N of the new revision `0-N`.
 pub(crate) async fn write_local(
+    call: &Call,
     database: &Database,
     grant: &Grant<Write>,
     id: &LocalId,
@@ -262,7 +265,7 @@ pub(crate) async fn write_local(
         database.delete_local(grant, id, base).await?;
         return Ok(0);
     }
-    Ok(database.put_local(grant, id, base, &document.body).await?)
+    put_local(call, database, grant, id, base, &document.body).await
 }
 
 /// The array of a reply.

@@ -113,8 +113,10 @@ pub(crate) fn outcome_of<T>(outcome: &Result<T, SignInError>) -> Option<bool> {
 
 /// `POST /_session`
 pub(crate) async fn open(mut call: Call) -> Result<Response, ApiError> {
-    let Credentials { name, password } = credentials(&mut call).await?;
-    let outcome = call.app.accounts.open_session(&name, &password, call.client()).await;
+    let Credentials { name, password, token } = credentials(&mut call).await?;
+    let accounts = &call.app.accounts;
+    let outcome =
+        accounts.open_session_with(&name, &password, token.as_deref(), call.client()).await;
     if let Some(accepted) = outcome_of(&outcome) {
         call.app.note_sign_in(&SignIn::new(&name, "session", accepted), &call.cause());
     }
@@ -178,6 +180,8 @@ fn redirect(call: &Call, parameter: &str, response: &mut Response) {
 struct Credentials {
     name: String,
     password: String,
+    /// The digits of a second factor.
+    token: Option<String>,
 }
 
 /// As a form of a page sends them, or as JSON.
@@ -187,6 +191,7 @@ struct Form {
     name: Option<String>,
     username: Option<String>,
     password: String,
+    token: Option<String>,
 }
 
 async fn credentials(call: &mut Call) -> Result<Credentials, ApiError> {
@@ -210,7 +215,7 @@ async fn credentials(call: &mut Call) -> Result<Credentials, ApiError> {
         }
         (Some(name), _) | (None, Some(name)) => name,
     };
-    Ok(Credentials { name, password: form.password })
+    Ok(Credentials { name, password: form.password, token: form.token })
 }
 
 fn form(bytes: &[u8]) -> Result<Form, ApiError> {
@@ -222,6 +227,7 @@ fn form(bytes: &[u8]) -> Result<Form, ApiError> {
             "name" => form.name = Some(value.into_owned()),
             "username" => form.username = Some(value.into_owned()),
             "password" => form.password = value.into_owned(),
+            "token" => form.token = Some(value.into_owned()),
             _ => {}
         }
     }

@@ -1,15 +1,16 @@
 //! Below `/~name/` stands a server that has what one account has.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use expect_test::expect;
 use http::StatusCode;
 use serde_json::Value;
-use settle_http::routes::{self, Verb};
+use settle_http::routes::{self, Route, Verb};
 
 use crate::{
     asked::without_timelines,
-    support::{TestServer, text},
+    permissions::method,
+    support::{TestServer, text, written},
 };
 
 const ADA: &str = "ada:password";
@@ -152,55 +153,86 @@ async fn lists_and_events_tell_of_the_account_alone() {
     let infos = json(&server, ADA, request).await;
     assert_eq!(infos[0]["info"]["db_name"], "b");
     assert_eq!(infos[1]["error"], "not_found");
-    server.app.state().store.events_after(3).await;
-    let names = |events: &Value| {
-        let rows = events["results"].as_array().unwrap().iter();
-        let mut names: Vec<_> = rows.map(|row| row["db_name"].as_str().unwrap()).collect();
-        names.sort_unstable();
-        names.join(" ")
-    };
-    assert_eq!(names(&json(&server, ADA, "GET /~ada/_db_updates").await), "a b");
-    let site = names(&json(&server, ADMIN, "GET /_db_updates").await);
-    assert_eq!(site, "_users _users d");
+    // Events are written down a little later than what they tell of.
+    for (who, path, expected) in [(ADA, "/~ada", "a b"), (ADMIN, "", "_users d")] {
+        loop {
+            let events = json(&server, who, &format!("GET {path}/_db_updates")).await;
+            let rows = events["results"].as_array().unwrap().iter();
+            let names: BTreeSet<_> = rows.map(|row| row["db_name"].as_str().unwrap()).collect();
+            let names = names.into_iter().collect::<Vec<_>>().join(" ");
+            if names == expected {
+                break;
+            }
+            assert!(names.len() < expected.len(), "{names}");
+            let seen = events["last_seq"].as_str().unwrap().split('-').next().unwrap();
+            server.app.state().store.events_after(seen.parse().unwrap()).await;
+        }
+    }
+}
+
+/// A path of a route whose open parts name what is there, if anything is.
+fn path(route: &Route, database: &str) -> String {
+    let segments = route.path.split('/').map(|segment| match segment {
+        "{db}" => database,
+        _ if segment.starts_with('{') => "nothing",
+        _ => segment,
+    });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 #[tokio::test]
 async fn for_everybody_else_nothing_is_there() {
     let server = server().await;
-    assert_eq!(status(&server, ADA, "PUT /~ada/d").await, 201);
-    assert_eq!(status(&server, ADA, "PUT /~ada/d/nothing\n\n{}").await, 201);
-    for route in routes::all().filter(|route| route.is_below_accounts()) {
-        if ["/_session", "/_up"].contains(&route.path) {
-            continue;
+    for request in [
+        "PUT /~ada/d",
+        "PUT /~ada/d/nothing\n\n{}",
+        "PUT /~ada/d/_local/nothing\n\n{}",
+        "PUT /~ada/d/_design/nothing\n\n{\"views\":{\"nothing\":{\"map\":\"function(d){}\"}}}",
+        "PUT /userdb-616461",
+    ] {
+        assert_eq!(status(&server, ADA, request).await, 201, "{request}");
+    }
+    let open = ["/_session", "/_up"];
+    for route in routes::all().filter(|it| it.is_below_accounts() && !open.contains(&it.path)) {
+        let below = |account: &str, database: &str| format!("/~{account}{}", path(route, database));
+        // What is there, what is not, what could not be, and whose account is none.
+        let mut paths = vec![
+            below("ada", "d"),
+            below("ada", "e"),
+            below("ada", "Notes"),
+            below("ada", "_users"),
+            below("nobody-has-this-name", "d"),
+            below("everyone", "d"),
+            below("a:b", "d"),
+        ];
+        if route.is_of_database() {
+            paths.push(path(route, "userdb-616461"));
+            paths.push(path(route, "userdb-626164"));
         }
-        let segments = route.path.split('/').map(|segment| match segment {
-            "{db}" => "d",
-            _ if segment.starts_with('{') => "nothing",
-            _ => segment,
-        });
-        let path = segments.collect::<Vec<_>>().join("/");
         for operation in route.operations {
-            let method = match operation.verb {
-                Verb::Get => "GET",
-                Verb::Put => "PUT",
-                Verb::Post => "POST",
-                Verb::Delete => "DELETE",
-                Verb::Copy => "COPY",
-            };
+            let method = method(operation.verb);
             let body = match operation.verb {
-                Verb::Put | Verb::Post => "\ncontent-type: application/json\n\n[",
+                Verb::Put | Verb::Post => "\ncontent-type: application/json\n\n{}",
                 Verb::Get | Verb::Delete | Verb::Copy => "",
             };
-            for account in ["ada", "nobody-has-this-name"] {
-                let request = format!("{method} /~{account}{path}{body}");
-                let reply = server.send_as(BOB, &request).await;
-                assert_eq!(reply.status(), StatusCode::NOT_FOUND, "{request}");
-                assert!(text(reply).await.contains("Database does not exist."), "{request}");
+            let mut said = Vec::new();
+            for path in &paths {
+                let request = format!("{method} {path}{body}");
+                said.push(written(server.send_as(BOB, &request).await).await);
                 let nobody = status(&server, "", &request).await;
                 assert_eq!(nobody, 401, "{request}");
             }
+            let first = &said[0];
+            assert!(first.starts_with("404"), "{method} {}: {first}", paths[0]);
+            assert!(first.contains("Database does not exist."), "{method} {}: {first}", paths[0]);
+            for (path, said) in paths.iter().zip(&said) {
+                assert_eq!(said, first, "{method} {path}");
+            }
         }
     }
+    // Nothing of all this was done.
+    assert_eq!(json(&server, ADA, "GET /~ada/_all_dbs").await, serde_json::json!(["d", "userdb"]));
+    assert_eq!(json(&server, ADA, "GET /~ada/d").await["doc_count"], 2);
 }
 
 #[tokio::test]
@@ -309,6 +341,170 @@ async fn a_full_account_is_told_why_it_gets_no_more() {
     assert_eq!(shown["bytes_max"], 10);
     assert_eq!(status(&server, BOB, "GET /_accounts/ada").await, 404);
     assert_eq!(status(&server, ADA, &quota("9", "null")).await, 403);
+}
+
+/// What the account keeps, as of now.
+async fn bytes(server: &TestServer, who: &str) -> u64 {
+    server.clock.advance(Duration::from_secs(11));
+    let name = who.split(':').next().unwrap();
+    json(server, who, &format!("GET /_accounts/{name}")).await["bytes"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn documents_their_history_indexes_and_checkpoints_count() {
+    let server = server().await;
+    assert_eq!(bytes(&server, ADA).await, 0);
+    let text = "x".repeat(5_000);
+    let put = |path: &str, rev: &str| format!("PUT /~ada/a/{path}{rev}\n\n{{\"text\":\"{text}\"}}");
+    assert_eq!(status(&server, ADA, "PUT /~ada/a").await, 201);
+    let mut before = bytes(&server, ADA).await;
+    let mut grown = async |request: &str| {
+        let reply = server.send_as(ADA, request).await;
+        assert!(reply.status().is_success(), "{request} {}", crate::support::text(reply).await);
+        let now = bytes(&server, ADA).await;
+        let grown = now.checked_signed_diff(before).unwrap();
+        before = now;
+        grown
+    };
+    assert!((5_000..6_000).contains(&grown(&put("x", "")).await), "a document");
+    let rev = json(&server, ADA, "GET /~ada/a/x").await["_rev"].as_str().unwrap().to_owned();
+    let history = grown(&put("x", &format!("?rev={rev}"))).await;
+    assert!((5_000..6_000).contains(&history), "a revision that can still be read: {history}");
+    assert!((5_000..6_000).contains(&grown(&put("_local/x", "")).await), "a local document");
+    let index = "POST /~ada/a/_index\ncontent-type: application/json\n\n\
+                 {\"index\":{\"fields\":[\"text\"]},\"ddoc\":\"d\"}";
+    grown(index).await;
+    let find = "POST /~ada/a/_find\ncontent-type: application/json\n\n\
+                {\"selector\":{\"text\":{\"$gt\":null}}}";
+    let index = grown(find).await;
+    assert!((5_000..20_000).contains(&index), "an index: {index}");
+    assert!(grown("DELETE /~ada/a/_local/x").await < -5_000);
+    assert!(grown("DELETE /~ada/a").await < -10_000);
+    assert_eq!(bytes(&server, ADA).await, 0);
+}
+
+/// Puts 70,000 bytes, the same for the same seed.
+async fn attach(server: &TestServer, who: &str, path: &str, seed: u8) -> String {
+    let name = who.split(':').next().unwrap();
+    let content: String = (0..70_000_u32)
+        .map(|n| {
+            char::from(
+                b'!' + u8::try_from((n % 1_009 * (n % 997) + n * u32::from(seed)) % 90).unwrap(),
+            )
+        })
+        .collect();
+    let kind = "content-type: application/octet-stream";
+    let put = format!("PUT /~{name}/{path}/file\n{kind}\n\n{content}");
+    written(server.send_as(who, &put).await).await.replace(name, "…")
+}
+
+#[tokio::test]
+async fn an_attachment_counts_once_in_an_account() {
+    let server = server().await;
+    for database in ["a", "b"] {
+        assert_eq!(status(&server, ADA, &format!("PUT /~ada/{database}")).await, 201);
+    }
+    let empty = bytes(&server, ADA).await;
+    attach(&server, ADA, "a/x", 1).await;
+    let one = bytes(&server, ADA).await;
+    assert!((70_000..72_000).contains(&(one - empty)), "{empty} {one}");
+    attach(&server, ADA, "a/y", 1).await;
+    attach(&server, ADA, "b/x", 1).await;
+    let same = bytes(&server, ADA).await;
+    assert!(same - one < 3_000, "{one} {same}");
+    attach(&server, ADA, "b/y", 2).await;
+    let two = bytes(&server, ADA).await;
+    assert!((70_000..72_000).contains(&(two - same)), "{same} {two}");
+    assert_eq!(status(&server, ADA, "DELETE /~ada/a").await, 200);
+    let left = bytes(&server, ADA).await;
+    assert!((140_000..142_000).contains(&left), "what another database has stays: {left}");
+}
+
+#[tokio::test]
+async fn nothing_tells_whether_others_have_an_attachment() {
+    let names = ["ada", "bob", "eve"].map(|name| (name, "[]"));
+    let server = TestServer::new().await.with_users(&names).await;
+    let mut told = Vec::new();
+    for (who, seed) in [(ADA, 1), (BOB, 1), ("eve:password", 2)] {
+        let name = who.split(':').next().unwrap();
+        assert_eq!(status(&server, who, &format!("PUT /~{name}/d")).await, 201);
+        // By its digest alone nobody gets at what others have.
+        let known = json(&server, ADA, "GET /~ada/d/x").await["_attachments"]["file"].to_string();
+        let known = if known == "null" { String::new() } else { known };
+        for stub in [r#"{"stub":true}"#, &known].into_iter().filter(|it| !it.is_empty()) {
+            let put = format!("PUT /~{name}/d/x\n\n{{\"_attachments\":{{\"file\":{stub}}}}}");
+            assert_eq!(status(&server, who, &put).await, 412, "{who} {stub}");
+        }
+        let mut said = attach(&server, who, "d/x", seed).await;
+        write!(said, "\n{}", bytes(&server, who).await).unwrap();
+        let info = json(&server, who, &format!("GET /~{name}/d")).await;
+        write!(said, "\n{}", info["sizes"]).unwrap();
+        told.push(said);
+    }
+    // Who brings what is there already, and who brings something new: revisions alone differ, as contents do.
+    let [_, same, other] = &told[..] else { unreachable!() };
+    let without_revision = |said: &str| {
+        let (before, after) = said.split_once("\"rev\":\"1-").unwrap();
+        format!("{before}{}", &after[32..])
+    };
+    assert_eq!(without_revision(same), without_revision(other));
+}
+
+#[tokio::test]
+async fn a_full_account_can_be_read_synced_from_and_emptied() {
+    let server = server().await;
+    assert_eq!(status(&server, ADA, "PUT /~ada/a").await, 201);
+    assert_eq!(status(&server, ADA, "PUT /~ada/a/x\n\n{\"n\":1}").await, 201);
+    let quota = "PUT /_accounts/ada\n\n{\"databases_max\":null,\"bytes_max\":10}";
+    assert_eq!(status(&server, ADMIN, quota).await, 200);
+    let kind = "content-type: application/json\n\n";
+    let rev = json(&server, ADA, "GET /~ada/a/x").await["_rev"].as_str().unwrap().to_owned();
+    let large = "x".repeat(2 << 20);
+    let told = story(
+        &server,
+        &[
+            (ADA, "PUT /~ada/a/y\n\n{}"),
+            (ADA, "PUT /~ada/a/y?batch=ok\n\n{}"),
+            (ADA, &format!("POST /~ada/a/_bulk_docs\n{kind}{{\"docs\":[{{\"_id\":\"y\"}}]}}")),
+            (ADA, &format!("PUT /~ada/a/y/file\n{kind}abc")),
+            (ADA, &format!("PUT /~ada/a/y/file?large\n{kind}{large}")),
+            (ADA, &format!("PUT /~ada/a/_local/y\n\n{{\"text\":\"{large}\"}}")),
+            (ADA, "PUT /~ada/a/_local/checkpoint\n\n{\"last_seq\":1}"),
+            (ADA, &format!("POST /~ada/a/_revs_diff\n{kind}{{\"x\":[\"{rev}\"]}}")),
+            (ADA, &format!("POST /~ada/a/_ensure_full_commit\n{kind}{{}}")),
+            (
+                ADA,
+                &format!(
+                    "POST /~ada/a/_bulk_docs\n{kind}{{\"docs\":[\
+                     {{\"_id\":\"x\",\"_rev\":\"{rev}\",\"_deleted\":true}}]}}"
+                ),
+            ),
+        ],
+    )
+    .await;
+    let told = regex::Regex::new("keeps [0-9]+ bytes").unwrap().replace_all(&told, "keeps … bytes");
+    expect![[r#"
+        ada: PUT /~ada/a/y
+          507 {"error":"insufficient_storage","reason":"the account keeps … bytes, and may keep 10; delete something first"}
+        ada: PUT /~ada/a/y?batch=ok
+          507 {"error":"insufficient_storage","reason":"the account keeps … bytes, and may keep 10; delete something first"}
+        ada: POST /~ada/a/_bulk_docs
+          507 {"error":"insufficient_storage","reason":"the account keeps … bytes, and may keep 10; delete something first"}
+        ada: PUT /~ada/a/y/file
+          507 {"error":"insufficient_storage","reason":"the account keeps … bytes, and may keep 10; delete something first"}
+        ada: PUT /~ada/a/y/file?large
+          507 {"error":"insufficient_storage","reason":"the account keeps … bytes, and may keep 10; delete something first"}
+        ada: PUT /~ada/a/_local/y
+          507 {"error":"insufficient_storage","reason":"the account keeps … bytes, and may keep 10; delete something first"}
+        ada: PUT /~ada/a/_local/checkpoint
+          201 http://localhost:5984/~ada/a/_local%2Fcheckpoint {"ok":true,"id":"_local/checkpoint","rev":"0-1"}
+        ada: POST /~ada/a/_revs_diff
+          200 {}
+        ada: POST /~ada/a/_ensure_full_commit
+          201 {"ok":true,"instance_start_time":"1795230346"}
+        ada: POST /~ada/a/_bulk_docs
+          201 [{"ok":true,"id":"x","rev":"2-bfa217b130671a8782e04560da45345b"}]
+    "#]].assert_eq(&told);
 }
 
 #[tokio::test]

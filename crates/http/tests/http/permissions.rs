@@ -20,7 +20,9 @@ const PEOPLE: [(&str, &str); 6] = [
     ("server admin", "admin:pw"),
 ];
 
-fn method(verb: Verb) -> &'static str {
+const SECURITY: &str = r#"{"admins":{"names":["dan"]},"members":{"names":["mia"]}}"#;
+
+pub(crate) fn method(verb: Verb) -> &'static str {
     match verb {
         Verb::Get => "GET",
         Verb::Put => "PUT",
@@ -66,8 +68,7 @@ async fn server() -> TestServer {
     let users = [("ursula", "[]"), ("oscar", "[]"), ("mia", "[]"), ("dan", "[]")];
     let server = TestServer::new().await.with_users(&users).await;
     assert_eq!(server.send("PUT /d").await.status(), StatusCode::CREATED);
-    let security = r#"{"admins":{"names":["dan"]},"members":{"names":["mia"]}}"#;
-    let reply = server.send(&format!("PUT /d/_security\n\n{security}")).await;
+    let reply = server.send(&format!("PUT /d/_security\n\n{SECURITY}")).await;
     assert_eq!(reply.status(), StatusCode::OK);
     server
 }
@@ -77,33 +78,57 @@ fn spoils(route: &Route, operation: &Operation) -> bool {
     route.path == "/{db}" && operation.verb == Verb::Delete
 }
 
-#[tokio::test]
-async fn the_table_of_routes_and_who_may_use_them() {
-    let server = server().await;
-    let mut text = String::from("# Every route, and who gets past the question whether they may\n");
-    text.push_str("\nThe database has a member and an admin of its own.\n\n| request |");
-    for (who, _) in PEOPLE {
+/// A line for each operation of each route: what everybody gets below `prefix`.
+async fn table(
+    server: &TestServer,
+    people: &[(&str, &str)],
+    prefix: &str,
+    routes: impl Iterator<Item = &'static Route>,
+) -> String {
+    let mut text = String::from("| request |");
+    for (who, _) in people {
         write!(text, " {who} |").unwrap();
     }
     text.push_str("\n|---|---|---|---|---|---|---|\n");
-    for route in routes::all() {
+    for route in routes {
         for operation in route.operations {
             if operation.verb == Verb::Delete && route.path == "/_session" {
                 continue;
             }
             write!(text, "| {} {} |", method(operation.verb), route.path).unwrap();
-            for (who, credentials) in PEOPLE {
-                let path = path(route, "d");
-                let may = if spoils(route, operation) && who == "server admin" {
+            for (who, credentials) in people {
+                let path = format!("{prefix}{}", path(route, "d"));
+                let may = if spoils(route, operation) && ["owner", "server admin"].contains(who) {
                     "yes"
                 } else {
-                    may(&server, credentials, operation, &path).await
+                    may(server, credentials, operation, &path).await
                 };
                 write!(text, " {may} |").unwrap();
             }
             text.push('\n');
         }
     }
+    text
+}
+
+#[tokio::test]
+async fn the_table_of_routes_and_who_may_use_them() {
+    let server = server().await;
+    let site = table(&server, &PEOPLE, "", routes::all()).await;
+    let [nobody, (_, owner), rest @ ..] = PEOPLE;
+    let people: Vec<_> = [nobody, ("owner", owner)].into_iter().chain(rest).collect();
+    assert_eq!(server.send_as(owner, "PUT /~ursula/d").await.status(), StatusCode::CREATED);
+    let reply = server.send_as(owner, &format!("PUT /~ursula/d/_security\n\n{SECURITY}")).await;
+    assert_eq!(reply.status(), StatusCode::OK);
+    let below = routes::all().filter(|route| route.is_below_accounts());
+    let account = table(&server, &people, "/~ursula", below).await;
+    let text = format!(
+        "# Every route, and who gets past the question whether they may\n\n\
+         The database has a member and an admin of its own. `yes` for nobody is what is open; 404 is the \
+         same as for what is not there.\n\n{site}\n\
+         ## Below `/~ursula`\n\n\
+         The owner of the account has named the same member and admin. Other routes are not there.\n\n{account}"
+    );
     expect_file!["permissions.md"].assert_eq(&text);
 }
 

@@ -141,8 +141,9 @@ async fn signing_up_is_closed_until_it_is_opened_and_gives_no_more_than_a_user()
     assert_eq!(server.send(setting).await.status(), StatusCode::OK);
     let boss = put.replace("[]", "[\"boss\"]");
     let short = put.replace("a new secret", "short");
+    let admin = put.replace("ada", "admin");
     let mut story = String::new();
-    for request in [&boss, &short, &put, &put] {
+    for request in [&boss, &short, &admin, &put, &put] {
         story.push_str(&told(&server, "", request).await);
         story.push('\n');
     }
@@ -154,6 +155,7 @@ async fn signing_up_is_closed_until_it_is_opened_and_gives_no_more_than_a_user()
     expect![[r#"
         403 {"error":"forbidden","reason":"Only _admin may set roles"}
         400 {"error":"bad_request","reason":"Password does not conform to requirements. It needs at least 8 characters."}
+        403 {"error":"forbidden","reason":"This name is not free."}
         201 {"id":"org.couchdb.user:ada","ok":true,"rev":"…"}
         403 {"error":"forbidden","reason":"You may only update your own user document."}
         401 {"error":"unauthorized","reason":"You are not authorized to access this db."}
@@ -163,4 +165,40 @@ async fn signing_up_is_closed_until_it_is_opened_and_gives_no_more_than_a_user()
     "#]].assert_eq(&story);
     let reply = server.send_as("ada:a new secret", "GET /_session").await;
     assert_eq!(reply.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn users_do_not_learn_who_else_is_one() {
+    let server = TestServer::new().await.with_users(&[("ada", "[]"), ("bob", "[]")]).await;
+    let json = "content-type: application/json\n\n";
+    for request in [
+        "GET /_users/org.couchdb.user:NAME".to_owned(),
+        "GET /_users/org.couchdb.user:NAME?open_revs=all".to_owned(),
+        "GET /_users/org.couchdb.user:NAME?rev=1-967a00dff5e02add41819138abb3284d".to_owned(),
+        "GET /_users/org.couchdb.user:NAME/photo".to_owned(),
+        "DELETE /_users/org.couchdb.user:NAME?rev=1-967a00dff5e02add41819138abb3284d".to_owned(),
+        "DELETE /_users/org.couchdb.user:NAME".to_owned(),
+        "COPY /_users/org.couchdb.user:NAME\ndestination: x".to_owned(),
+        format!("PUT /_users/org.couchdb.user:NAME\n\n{}", user("NAME")),
+        format!("PUT /_users/org.couchdb.user:NAME?batch=ok\n\n{}", user("NAME")),
+        format!("PUT /_users/org.couchdb.user:NAME/photo\n{json}1"),
+        format!("POST /_users\n{json}{}", user("NAME")),
+        format!("POST /_users/_bulk_docs\n{json}{{\"docs\":[{}]}}", user("NAME")),
+        format!(
+            "POST /_users/_bulk_get\n{json}{{\"docs\":[{{\"id\":\"org.couchdb.user:NAME\"}}]}}"
+        ),
+        "GET /_accounts/NAME".to_owned(),
+        "DELETE /_accounts/NAME".to_owned(),
+        "GET /_tokens?user=NAME".to_owned(),
+        format!("POST /_tokens?user=NAME\n{json}{{\"label\":\"x\",\"most\":\"read\"}}"),
+        "GET /~NAME/".to_owned(),
+    ] {
+        let mut said = Vec::new();
+        for name in ["ada", "eve"] {
+            let reply = server.send_as("bob:password", &request.replace("NAME", name)).await;
+            said.push(crate::support::written(reply).await.replace(name, "NAME"));
+        }
+        assert_eq!(said[0], said[1], "{request}");
+        assert!(said[0].starts_with('4'), "{request}: {}", said[0]);
+    }
 }

@@ -63,7 +63,7 @@ async fn write(
     if batch {
         let response = accepted(edit.id.as_str());
         let edit = users::prepare(call, database, edit).await?;
-        write_later(call, database, grant, edit);
+        write_later(call, database, grant, edit).await?;
         return Ok(response);
     }
     let status = if edit.deleted { StatusCode::OK } else { StatusCode::CREATED };
