@@ -248,14 +248,19 @@ impl Accounts {
 
     /// Whom an `Authorization` header names, if it was checked before and nothing has happened to any
     /// user since. Called for every request; takes no lock for writing, checks no password, and reads
-    /// no storage.
-    pub fn remembered(&self, authorization: &[u8]) -> Option<Arc<Actor>> {
+    /// no storage. `address` is asked while somebody who guessed is held up.
+    pub fn remembered(
+        &self,
+        authorization: &[u8],
+        address: impl FnOnce() -> Address,
+    ) -> Option<Arc<Actor>> {
         match self.remembered.get(authorization)? {
-            Who::Admin(actor) => Some(actor),
+            Who::Admin(actor) => self.is_heard(&actor, address).then_some(actor),
             Who::User(known) => {
                 let present = self.people.get()?.users.is_present(&known);
                 let user = known.user.filter(|user| present && user.suspended.is_none())?;
-                Some(Arc::clone(&user.actor))
+                let actor = Arc::clone(&user.actor);
+                self.is_heard(&actor, address).then_some(actor)
             }
             Who::Bearer { actor, expires, as_of } => {
                 let expired = expires.is_some_and(|it| it <= self.clock.now().seconds());
@@ -269,13 +274,29 @@ impl Accounts {
         }
     }
 
+    /// Whether whoever says to be this one may try at the moment.
+    fn is_heard(&self, actor: &Actor, address: impl FnOnce() -> Address) -> bool {
+        self.lockout.is_quiet(|| self.clock.monotonic())
+            || self.check_guesses(actor.name().unwrap_or_default(), address()).is_ok()
+    }
+
+    /// Refuses who was wrong too often.
+    fn check_guesses(&self, name: &str, address: Address) -> Result<(), SignInError> {
+        let wait = self.lockout.wait(name, address, self.clock.monotonic());
+        if wait.is_zero() || self.is_exempt(name, address) {
+            return Ok(());
+        }
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Err(SignInError::LockedOut { seconds })
+    }
+
     /// Whom an `Authorization` header names; `None` when it is of no kind that is known here.
     pub async fn sign_in(
         &self,
         authorization: &[u8],
         address: Address,
     ) -> Result<Option<Arc<Actor>>, SignInError> {
-        if let Some(actor) = self.remembered(authorization) {
+        if let Some(actor) = self.remembered(authorization, || address) {
             return Ok(Some(actor));
         }
         if let Some(token) = basic::bearer(authorization) {
@@ -288,6 +309,7 @@ impl Accounts {
         if let Some(token) = token::TokenText::parse(&password) {
             return self.by_own_token(authorization, token, Some(&name)).await.map(Some);
         }
+        self.check_guesses(&name, address)?;
         if let Some(actor) = self.unchanged(authorization, &name).await? {
             return Ok(Some(actor));
         }
@@ -482,14 +504,11 @@ impl Accounts {
         authorization: Option<&[u8]>,
         address: Address,
     ) -> Result<Verified, SignInError> {
-        let exempt = self.is_exempt(name, address);
-        let wait = self.lockout.wait(name, address, self.clock.monotonic());
-        if !exempt && !wait.is_zero() {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            return Err(SignInError::LockedOut { seconds });
-        }
+        self.check_guesses(name, address)?;
         let turn = self.hashing.turn().await.map_err(|Busy| SignInError::Busy)?;
-        if let Some(actor) = authorization.and_then(|it| self.remembered(it)) {
+        // Once more, lest all that were sent at once be heard.
+        self.check_guesses(name, address)?;
+        if let Some(actor) = authorization.and_then(|it| self.remembered(it, || address)) {
             return Ok(Verified::Meanwhile(actor));
         }
         let found = self.find(name).await?;
@@ -503,7 +522,7 @@ impl Accounts {
         let matches = turn.run(move |memory| credential.matches(&checked, memory)).await;
         let is_complete = found.second_factor_is_met(digits, self.clock.now().seconds());
         if !known || !matches || !is_complete {
-            if !exempt {
+            if !self.is_exempt(name, address) {
                 self.lockout.failed(name, address, self.clock.monotonic());
             }
             return Err(SignInError::Incorrect);

@@ -6,13 +6,20 @@
 //! nobody can be locked out by strangers; and the site's admin is never held up on the machine itself. Of an
 //! IPv6 address the first 64 bits count, since who has one has all that begin so.
 //!
+//! Who is held up is not heard at all: not even with credentials that are remembered as right, or guesses
+//! would be tried against those without any wait. While nobody is held up, that costs requests nothing.
+//!
 //! Units: times are durations of the clock that never goes back. The tables are bounded: the entry that
-//! was wrong longest ago goes first.
+//! was wrong longest ago goes first. Who has signed in stands in a table of its own, which no guesses fill.
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     net::{IpAddr, Ipv6Addr},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -40,6 +47,8 @@ pub fn network(address: IpAddr) -> IpAddr {
 #[derive(Debug, Default)]
 pub(crate) struct Lockout {
     tables: Mutex<Tables>,
+    /// Until when anybody at all is held up, in microseconds.
+    until: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -47,14 +56,14 @@ struct Tables {
     pairs: HashMap<(String, Address), Failures>,
     addresses: HashMap<Address, Failures>,
     names: HashMap<String, Failures>,
+    /// Who has signed in from where, and when last.
+    known: HashMap<(String, Address), Duration>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Failures {
     count: u32,
     last: Duration,
-    /// The address has signed in with this name.
-    known: bool,
 }
 
 impl Failures {
@@ -78,12 +87,13 @@ impl Lockout {
     pub(crate) fn wait(&self, name: &str, address: Address, now: Duration) -> Duration {
         let address = address.map(network);
         let tables = self.lock();
-        let pair = tables.pairs.get(&(name.to_owned(), address));
-        if pair.is_some_and(|pair| pair.known) {
-            return pair.map_or(Duration::ZERO, |pair| pair.left(FREE_PAIR, now));
+        let key = (name.to_owned(), address);
+        let pair = tables.pairs.get(&key).map(|it| it.left(FREE_PAIR, now));
+        if tables.known.contains_key(&key) {
+            return pair.unwrap_or_default();
         }
         let waits = [
-            pair.map(|it| it.left(FREE_PAIR, now)),
+            pair,
             tables.addresses.get(&address).map(|it| it.left(FREE_ADDRESS, now)),
             tables.names.get(name).map(|it| it.left(FREE_NAME, now)),
         ];
@@ -93,18 +103,33 @@ impl Lockout {
     pub(crate) fn failed(&self, name: &str, address: Address, now: Duration) {
         let address = address.map(network);
         let mut tables = self.lock();
-        add(&mut tables.pairs, (name.to_owned(), address), now);
-        add(&mut tables.addresses, address, now);
-        add(&mut tables.names, name.to_owned(), now);
+        let Tables { pairs, addresses, names, .. } = &mut *tables;
+        let waits = [
+            add(pairs, (name.to_owned(), address), now).left(FREE_PAIR, now),
+            add(addresses, address, now).left(FREE_ADDRESS, now),
+            add(names, name.to_owned(), now).left(FREE_NAME, now),
+        ];
+        let longest = waits.into_iter().max().unwrap_or_default();
+        if !longest.is_zero() {
+            self.until.fetch_max(micros(now + longest), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether nobody is held up at the moment. Asked for requests with remembered credentials; the clock
+    /// is asked only if somebody ever was.
+    pub(crate) fn is_quiet(&self, now: impl FnOnce() -> Duration) -> bool {
+        let until = self.until.load(Ordering::Relaxed);
+        until == 0 || until <= micros(now())
     }
 
     /// Forgets what was wrong from there. That others were wrong stays.
     pub(crate) fn succeeded(&self, name: &str, address: Address, now: Duration) {
         let address = address.map(network);
         let mut tables = self.lock();
-        make_room(&mut tables.pairs);
-        let known = Failures { count: 0, last: now, known: true };
-        tables.pairs.insert((name.to_owned(), address), known);
+        let key = (name.to_owned(), address);
+        tables.pairs.remove(&key);
+        make_room(&mut tables.known, |last| *last);
+        tables.known.insert(key, now);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Tables> {
@@ -113,20 +138,26 @@ impl Lockout {
     }
 }
 
-fn add<K: std::hash::Hash + Eq + Clone>(table: &mut HashMap<K, Failures>, key: K, now: Duration) {
-    make_room(table);
-    table.entry(key).or_default().add(now);
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn add<K: Hash + Eq>(table: &mut HashMap<K, Failures>, key: K, now: Duration) -> Failures {
+    make_room(table, |it| it.last);
+    let failures = table.entry(key).or_default();
+    failures.add(now);
+    *failures
 }
 
 /// Half of a full table goes at once, so that making room costs each entry little.
-fn make_room<K: std::hash::Hash + Eq + Clone>(table: &mut HashMap<K, Failures>) {
+fn make_room<K: Hash + Eq, V>(table: &mut HashMap<K, V>, last: impl Fn(&V) -> Duration) {
     if table.len() < LOCKOUT_ENTRIES_MAX {
         return;
     }
-    let mut times: Vec<_> = table.values().map(|it| it.last).collect();
+    let mut times: Vec<_> = table.values().map(&last).collect();
     let middle = times.len() / 2;
     let (_, &mut oldest_kept, _) = times.select_nth_unstable(middle);
-    table.retain(|_, it| it.last > oldest_kept);
+    table.retain(|_, it| last(it) > oldest_kept);
 }
 
 #[cfg(test)]
@@ -177,6 +208,29 @@ mod tests {
         }
         assert!(lockout.wait("ada", at(100), seconds(1)) > Duration::ZERO);
         assert_eq!(lockout.wait("ada", at(200), seconds(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn guesses_of_many_do_not_make_it_forget_who_has_signed_in() {
+        let lockout = Lockout::default();
+        lockout.succeeded("ada", at(200), seconds(0));
+        for n in 0..2 * LOCKOUT_ENTRIES_MAX {
+            let address = IpAddr::from(u32::try_from(n).unwrap().to_be_bytes());
+            lockout.failed("ada", Some(address), seconds(1));
+        }
+        assert!(lockout.wait("ada", at(100), seconds(1)) > Duration::ZERO);
+        assert_eq!(lockout.wait("ada", at(200), seconds(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn it_is_quiet_while_nobody_is_held_up() {
+        let lockout = Lockout::default();
+        for _ in 0..5 {
+            assert!(lockout.is_quiet(|| unreachable!("nobody ever was")));
+            lockout.failed("ada", at(1), seconds(9));
+        }
+        assert!(!lockout.is_quiet(|| seconds(9)));
+        assert!(lockout.is_quiet(|| seconds(10)));
     }
 
     #[test]

@@ -65,11 +65,11 @@ fn an_empty_password_is_none() {
 #[tokio::test]
 async fn credentials_are_remembered_only_after_they_were_right() {
     let (accounts, _) = accounts();
-    assert!(accounts.remembered(ADA).is_none());
+    assert!(accounts.remembered(ADA, || None).is_none());
     assert_eq!(accounts.sign_in(WRONG, None).await.unwrap_err(), SignInError::Incorrect);
-    assert!(accounts.remembered(WRONG).is_none());
+    assert!(accounts.remembered(WRONG, || None).is_none());
     accounts.sign_in(ADA, None).await.unwrap().unwrap();
-    let actor = accounts.remembered(ADA).unwrap();
+    let actor = accounts.remembered(ADA, || None).unwrap();
     expect![[r#"
         User {
             name: "ada",
@@ -105,7 +105,7 @@ async fn a_new_password_ends_sessions_and_remembered_credentials() {
     let other = PasswordHash::of("other", &SeededEntropy::new(8)).unwrap();
     accounts.replace_admin(Account::admin("ada", other));
     assert!(accounts.session(&cookie).await.unwrap().is_none());
-    assert!(accounts.remembered(ADA).is_none());
+    assert!(accounts.remembered(ADA, || None).is_none());
     assert_eq!(accounts.sign_in(ADA, None).await.unwrap_err(), SignInError::Incorrect);
 }
 

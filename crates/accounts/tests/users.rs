@@ -125,10 +125,10 @@ async fn a_new_password_ends_what_was_remembered_and_every_session() {
     site.put(&admin(), "ada", &ada("old password")).await.unwrap();
     site.sign_in("ada", "old password").await.unwrap();
     let (cookie, _) = site.accounts.open_session("ada", "old password", None).await.unwrap();
-    assert!(site.accounts.remembered(&basic("ada", "old password")).is_some());
+    assert!(site.accounts.remembered(&basic("ada", "old password"), || None).is_some());
     assert!(site.accounts.session(&cookie).await.unwrap().is_some());
     site.put(&Actor::user("ada", vec![]), "ada", &ada("new password")).await.unwrap();
-    assert!(site.accounts.remembered(&basic("ada", "old password")).is_none());
+    assert!(site.accounts.remembered(&basic("ada", "old password"), || None).is_none());
     assert!(site.accounts.session(&cookie).await.unwrap().is_none());
     assert_eq!(site.sign_in("ada", "old password").await.unwrap_err(), SignInError::Incorrect);
     site.sign_in("ada", "new password").await.unwrap();
@@ -165,7 +165,7 @@ async fn what_is_written_to_others_costs_a_remembered_user_no_check_of_a_passwor
     site.put(&admin(), "ada", &ada("correct horse")).await.unwrap();
     site.sign_in("ada", "correct horse").await.unwrap();
     site.store("bob", br#"{"type":"user","name":"bob","roles":[]}"#.to_vec()).await;
-    assert!(site.accounts.remembered(&basic("ada", "correct horse")).is_none());
+    assert!(site.accounts.remembered(&basic("ada", "correct horse"), || None).is_none());
     // As busy as it can be: whoever needed a password checked would be turned away.
     let mut busy = tokio::task::JoinSet::new();
     for n in 0..settle_accounts::limits::CHECKS_WAITING_MAX {
@@ -175,7 +175,7 @@ async fn what_is_written_to_others_costs_a_remembered_user_no_check_of_a_passwor
     tokio::task::yield_now().await;
     site.sign_in("ada", "correct horse").await.unwrap();
     busy.abort_all();
-    assert!(site.accounts.remembered(&basic("ada", "correct horse")).is_some());
+    assert!(site.accounts.remembered(&basic("ada", "correct horse"), || None).is_some());
 }
 
 #[tokio::test]

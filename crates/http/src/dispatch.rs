@@ -378,13 +378,13 @@ async fn identify(
             renewed.map(|cookie| session::set_cookie(state, connection.is_secure(headers), cookie));
         return Ok(Identity { actor: session.actor, signed_in_by: Some("cookie"), renewed });
     }
+    let address = || connection.client(headers, &state.settings.live().proxies);
     let actor = match headers.get(header::AUTHORIZATION) {
         None => None,
-        Some(value) => match state.accounts.remembered(value.as_bytes()) {
+        Some(value) => match state.accounts.remembered(value.as_bytes(), address) {
             Some(actor) => Some(actor),
             None => {
-                let address = connection.client(headers, &state.settings.live().proxies);
-                let outcome = state.accounts.sign_in(value.as_bytes(), address).await;
+                let outcome = state.accounts.sign_in(value.as_bytes(), address()).await;
                 note_sign_in(state, connection, headers, request, &outcome);
                 outcome?
             }

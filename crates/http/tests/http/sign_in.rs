@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::StatusCode;
 use serde_json::{Value, json};
 use settle_accounts::{JwtRules, KeySet, RequiredClaim};
+use settle_http::connection::Connection;
 
-use crate::support::{TestServer, text};
+use crate::support::{TestServer, parse, text};
 
 const ADA: &str = "ada:a long password";
 const JSON: &str = "content-type: application/json\n\n";
@@ -204,4 +206,52 @@ async fn who_guesses_has_to_wait_and_others_do_not() {
     }
     let admin = server.send_as("admin:pw", "GET /_uuids").await;
     assert_eq!(admin.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn guesses_are_not_heard_where_the_right_password_is_remembered_either() {
+    let server = server().await;
+    let status = async |address: &str, password: &str| {
+        let peer = Some(address.parse().unwrap());
+        let authorization = authorization("ada", password);
+        let request = parse("GET /_uuids", Some(&authorization));
+        let reply = server.app.answer_on(Connection { peer, encrypted: false }, request).await;
+        reply.status().as_u16()
+    };
+    assert_eq!(status("192.0.2.1", "a long password").await, 200);
+    for _ in 0..5 {
+        assert_eq!(status("192.0.2.2", "wrong").await, 401);
+    }
+    assert_eq!(status("192.0.2.2", "wrong").await, 403);
+    assert_eq!(status("192.0.2.2", "a long password").await, 403);
+    assert_eq!(status("192.0.2.1", "a long password").await, 200);
+    server.clock.advance(Duration::from_secs(2));
+    assert_eq!(status("192.0.2.2", "a long password").await, 200);
+}
+
+#[tokio::test]
+async fn nobody_locks_the_administrator_out_of_the_machine_itself() {
+    let server = server().await;
+    let status = async |address: &str, password: &str, forwarded: &str| {
+        let peer = Some(address.parse().unwrap());
+        let authorization = authorization("admin", password);
+        let request = parse(&format!("GET /_uuids{forwarded}"), Some(&authorization));
+        let reply = server.app.answer_on(Connection { peer, encrypted: false }, request).await;
+        reply.status().as_u16()
+    };
+    for n in 0..60 {
+        status(&format!("192.0.2.{n}"), "wrong", "").await;
+        assert_eq!(status("127.0.0.1", "wrong", "").await, 401);
+    }
+    assert_eq!(status("198.51.100.7", "pw", "").await, 403);
+    let forwarded = "\nx-forwarded-for: 198.51.100.7";
+    assert_eq!(status("127.0.0.1", "pw", forwarded).await, 403, "a proxy is not whom it serves");
+    assert_eq!(status("::1", "pw", "").await, 200);
+    // That it is remembered as right is no way around.
+    assert_eq!(status("198.51.100.7", "pw", "").await, 403);
+}
+
+fn authorization(name: &str, password: &str) -> String {
+    let pair = format!("{name}:{password}");
+    format!("Basic {}", BASE64_STANDARD.encode(pair))
 }
