@@ -6,6 +6,5 @@ export const expectedFailures = {
   },
   'couchdb_python_smoke.py': {
     'replicate to a new database': 'replication by the server is not there yet',
-    'users: add, log in, remove': 'accounts other than the administrator\'s are not there yet',
   },
 };

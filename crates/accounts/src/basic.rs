@@ -30,6 +30,13 @@ pub(crate) fn decode(authorization: &[u8]) -> Option<(String, String)> {
     Some((name.to_owned(), password.to_owned()))
 }
 
+/// What stands behind `Bearer`; `None` for another kind.
+pub(crate) fn bearer(authorization: &[u8]) -> Option<&str> {
+    let (scheme, token) = authorization.split_at_checked(7)?;
+    let token = scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)?;
+    std::str::from_utf8(token.trim_ascii()).ok()
+}
+
 fn credentials(authorization: &[u8]) -> Option<&[u8]> {
     let (scheme, credentials) = authorization.split_at_checked(6)?;
     scheme.eq_ignore_ascii_case(b"basic ").then_some(credentials)

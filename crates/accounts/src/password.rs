@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::limits::PASSWORD_BYTES_MAX;
 
 /// The hash of a password, with its salt and parameters.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(PasswordHashString);
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -13,7 +13,21 @@ use std::{
 use settle_access::Actor;
 use settle_model::time::Entropy;
 
-use crate::limits::REMEMBERED_MAX;
+use crate::{limits::REMEMBERED_MAX, users::Known};
+
+/// Whose credentials they are.
+#[derive(Debug, Clone)]
+pub(crate) enum Who {
+    Admin(Arc<Actor>),
+    /// As of what was read of the user then; whether it still holds is asked with each use.
+    User(Known),
+    /// Somebody with a token. `expires` is in seconds since 1970.
+    Bearer {
+        actor: Arc<Actor>,
+        expires: Option<u64>,
+        as_of: Option<Known>,
+    },
+}
 
 pub(crate) struct Remembered {
     key: [u8; 32],
@@ -22,8 +36,8 @@ pub(crate) struct Remembered {
 
 #[derive(Default)]
 struct Generations {
-    newer: HashMap<[u8; 32], Arc<Actor>>,
-    older: HashMap<[u8; 32], Arc<Actor>>,
+    newer: HashMap<[u8; 32], Who>,
+    older: HashMap<[u8; 32], Who>,
 }
 
 impl Remembered {
@@ -33,28 +47,37 @@ impl Remembered {
         Self { key, generations: RwLock::default() }
     }
 
-    pub(crate) fn get(&self, credentials: &[u8]) -> Option<Arc<Actor>> {
+    pub(crate) fn get(&self, credentials: &[u8]) -> Option<Who> {
         let digest = self.digest(credentials);
         {
             let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(actor) = generations.newer.get(&digest) {
-                return Some(Arc::clone(actor));
+            if let Some(who) = generations.newer.get(&digest) {
+                return Some(who.clone());
             }
             generations.older.get(&digest)?;
         }
         let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
-        let actor = generations.older.remove(&digest)?;
-        generations.insert(digest, Arc::clone(&actor));
-        Some(actor)
+        let who = generations.older.remove(&digest)?;
+        generations.insert(digest, who.clone());
+        Some(who)
     }
 
-    pub(crate) fn insert(&self, credentials: &[u8], actor: Arc<Actor>) {
+    pub(crate) fn insert(&self, credentials: &[u8], who: Who) {
         let digest = self.digest(credentials);
-        self.generations.write().unwrap_or_else(PoisonError::into_inner).insert(digest, actor);
+        self.generations.write().unwrap_or_else(PoisonError::into_inner).insert(digest, who);
     }
 
     pub(crate) fn forget_all(&self) {
         *self.generations.write().unwrap_or_else(PoisonError::into_inner) = Generations::default();
+    }
+
+    /// Those that came with a token.
+    pub(crate) fn forget_bearers(&self) {
+        let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
+        let Generations { newer, older } = &mut *generations;
+        for part in [newer, older] {
+            part.retain(|_, who| !matches!(who, Who::Bearer { .. }));
+        }
     }
 
     fn digest(&self, credentials: &[u8]) -> [u8; 32] {
@@ -63,11 +86,11 @@ impl Remembered {
 }
 
 impl Generations {
-    fn insert(&mut self, digest: [u8; 32], actor: Arc<Actor>) {
+    fn insert(&mut self, digest: [u8; 32], who: Who) {
         if self.newer.len() >= REMEMBERED_MAX / 2 {
             self.older = std::mem::take(&mut self.newer);
         }
-        self.newer.insert(digest, actor);
+        self.newer.insert(digest, who);
     }
 }
 
@@ -86,11 +109,11 @@ mod tests {
     #[test]
     fn what_is_used_stays_and_what_is_not_is_forgotten_first() {
         let remembered = Remembered::new(&SeededEntropy::new(1));
-        let actor = Arc::new(Actor::Anonymous);
-        remembered.insert(b"used", Arc::clone(&actor));
-        remembered.insert(b"unused", Arc::clone(&actor));
+        let who = Who::Admin(Arc::new(Actor::Anonymous));
+        remembered.insert(b"used", who.clone());
+        remembered.insert(b"unused", who.clone());
         for n in 0..3 * REMEMBERED_MAX {
-            remembered.insert(&n.to_le_bytes(), Arc::clone(&actor));
+            remembered.insert(&n.to_le_bytes(), who.clone());
             assert!(remembered.get(b"used").is_some(), "{n}");
         }
         assert!(remembered.get(b"unused").is_none());

@@ -27,10 +27,13 @@ pub struct Session {
     pub renewed: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SessionError {
     #[error("malformed session cookie")]
     Malformed,
+    /// The user could not be read.
+    #[error("read the user: {reason}")]
+    Storage { reason: String },
 }
 
 /// What all sessions of a site are sealed with. Stored with the site.

@@ -5,6 +5,17 @@ use proptest::prelude::*;
 use settle_model::time::{ManualClock, SeededEntropy, Timestamp};
 
 use super::*;
+use crate::password::Memory;
+
+/// What a future without anything to wait for comes to.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let waker = std::task::Waker::noop();
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut std::task::Context::from_waker(waker)) {
+        std::task::Poll::Ready(done) => done,
+        std::task::Poll::Pending => panic!("it waits"),
+    }
+}
 
 const START: Timestamp = Timestamp::from_seconds(0x6B01_0A8A);
 /// `ada:secret`
@@ -13,7 +24,7 @@ const WRONG: &[u8] = b"Basic YWRhOndyb25n";
 
 /// argon2 in a build for tests is slow; tests share one hash where they can.
 fn hash() -> PasswordHash {
-    static HASH: std::sync::OnceLock<PasswordHash> = std::sync::OnceLock::new();
+    static HASH: OnceLock<PasswordHash> = OnceLock::new();
     HASH.get_or_init(|| PasswordHash::of("secret", &SeededEntropy::new(7)).unwrap()).clone()
 }
 
@@ -54,17 +65,18 @@ fn an_empty_password_is_none() {
 #[tokio::test]
 async fn credentials_are_remembered_only_after_they_were_right() {
     let (accounts, _) = accounts();
-    assert!(accounts.remembered(ADA).is_none());
-    assert_eq!(accounts.sign_in(WRONG).await.unwrap_err(), SignInError::Incorrect);
-    assert!(accounts.remembered(WRONG).is_none());
-    accounts.sign_in(ADA).await.unwrap().unwrap();
-    let actor = accounts.remembered(ADA).unwrap();
+    assert!(accounts.remembered(ADA, || None).is_none());
+    assert_eq!(accounts.sign_in(WRONG, None).await.unwrap_err(), SignInError::Incorrect);
+    assert!(accounts.remembered(WRONG, || None).is_none());
+    accounts.sign_in(ADA, None).await.unwrap().unwrap();
+    let actor = accounts.remembered(ADA, || None).unwrap();
     expect![[r#"
         User {
             name: "ada",
             roles: [
                 "_admin",
             ],
+            scope: Everything,
         }
     "#]]
     .assert_debug_eq(&*actor);
@@ -74,48 +86,61 @@ async fn credentials_are_remembered_only_after_they_were_right() {
 async fn an_unknown_name_is_as_wrong_as_a_wrong_password() {
     let (accounts, _) = accounts();
     // `bob:secret`
-    let outcome = accounts.sign_in(b"Basic Ym9iOnNlY3JldA==").await;
+    let outcome = accounts.sign_in(b"Basic Ym9iOnNlY3JldA==", None).await;
     assert_eq!(outcome.unwrap_err(), SignInError::Incorrect);
 }
 
 #[tokio::test]
 async fn a_header_of_another_kind_names_nobody() {
     let (accounts, _) = accounts();
-    assert!(accounts.sign_in(b"Bearer abc").await.unwrap().is_none());
+    assert!(accounts.sign_in(b"Bearer abc", None).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn a_new_password_ends_sessions_and_remembered_credentials() {
     let (accounts, _) = accounts();
-    accounts.sign_in(ADA).await.unwrap();
-    let (cookie, _) = accounts.open_session("ada", "secret").await.unwrap();
-    assert!(accounts.session(&cookie).unwrap().is_some());
+    accounts.sign_in(ADA, None).await.unwrap();
+    let (cookie, _) = accounts.open_session("ada", "secret", None).await.unwrap();
+    assert!(accounts.session(&cookie).await.unwrap().is_some());
     let other = PasswordHash::of("other", &SeededEntropy::new(8)).unwrap();
     accounts.replace_admin(Account::admin("ada", other));
-    assert!(accounts.session(&cookie).unwrap().is_none());
-    assert!(accounts.remembered(ADA).is_none());
-    assert_eq!(accounts.sign_in(ADA).await.unwrap_err(), SignInError::Incorrect);
+    assert!(accounts.session(&cookie).await.unwrap().is_none());
+    assert!(accounts.remembered(ADA, || None).is_none());
+    assert_eq!(accounts.sign_in(ADA, None).await.unwrap_err(), SignInError::Incorrect);
 }
 
 #[tokio::test]
 async fn a_session_slides_as_long_as_it_is_used_and_then_ends() {
     let (accounts, clock) = accounts();
-    let (mut cookie, _) = accounts.open_session("ada", "secret").await.unwrap();
+    let (mut cookie, _) = accounts.open_session("ada", "secret", None).await.unwrap();
     clock.advance(Duration::from_secs(60));
-    assert!(accounts.session(&cookie).unwrap().unwrap().renewed.is_none());
+    assert!(accounts.session(&cookie).await.unwrap().unwrap().renewed.is_none());
     for _ in 0..5 {
         clock.advance(Duration::from_secs(500));
-        let session = accounts.session(&cookie).unwrap().unwrap();
+        let session = accounts.session(&cookie).await.unwrap().unwrap();
         cookie = session.renewed.unwrap();
     }
     clock.advance(Duration::from_secs(600));
-    assert!(accounts.session(&cookie).unwrap().is_none());
+    assert!(accounts.session(&cookie).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_session_outlives_one_change_of_the_secret_and_not_two() {
+    let (accounts, _) = accounts();
+    let (cookie, _) = accounts.open_session("ada", "secret", None).await.unwrap();
+    let secret = |n: u8| SessionSecret::from_stored(vec![n; 32]);
+    let first = SessionSecret::from_stored(b"the secret of a site".to_vec());
+    accounts.rotate_secret(secret(1), Some(first));
+    let renewed = accounts.session(&cookie).await.unwrap().unwrap().renewed.unwrap();
+    accounts.rotate_secret(secret(2), Some(secret(1)));
+    assert!(accounts.session(&cookie).await.unwrap().is_none());
+    assert!(accounts.session(&renewed).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn the_cookie_has_couchdbs_form() {
     let (accounts, _) = accounts();
-    let (cookie, _) = accounts.open_session("ada", "secret").await.unwrap();
+    let (cookie, _) = accounts.open_session("ada", "secret", None).await.unwrap();
     expect!["YWRhOjZCMDEwQThBOoCnXzwsbDP7V61HJx5EWaCXrsnUZt-95TcDm8Iwj4vv"].assert_eq(&cookie);
 }
 
@@ -124,12 +149,12 @@ async fn checks_beyond_those_that_may_wait_are_refused_at_once() {
     let (accounts, _) = accounts();
     let accounts = Arc::new(accounts);
     let busy = Arc::new(AtomicUsize::new(0));
-    let _all = Arc::clone(&accounts.running).acquire_many_owned(2).await.unwrap();
+    let _all = accounts.hashing.occupy().await;
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..limits::CHECKS_WAITING_MAX + 3 {
         let (accounts, busy) = (Arc::clone(&accounts), Arc::clone(&busy));
         waiting.spawn(async move {
-            if accounts.sign_in(WRONG).await == Err(SignInError::Busy) {
+            if accounts.sign_in(WRONG, None).await == Err(SignInError::Busy) {
                 busy.fetch_add(1, Ordering::SeqCst);
             }
         });
@@ -144,7 +169,7 @@ proptest! {
     #[test]
     fn no_text_but_a_sealed_one_is_a_session(text in "\\PC{0,80}") {
         let (accounts, _) = accounts();
-        prop_assert!(!matches!(accounts.session(&text), Ok(Some(_))));
+        prop_assert!(!matches!(now(accounts.session(&text)), Ok(Some(_))));
     }
 
     #[test]
@@ -152,11 +177,11 @@ proptest! {
         use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
         let (accounts, _) = accounts();
         let cookie = Cookie { name: "ada".to_owned(), opened: START.seconds() };
-        let cookie = cookie.seal(&accounts.secret, accounts.admin().password.salt());
-        prop_assert!(accounts.session(&cookie).unwrap().is_some());
+        let cookie = cookie.seal(&accounts.secrets().current, accounts.admin().password.salt());
+        prop_assert!(now(accounts.session(&cookie)).unwrap().is_some());
         let mut text = URL_SAFE_NO_PAD.decode(cookie).unwrap();
         text[at] ^= change;
         let broken = URL_SAFE_NO_PAD.encode(text);
-        prop_assert!(!matches!(accounts.session(&broken), Ok(Some(_))));
+        prop_assert!(!matches!(now(accounts.session(&broken)), Ok(Some(_))));
     }
 }

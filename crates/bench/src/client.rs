@@ -1,14 +1,17 @@
 //! A small HTTP/1.1 client that costs little: requests are bytes made beforehand, connections stay, and of
 //! a reply only what frames it is looked at. It does one request at a time on a connection, as clients do.
 
-use std::{fmt::Write as _, net::SocketAddr};
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use anyhow::{Context as _, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::{Buf as _, BytesMut};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::limits::REPLY_HEAD_BYTES_MAX;
@@ -81,6 +84,15 @@ impl Target {
             .with_context(|| format!("connect to {}", self.address))?;
         stream.set_nodelay(true).context("send small requests at once")?;
         Ok(Connection { stream, buffer: BytesMut::with_capacity(256 << 10) })
+    }
+
+    /// From one of the many addresses that a machine has for itself.
+    pub(crate) async fn connect_from(&self, from: Ipv4Addr) -> Result<Connection, anyhow::Error> {
+        let socket = TcpSocket::new_v4().context("make a socket")?;
+        socket.bind((from, 0).into()).with_context(|| format!("be at {from}"))?;
+        let stream = socket.connect(self.address).await;
+        let stream = stream.with_context(|| format!("connect to {}", self.address))?;
+        Ok(Connection { stream, buffer: BytesMut::new() })
     }
 
     pub(crate) async fn connections(&self, count: usize) -> Result<Vec<Connection>, anyhow::Error> {

@@ -11,6 +11,7 @@
 #![expect(clippy::disallowed_methods, reason = "a bench reads the real clock")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its figures")]
 
+mod accounts;
 mod attachment;
 mod bare;
 mod bench;
@@ -25,6 +26,7 @@ mod raw;
 mod report;
 mod round;
 mod scale;
+mod sign_in;
 mod usage;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -50,6 +52,10 @@ enum Command {
     Queries(queries::Queries),
     /// Many databases on one server: creation, memory, start, first reads
     Scale(scale::Scale),
+    /// What knowing who asks costs, and what others notice of somebody who guesses passwords
+    SignIn(sign_in::SignIn),
+    /// Many accounts with a database each, beside as many plain databases
+    Accounts(accounts::Accounts),
     /// How much memory a large attachment takes, sent and fetched in every way
     Attachment(attachment::Attachment),
     /// Answers every request with the bytes of a file: the limit of what a handler can be
@@ -79,6 +85,8 @@ fn main() -> ExitCode {
         Command::Documents(documents) => documents.run(),
         Command::Queries(queries) => queries.run(),
         Command::Scale(scale) => scale.run(),
+        Command::SignIn(sign_in) => sign_in.run(),
+        Command::Accounts(accounts) => accounts.run(),
         Command::Attachment(attachment) => attachment.run(),
         Command::Bare(bare) => bare.run(),
     };

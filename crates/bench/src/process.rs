@@ -19,6 +19,8 @@ use crate::{client::Target, limits::START_WAIT, usage::Pid};
 
 const USER: &str = "admin";
 const PASSWORD: &str = "bench";
+/// What a proxy that signs users in would prove itself with.
+pub(crate) const PROXY_SECRET: &str = "the proxy's secret of the bench";
 
 /// A server process that listens.
 #[derive(Debug)]
@@ -41,6 +43,7 @@ impl Process {
             }
         }
         command.env("SETTLE_ADMIN_USER", USER).env("SETTLE_ADMIN_PASSWORD", PASSWORD);
+        command.env("SETTLE_PROXY_SECRET", PROXY_SECRET);
         command.arg("serve").arg("--data").arg(data).args(["--bind", "127.0.0.1:0"]).stderr(log);
         Self::start(&mut command).with_context(|| {
             let log = std::fs::read_to_string(&log_path).unwrap_or_default();
@@ -91,7 +94,17 @@ impl Process {
     }
 
     pub(crate) fn target(&self) -> Target {
-        Target::new(self.address, Some((USER, PASSWORD)))
+        self.target_as(Some((USER, PASSWORD)))
+    }
+
+    /// With a name and a password, or as nobody.
+    pub(crate) fn target_as(&self, user: Option<(&str, &str)>) -> Target {
+        Target::new(self.address, user)
+    }
+
+    /// For requests that say by themselves who sends them.
+    pub(crate) fn target_of_nobody(&self) -> Target {
+        Target::new(self.address, None)
     }
 
     pub(crate) fn pid(&self) -> Pid {

@@ -23,11 +23,11 @@ use crate::{
     round::median,
 };
 
-const CONNECTIONS: usize = 64;
-const BYTES: usize = 300;
+pub(crate) const CONNECTIONS: usize = 64;
+pub(crate) const BYTES: usize = 300;
 
 /// How long a started server is left alone before its memory counts as that of an idle one.
-const REST: Duration = Duration::from_secs(3);
+pub(crate) const REST: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Args)]
 pub(crate) struct Scale {
@@ -163,11 +163,11 @@ impl Scale {
     }
 }
 
-fn name_of(number: u64) -> String {
+pub(crate) fn name_of(number: u64) -> String {
     format!("db{number:07}")
 }
 
-fn mib(name: &str, kib: u64, bound: Bound) -> Finding {
+pub(crate) fn mib(name: &str, kib: u64, bound: Bound) -> Finding {
     Finding::new(name, kib as f64 / 1024.0, "MiB", bound)
 }
 
@@ -193,7 +193,7 @@ fn folder_bytes(folder: &Path) -> Result<u64, anyhow::Error> {
 }
 
 /// Asks the system to keep nothing of these files in memory.
-fn forget(folder: &Path) -> Result<(), anyhow::Error> {
+pub(crate) fn forget(folder: &Path) -> Result<(), anyhow::Error> {
     for path in files(folder)? {
         let file = File::open(&path).with_context(|| format!("open {}", path.display()))?;
         file.sync_all().with_context(|| format!("sync {}", path.display()))?;

@@ -21,6 +21,7 @@
 
 mod collect;
 mod compress;
+mod count;
 mod digest;
 mod file;
 mod folder;
@@ -47,6 +48,7 @@ use self::folder::Folder;
 pub use self::{
     collect::Collected,
     compress::{NotGzip, is_compressible},
+    count::Counted,
     digest::{BlobDigest, BlobDigestError, Encoding},
     file::Damage,
     folder::FolderError,

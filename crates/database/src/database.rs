@@ -1,6 +1,7 @@
 //! One open database: what it is, its settings, and who is told when it changes. Its reads, scans
 //! and writes are in [`read`](crate::read), [`scan`](crate::scan) and [`writer`](crate::writer).
 
+mod kept;
 mod local;
 mod settings;
 mod upkeep;
@@ -8,12 +9,12 @@ mod upkeep;
 use std::{
     fmt,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use settle_access::{Action, Grant, Read, Resource, Write};
+use settle_access::{Action, Grant, Protected, Read, Resource, Write};
 use settle_engine::{Plan, Step, Visit, Visitor};
 use settle_model::{
     id::DatabaseName,
@@ -43,14 +44,20 @@ pub(crate) struct Inner {
     pub(crate) name: DatabaseName,
     pub(crate) keys: Keys,
     pub(crate) writer: Writer,
-    live: RwLock<Arc<Live>>,
-    /// Held from before a live record is stored or read until it stands in `live`, so that an older
+    present: RwLock<Present>,
+    /// Held from before a live record is stored or read until it stands in `present`, so that an older
     /// one never takes the place of a newer.
     pub(crate) live_order: tokio::sync::Mutex<()>,
     timeline: Timeline,
     pub(crate) committed: watch::Sender<Committed>,
     /// Marks of the set of open databases.
     touched: AtomicBool,
+}
+
+/// The live record, and what of it decides who may do what.
+struct Present {
+    live: Arc<Live>,
+    protected: Arc<Protected>,
 }
 
 /// How far the database has come, for feeds that wait.
@@ -97,12 +104,14 @@ impl Database {
         state: &State,
     ) -> Self {
         let timeline = shared.timeline(live.timeline());
+        let protected = Protected::new(keys.number, name.clone(), &live.security);
+        let present = Present { live: Arc::new(live), protected: Arc::new(protected) };
         let inner = Inner {
             shared: shared.clone(),
             name,
             keys,
             writer: Writer::default(),
-            live: RwLock::new(Arc::new(live)),
+            present: RwLock::new(present),
             live_order: tokio::sync::Mutex::new(()),
             timeline,
             committed: watch::Sender::new(Committed { sequence: state.sequence, dropped: false }),
@@ -122,7 +131,12 @@ impl Database {
 
     /// What to ask `access` about.
     pub fn resource(&self) -> Resource {
-        Resource::Database { number: self.number() }
+        Resource::Database(self.protected())
+    }
+
+    /// What the rules of permission look at.
+    pub fn protected(&self) -> Arc<Protected> {
+        self.inner.present().protected.clone()
     }
 
     pub fn timeline(&self) -> Timeline {
@@ -247,13 +261,22 @@ impl Database {
 
 impl Inner {
     pub(crate) fn live(&self) -> Arc<Live> {
-        // Replacing the record is one assignment, so a panic elsewhere leaves it whole.
-        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.present().live.clone()
     }
 
     /// The caller holds `live_order`.
     pub(crate) fn set_live(&self, live: Live) {
-        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+        let mut present = self.present.write().unwrap_or_else(PoisonError::into_inner);
+        if live.security != present.live.security {
+            let protected = Protected::new(self.keys.number, self.name.clone(), &live.security);
+            present.protected = Arc::new(protected);
+        }
+        present.live = Arc::new(live);
+    }
+
+    fn present(&self) -> RwLockReadGuard<'_, Present> {
+        // What is replaced is replaced by one assignment each, so a panic elsewhere leaves it whole.
+        self.present.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn mark_dropped(&self) {
@@ -268,8 +291,8 @@ impl Inner {
 
     /// A grant for another database here is a fault of the program.
     pub(crate) fn check<A: Action>(&self, grant: &Grant<A>) {
-        let mine = Resource::Database { number: self.keys.number };
-        assert!(grant.resource() == mine, "a {} grant is used on another database", A::NAME);
+        let mine = grant.is_for_database(self.keys.number);
+        assert!(mine, "a {} grant is used on another database", A::NAME);
     }
 
     /// Called after a read: what was read of a dropped database may be half of it.

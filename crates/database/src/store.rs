@@ -9,7 +9,7 @@ mod sweep;
 
 use std::{ops::Bound, sync::Arc, time::Duration};
 
-use settle_access::{AdministerServer, Grant, Inspect};
+use settle_access::{Action, AdministerServer, Grant, Inspect, Server};
 use settle_engine::{
     Batch, Direction, Engine, Expected, Outcome, Plan, Scan, Step, Visit, Visitor,
 };
@@ -237,7 +237,7 @@ impl Store {
         name: &DatabaseName,
         options: CreateOptions,
     ) -> Result<Database, CreateError> {
-        let _: &Grant<AdministerServer> = grant;
+        check(grant, name);
         let shared = &self.shared;
         let number = shared.numbers.next(shared).await?;
         let keys = Keys { number };
@@ -296,7 +296,7 @@ impl Store {
         grant: &Grant<AdministerServer>,
         name: &DatabaseName,
     ) -> Result<(), DropError> {
-        let _: &Grant<AdministerServer> = grant;
+        check(grant, name);
         let shared = &self.shared;
         let missing = || DropError::Missing { name: name.clone() };
         let number = self.number_of(name).await?.ok_or_else(missing)?;
@@ -327,10 +327,11 @@ impl Store {
         Ok(())
     }
 
-    /// The compactions that are running, oldest first.
+    /// The compactions that are running, oldest first, on the server that the grant is for.
     pub fn compactions(&self, grant: &Grant<Inspect>) -> Vec<Compaction> {
-        let _: &Grant<Inspect> = grant;
-        self.shared.compactions.all()
+        let mut all = self.shared.compactions.all();
+        all.retain(|compaction| grant.is_for_server_of(&compaction.database));
+        all
     }
 
     /// Tells of each commit that changes documents, from now on. Who is too slow misses some, and is told
@@ -339,25 +340,43 @@ impl Store {
         self.shared.changed.subscribe()
     }
 
-    /// The names of all databases in the range.
+    /// The names of all databases in the range, of the server that the grant is for, as they are
+    /// called there.
     pub async fn names(
         &self,
         grant: &Grant<Inspect>,
         scan: NameScan,
     ) -> Result<Vec<String>, StorageError> {
-        let _: &Grant<Inspect> = grant;
+        let server = grant.server();
+        let prefix = match server {
+            Some(Server::Account(account)) => account.catalog_prefix(),
+            Some(Server::Site | Server::All) | None => String::new(),
+        };
+        let key = |name: &str| keys::name(&format!("{prefix}{name}"));
         let bound = |bound: Bound<String>, open: Bound<Vec<u8>>| match bound {
-            Bound::Included(name) => Bound::Included(keys::name(&name)),
-            Bound::Excluded(name) => Bound::Excluded(keys::name(&name)),
+            Bound::Included(name) => Bound::Included(key(&name)),
+            Bound::Excluded(name) => Bound::Excluded(key(&name)),
             Bound::Unbounded => open,
         };
-        let all = Scan::prefix(&keys::names(), scan.direction);
-        let range = Scan {
-            start: bound(scan.start, all.start),
-            end: bound(scan.end, all.end),
-            direction: scan.direction,
-        };
-        let visitor = Names { skip: scan.skip, limit: scan.limit, found: Vec::new() };
+        let all = Scan::prefix(&key(""), scan.direction);
+        let (start, mut end) = (bound(scan.start, all.start), bound(scan.end, all.end));
+        if server == Some(Server::Site) {
+            // Databases of accounts stand behind all others.
+            let first = keys::name(ACCOUNTS);
+            let is_behind = |bound: &Bound<Vec<u8>>| match bound {
+                Bound::Included(key) | Bound::Excluded(key) => *key >= first,
+                Bound::Unbounded => false,
+            };
+            if is_behind(&start) {
+                return Ok(Vec::new());
+            }
+            if is_behind(&end) || end == Bound::Unbounded {
+                end = Bound::Excluded(first);
+            }
+        }
+        let range = Scan { start, end, direction: scan.direction };
+        let passed = prefix.len();
+        let visitor = Names { passed, skip: scan.skip, limit: scan.limit, found: Vec::new() };
         if scan.limit == 0 {
             return Ok(Vec::new());
         }
@@ -365,14 +384,14 @@ impl Store {
         Ok(self.shared.engine.read_to_end(plan, visitor).await?.found)
     }
 
-    /// What happened to databases between two events, in the order that was asked for.
+    /// What happened between two events, in the order that was asked for, to databases of the server
+    /// that the grant is for. Those of others are read and left out.
     pub async fn events(
         &self,
         grant: &Grant<Inspect>,
         scan: EventScan,
     ) -> Result<EventPage, StorageError> {
-        let _: &Grant<Inspect> = grant;
-        self.shared.events.scan(&self.shared, scan).await
+        self.shared.events.scan(&self.shared, grant.server(), scan).await
     }
 
     /// Ends when there are events after `since`, or at once if there are.
@@ -387,6 +406,14 @@ impl Store {
             None => Ok(None),
         }
     }
+}
+
+/// What names of databases of accounts begin with in the catalog; those of the site sort before it.
+const ACCOUNTS: &str = "~";
+
+/// A grant for another server here is a fault of the program.
+fn check<A: Action>(grant: &Grant<A>, name: &DatabaseName) {
+    assert!(grant.is_for_server_of(name), "a {} grant is used on another server", A::NAME);
 }
 
 impl Shared {
@@ -471,6 +498,8 @@ async fn open_site(parts: &StoreParts) -> Result<Site, StorageError> {
 }
 
 struct Names {
+    /// Bytes of each name that are not shown.
+    passed: usize,
     skip: usize,
     limit: usize,
     found: Vec<String>,
@@ -483,7 +512,7 @@ impl Visitor for Names {
             return Visit::Next;
         }
         let name = keys::name_of(key).unwrap_or_default();
-        self.found.push(name.to_owned());
+        self.found.push(name.get(self.passed..).unwrap_or_default().to_owned());
         if self.found.len() < self.limit { Visit::Next } else { Visit::Stop }
     }
 }

@@ -24,6 +24,7 @@ use tokio::{
 use crate::{
     error::{ApiError, Code},
     limits::{BODY_WAIT, INFLATE_STEP, LARGE_BODIES_MAX, LARGE_BODY, LARGE_BODY_WAIT},
+    server::ArrivalError,
 };
 
 /// The memory for large bodies, shared by all requests. A permit is a KiB of it.
@@ -138,17 +139,23 @@ async fn gzipped(mut body: Body, allowance: &mut Allowance<'_>) -> Result<Bytes,
 
 /// The next piece of data; trailers are passed over.
 pub(crate) async fn next(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
-    let late =
-        |_| ApiError::new(Code::RequestTimeout, "The request's body did not arrive in time.");
+    let late = |_| late_error();
     while let Some(frame) = timeout(BODY_WAIT, body.frame()).await.map_err(late)? {
-        let frame = frame.map_err(|error| {
-            ApiError::bad_request("the request's body broke off").caused_by(error)
+        let frame = frame.map_err(|error| match ArrivalError::of(&error) {
+            Some(ArrivalError::TooSlow) => late_error(),
+            Some(ArrivalError::Broken(_)) | None => {
+                ApiError::bad_request("the request's body broke off").caused_by(error)
+            }
         })?;
         if let Ok(data) = frame.into_data() {
             return Ok(Some(data));
         }
     }
     Ok(None)
+}
+
+fn late_error() -> ApiError {
+    ApiError::new(Code::RequestTimeout, "The request's body did not arrive in time.")
 }
 
 #[cfg(test)]

@@ -2,25 +2,32 @@
 
 use std::{
     borrow::Cow,
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
+use http_body::Body as _;
 use percent_encoding::percent_decode;
 use serde::{Deserialize, de::DeserializeOwned};
-use settle_access::{Action, Actor, Grant, Resource, authorize};
-use settle_model::json;
+use settle_access::{Action, Actor, Administer, AdministerServer, Grant, Resource, authorize};
+use settle_model::{
+    id::{AccountName, DatabaseName},
+    json,
+};
 
 use crate::{
+    audit::Cause,
     body::{self, Place},
+    connection::Connection,
     dispatch::BODY_UNREAD,
     error::{ApiError, Code},
-    limits,
+    limits, location,
     parameters::Query,
     routes::Captures,
     state::AppState,
@@ -33,7 +40,11 @@ pub struct Call {
     pub actor: Arc<Actor>,
     /// How the actor signed in, in CouchDB's words; `None` for nobody.
     pub signed_in_by: Option<&'static str>,
+    pub connection: Connection,
+    /// Set once it is known that a request that may change something is an act.
+    pub(crate) administers: Option<Arc<AtomicBool>>,
     pub(crate) parts: Parts,
+    pub(crate) request_id: HeaderValue,
     pub(crate) captures: Captures,
     /// In a lock that nobody waits for, so that a call can be lent across waiting.
     pub(crate) body: Mutex<Body>,
@@ -67,6 +78,39 @@ impl Call {
         Query::new(self.parts.uri.query().unwrap_or_default())
     }
 
+    /// What stands in the path before everything that the route matched: nothing, or `/~{account}`.
+    pub fn root(&self) -> &str {
+        match &self.captures.account {
+            None => "",
+            Some(account) => &self.raw_path()[..account.end],
+        }
+    }
+
+    /// The account whose server is asked; `None` for the site's. A name that nobody can have is that of
+    /// nobody.
+    pub fn account(&self) -> Result<Option<AccountName>, ApiError> {
+        let Some(account) = &self.captures.account else { return Ok(None) };
+        let name = decode(&self.raw_path()[account.clone()])?;
+        name.parse().map(Some).map_err(|_| ApiError::no_database())
+    }
+
+    /// The server that is asked.
+    pub fn server(&self) -> Result<Resource, ApiError> {
+        Ok(self.account()?.map_or(Resource::Server, |name| Resource::Account { name }))
+    }
+
+    /// The name in the catalog of a database that is called `name` on the server that is asked.
+    pub fn database_name(&self, name: &str) -> Result<DatabaseName, ApiError> {
+        let local: DatabaseName = name.parse()?;
+        match self.account()? {
+            Some(account) => account.database(&local).ok_or_else(|| {
+                let reason = "An account has no databases of the system.";
+                ApiError::new(Code::Forbidden, reason)
+            }),
+            None => Ok(location::own_database(&local).unwrap_or(local)),
+        }
+    }
+
     /// The n-th part of the path that the route leaves open, as it was sent.
     pub fn raw_segment(&self, n: usize) -> &str {
         &self.raw_path()[self.captures.get(n)]
@@ -92,7 +136,19 @@ impl Call {
 
     /// Asks for a permission, on behalf of whoever sent the request.
     pub fn authorize<A: Action>(&self, resource: Resource) -> Result<Grant<A>, ApiError> {
-        Ok(authorize(&self.actor, resource)?)
+        let grant = authorize(&self.actor, &resource)?;
+        if A::NAME == Administer::NAME || A::NAME == AdministerServer::NAME {
+            self.note_act();
+        }
+        Ok(grant)
+    }
+
+    /// From here on this request is an act that the audit log records: of an administrator, or on what
+    /// somebody signs in with.
+    pub fn note_act(&self) {
+        if let Some(administers) = &self.administers {
+            administers.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Refuses a body that is not announced as JSON.
@@ -108,6 +164,12 @@ impl Call {
             return Ok(());
         }
         Err(ApiError::content_type(expected))
+    }
+
+    /// How long the body is; `None` where the client does not say.
+    pub fn announced_bytes(&self) -> Option<u64> {
+        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+        body.size_hint().exact()
     }
 
     /// The body as it comes, for those who stream it.
@@ -140,6 +202,22 @@ impl Call {
         object(&self.bytes(limit).await?)
     }
 
+    /// Where the client is, behind trusted proxies too.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.connection.client(&self.parts.headers, &self.app.settings.live().proxies)
+    }
+
+    /// For the audit log.
+    pub(crate) fn cause(&self) -> Cause {
+        let request = self.request_id.to_str().unwrap_or_default().to_owned();
+        Cause { address: self.client(), request }
+    }
+
+    /// Whether nobody between the client and us reads along.
+    pub fn is_secure(&self) -> bool {
+        self.connection.is_secure(&self.parts.headers)
+    }
+
     /// `path` on this server, as the client addressed it. Behind a proxy the `X-Forwarded` headers
     /// say how that was.
     pub fn absolute(&self, path: &str) -> HeaderValue {
@@ -147,8 +225,7 @@ impl Call {
         let host = forwarded("x-forwarded-host")
             .or_else(|| self.header(header::HOST))
             .or_else(|| self.parts.uri.authority().map(http::uri::Authority::as_str));
-        let secure = forwarded("x-forwarded-ssl") == Some("on")
-            || forwarded("x-forwarded-proto") == Some("https");
+        let secure = self.is_secure();
         let scheme = if secure { "https" } else { "http" };
         // Without a host, as in HTTP/1.0, the path alone is a valid reference.
         let text = match host {

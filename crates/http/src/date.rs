@@ -19,6 +19,17 @@ pub(crate) fn cookie(time: Timestamp) -> String {
     written(time, '-')
 }
 
+/// `2027-11-21T03:05:46.000000Z`
+pub(crate) fn rfc3339(time: Timestamp) -> String {
+    let (year, month, day) = civil(time.seconds() / 86_400);
+    let month = 1 + MONTHS.iter().position(|it| *it == month).expect("one of twelve");
+    let second_of_day = time.seconds() % 86_400;
+    let (hour, minute, second) =
+        (second_of_day / 3_600, second_of_day / 60 % 60, second_of_day % 60);
+    let micros = time.micros() % 1_000_000;
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+}
+
 /// `2027-11-21T03:05:46.123Z`, as JavaScript's `toISOString` writes it.
 pub(crate) fn iso(time: Timestamp) -> String {
     let (days, second_of_day) = (time.seconds() / 86_400, time.seconds() % 86_400);
@@ -64,6 +75,8 @@ mod tests {
         assert_eq!(header(951_782_399), "Mon, 28 Feb 2000 23:59:59 GMT");
         assert_eq!(header(951_782_400), "Tue, 29 Feb 2000 00:00:00 GMT");
         assert_eq!(header(4_107_542_400), "Mon, 01 Mar 2100 00:00:00 GMT");
+        let stored = Timestamp::from_micros(951_782_400_000_001);
+        assert_eq!(rfc3339(stored), "2000-02-29T00:00:00.000001Z");
         assert_eq!(iso(Timestamp::from_micros(951_782_399_042_999)), "2000-02-28T23:59:59.042Z");
         assert_eq!(cookie(Timestamp::from_seconds(1_826_766_346)), "Sun, 21-Nov-2027 03:05:46 GMT");
     }

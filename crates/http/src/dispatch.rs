@@ -1,6 +1,6 @@
 //! From a request to its handler, and from its outcome to the reply.
 //!
-//! Each request passes: its id, the method it stands for, its route, who sent it, whether that one may ask
+//! Each request passes: its id, preflights (which end here), the method it stands for, its route, who sent it, whether that one may ask
 //! at all, the handler, the headers that every reply has. There is no tower of layers; a GET pays for
 //! what it uses.
 //!
@@ -11,7 +11,7 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -19,16 +19,20 @@ use axum::{body::Body, response::Response};
 use futures_util::FutureExt as _;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header,
-    request::Parts,
+    request::Parts, uri::Authority,
 };
 use http_body::Body as _;
-use settle_access::Actor;
+use settle_access::{Actor, Inspect, Resource};
+use settle_accounts::{ProxyClaim, SignInError};
 
 use crate::{
+    audit::{self, Act, Cause, SignIn},
     call::Call,
+    connection::Connection,
+    cors::Cross,
     error::{ApiError, Code},
     handlers::session,
-    limits, request_id,
+    limits, reply, request_id,
     routes::{self, Access, Found, Handler, Verb},
     state::AppState,
 };
@@ -36,6 +40,12 @@ use crate::{
 const BODY_TIME: HeaderName = HeaderName::from_static("x-couchdb-body-time");
 const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 const WWW_AUTHENTICATE: HeaderName = HeaderName::from_static("x-couchdb-www-authenticate");
+const PROXY_NAME: HeaderName = HeaderName::from_static("x-auth-couchdb-username");
+const PROXY_ROLES: HeaderName = HeaderName::from_static("x-auth-couchdb-roles");
+const PROXY_TOKEN: HeaderName = HeaderName::from_static("x-auth-couchdb-token");
+/// Signing in is the same on every server, and says nothing of whose it is.
+const OPEN_OF_ACCOUNTS: [&str; 2] = ["/_session", "/_up"];
+
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const MUST_REVALIDATE: HeaderValue = HeaderValue::from_static("must-revalidate");
 const SERVER: HeaderValue = HeaderValue::from_static(concat!("Settle/", env!("CARGO_PKG_VERSION")));
@@ -43,22 +53,26 @@ const SERVER: HeaderValue = HeaderValue::from_static(concat!("Settle/", env!("CA
 /// In the place of the time that reading a body took: it has not been read to its end.
 pub(crate) const BODY_UNREAD: u64 = u64::MAX;
 
-/// What `Prefer: return=minimal` leaves: CouchDB's list, and headers that carry an outcome.
-const MINIMAL: [HeaderName; 14] = [
+/// What `Prefer: return=minimal` leaves: CouchDB's list, headers that carry an outcome, and those that
+/// protect the one who reads the reply.
+const MINIMAL: [HeaderName; 17] = [
     header::ALLOW,
     header::CACHE_CONTROL,
     header::CONNECTION,
     header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
     header::CONTENT_RANGE,
+    header::CONTENT_SECURITY_POLICY,
     header::CONTENT_TYPE,
     header::ETAG,
     header::LOCATION,
     header::RETRY_AFTER,
     header::SERVER,
     header::SET_COOKIE,
+    header::STRICT_TRANSPORT_SECURITY,
     header::VARY,
     header::WWW_AUTHENTICATE,
+    header::X_CONTENT_TYPE_OPTIONS,
 ];
 
 /// Answers requests. Clones share one state.
@@ -84,18 +98,35 @@ impl App {
         &self.state
     }
 
-    /// Answers one request; failures are answers too.
+    /// Answers one request that came from no socket; failures are answers too.
     pub async fn answer(&self, request: Request<Body>) -> Response {
+        self.answer_on(Connection::default(), request).await
+    }
+
+    /// Answers one request of a connection.
+    pub async fn answer_on(&self, connection: Connection, request: Request<Body>) -> Response {
         let state = &self.state;
         let start = state.clock.monotonic();
         let in_flight = state.metrics.begin();
         let (parts, body) = request.into_parts();
-        let mut reply = Reply::to(&parts, state);
+        let mut reply = Reply::to(connection, &parts, state);
         reply.body_micros = (!body.is_end_stream()).then(|| Arc::new(AtomicU64::new(BODY_UNREAD)));
         let method = parts.method.clone();
         let uri = tracing::enabled!(tracing::Level::DEBUG).then(|| parts.uri.clone());
 
-        let outcome = self.outcome(parts, body, &mut reply);
+        let (cross, preflight) = Cross::of(&parts, state.settings.cors());
+        let is_preflight = preflight.is_some();
+
+        let outcome = async {
+            match preflight {
+                Some(preflight) => Ok(preflight),
+                None => {
+                    let takes_cookie =
+                        cross.lets_credentials() || takes_cookie(&self.state, &parts);
+                    self.outcome(connection, parts, body, takes_cookie, &mut reply).await
+                }
+            }
+        };
         // A bug in one handler is that request's failure, and no other's.
         let outcome = AssertUnwindSafe(outcome).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|panic| Err(ApiError::internal(words_of(&*panic))));
@@ -107,7 +138,8 @@ impl App {
                 error.into_response()
             }
         };
-        let response = reply.finish(response);
+        let mut response = reply.finish(response);
+        cross.mark(response.headers_mut(), is_preflight);
         let duration = state.clock.monotonic().saturating_sub(start);
         in_flight.done(&method, response.status(), duration);
         if let Some(uri) = uri {
@@ -118,15 +150,31 @@ impl App {
 
     async fn outcome(
         &self,
+        connection: Connection,
         mut parts: Parts,
         body: Body,
+        takes_cookie: bool,
         reply: &mut Reply,
     ) -> Result<Response, ApiError> {
         check_uri(&parts.uri)?;
+        if parts.headers.len() > limits::HEADERS_COUNT_MAX {
+            let reason = format!("at most {} headers", limits::HEADERS_COUNT_MAX);
+            return Err(ApiError::new(Code::TooManyHeaders, reason));
+        }
         override_method(&mut parts);
         let found = routes::router().find(parts.uri.path());
-        let identity = identify(&self.state, &parts.headers).await?;
+        let rates = self.state.settings.rates().map(|(rates, live)| {
+            (rates, connection.client(&parts.headers, &live.proxies), self.state.clock.monotonic())
+        });
+        if let Some((rates, client, now)) = &rates {
+            self.state.rates.arrived(rates, *client, *now)?;
+        }
+        let identity =
+            identify(&self.state, connection, &parts.headers, takes_cookie, &reply.id).await?;
         reply.renewed = identity.renewed;
+        if let Some((rates, client, now)) = &rates {
+            self.state.rates.known(rates, *client, &identity.actor, *now)?;
+        }
         let Some((found, captures)) = found else {
             gate(&identity.actor, Access::SignedIn)?;
             return Err(ApiError::no_database());
@@ -136,25 +184,84 @@ impl App {
             gate(&identity.actor, needed_at_least(found))?;
             return Err(ApiError::method_not_allowed(&found.allow));
         };
-        gate(&identity.actor, operation.access)?;
+        if !(may_sign_up(&self.state, &parts) && matches!(*identity.actor, Actor::Anonymous)) {
+            gate(&identity.actor, operation.access)?;
+        }
 
-        let mut call = Call {
+        let act = (self.state.audit.is_on() && operation.verb != Verb::Get).then(|| {
+            let act = Act {
+                name: name_of(&identity.actor),
+                by: identity.signed_in_by,
+                method: parts.method.to_string(),
+                path: audit::path(parts.uri.path()),
+                status: None,
+            };
+            let cause = cause(&self.state, connection, &parts.headers, &reply.id);
+            let state = Arc::clone(&self.state);
+            ActSeen { state, administers: Arc::default(), act: Some((act, cause)) }
+        });
+        let call = Call {
             app: Arc::clone(&self.state),
+            administers: act.as_ref().map(|act| Arc::clone(&act.administers)),
+            request_id: reply.id.clone(),
             actor: identity.actor,
             signed_in_by: identity.signed_in_by,
+            connection,
             parts,
             captures,
             body: Mutex::new(body),
             body_micros: reply.body_micros.clone(),
             place: None,
         };
-        let mut handler = operation.handler;
-        loop {
-            let mut response = handler(call).await?;
-            match rewritten(&mut response)? {
-                None => return Ok(response),
-                Some(next) => (handler, call) = next,
+        check_account(found, &call)?;
+        let outcome = answer(operation.handler, call).await;
+        if let Some(act) = act {
+            let status = match &outcome {
+                Ok(response) => Ok(response.status()),
+                Err(error) => Err(error.code().status()),
+            };
+            act.end(status).await?;
+        }
+        outcome
+    }
+}
+
+/// A request that may turn out to be an act of an administrator.
+///
+/// A client that goes away before the answer has its record too, lest that be a way to leave none.
+struct ActSeen {
+    state: Arc<AppState>,
+    administers: Arc<AtomicBool>,
+    /// `None` once it is decided whether there is a record.
+    act: Option<(Act, Cause)>,
+}
+
+impl ActSeen {
+    async fn end(mut self, outcome: Result<StatusCode, StatusCode>) -> Result<(), ApiError> {
+        let act = self.act.take().filter(|_| self.administers.load(Ordering::Relaxed));
+        let Some((mut act, cause)) = act else { return Ok(()) };
+        match outcome {
+            Ok(status) => {
+                act.status = Some(status.as_u16());
+                self.state.record_act(&act, &cause).await
             }
+            Err(status) => {
+                if status.is_server_error() {
+                    // It may have had an effect.
+                    act.status = Some(status.as_u16());
+                    self.state.note_act(&act, &cause);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for ActSeen {
+    fn drop(&mut self) {
+        let act = self.act.take().filter(|_| self.administers.load(Ordering::Relaxed));
+        if let Some((act, cause)) = act {
+            self.state.note_act(&act, &cause);
         }
     }
 }
@@ -175,6 +282,17 @@ pub(crate) fn again(call: Call) -> Response {
     response
 }
 
+/// The reply to a call, and to those that it is rewritten to.
+async fn answer(mut handler: Handler, mut call: Call) -> Result<Response, ApiError> {
+    loop {
+        let mut response = handler(call).await?;
+        match rewritten(&mut response)? {
+            None => return Ok(response),
+            Some(next) => (handler, call) = next,
+        }
+    }
+}
+
 /// The call that is to be answered instead, with its handler.
 fn rewritten(response: &mut Response) -> Result<Option<(Handler, Call)>, ApiError> {
     let Some(Again(call)) = response.extensions_mut().remove::<Again>() else { return Ok(None) };
@@ -187,6 +305,7 @@ fn rewritten(response: &mut Response) -> Result<Option<(Handler, Call)>, ApiErro
     let operation = operation.ok_or_else(|| ApiError::method_not_allowed(&found.allow))?;
     gate(&call.actor, operation.access)?;
     call.captures = captures;
+    check_account(found, &call)?;
     Ok(Some((operation.handler, call)))
 }
 
@@ -224,26 +343,123 @@ fn override_method(parts: &mut Parts) {
     };
 }
 
+/// Whether a session's cookie counts, if CORS does not say so.
+///
+/// Where it is `SameSite=None`, browsers send it with what any page sends, forms included, which need no
+/// leave of CORS. It must not change anything for a page that nobody has listed.
+fn takes_cookie(state: &AppState, parts: &Parts) -> bool {
+    let is_safe = matches!(parts.method, Method::GET | Method::HEAD);
+    let Some(origin) = parts.headers.get(header::ORIGIN).filter(|_| !is_safe) else { return true };
+    let text = |name| parts.headers.get(name).and_then(|it: &HeaderValue| it.to_str().ok());
+    let own = [
+        parts.uri.authority().map(Authority::as_str),
+        text(header::HOST),
+        text(HeaderName::from_static("x-forwarded-host")),
+    ];
+    let from = origin.to_str().ok().and_then(|it| it.split_once("://")).map(|(_, host)| host);
+    let is_own = from.is_some() && own.contains(&from);
+    is_own || state.settings.live().same_site != "None"
+}
+
 /// A cookie is looked at first, as in CouchDB; one that has ended does not stand in the way of a
 /// password.
-async fn identify(state: &AppState, headers: &HeaderMap) -> Result<Identity, ApiError> {
-    if let Some(cookie) = session::cookie(headers)
-        && let Some(session) = state.accounts.session(cookie)?
+async fn identify(
+    state: &Arc<AppState>,
+    connection: Connection,
+    headers: &HeaderMap,
+    takes_cookie: bool,
+    request: &HeaderValue,
+) -> Result<Identity, ApiError> {
+    if let Some(cookie) = session::cookie(headers).filter(|_| takes_cookie)
+        && let Some(session) = state.accounts.session(cookie).await?
     {
         let renewed = session.renewed.as_deref();
-        let renewed = renewed.map(|cookie| session::set_cookie(state, cookie));
+        let renewed =
+            renewed.map(|cookie| session::set_cookie(state, connection.is_secure(headers), cookie));
         return Ok(Identity { actor: session.actor, signed_in_by: Some("cookie"), renewed });
     }
+    let address = || connection.client(headers, &state.settings.live().proxies);
     let actor = match headers.get(header::AUTHORIZATION) {
         None => None,
-        Some(value) => match state.accounts.remembered(value.as_bytes()) {
+        Some(value) => match state.accounts.remembered(value.as_bytes(), address) {
             Some(actor) => Some(actor),
-            None => state.accounts.sign_in(value.as_bytes()).await?,
+            None => {
+                let outcome = state.accounts.sign_in(value.as_bytes(), address()).await;
+                note_sign_in(state, connection, headers, request, &outcome);
+                outcome?
+            }
         },
     };
-    let signed_in_by = actor.is_some().then_some("default");
-    let actor = actor.unwrap_or_else(|| Arc::new(Actor::Anonymous));
+    let (actor, signed_in_by) = match actor {
+        Some(actor) => (actor, Some(how(headers))),
+        None => match by_proxy(state, headers).await? {
+            Some(actor) => (actor, Some("proxy")),
+            None => (Arc::new(Actor::Anonymous), None),
+        },
+    };
     Ok(Identity { actor, signed_in_by, renewed: None })
+}
+
+/// CouchDB's word for how an `Authorization` header signs in.
+fn how(headers: &HeaderMap) -> &'static str {
+    if is_bearer(headers) { "jwt" } else { "default" }
+}
+
+fn is_bearer(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
+    value.get(..7).is_some_and(|it| it.eq_ignore_ascii_case(b"bearer "))
+}
+
+async fn by_proxy(
+    state: &AppState,
+    headers: &HeaderMap,
+) -> Result<Option<Arc<Actor>>, SignInError> {
+    let text = |name| headers.get(name).and_then(|it: &HeaderValue| it.to_str().ok());
+    let (Some(name), Some(token)) = (text(PROXY_NAME), text(PROXY_TOKEN)) else { return Ok(None) };
+    let roles = text(PROXY_ROLES).unwrap_or_default();
+    state.accounts.by_proxy(ProxyClaim { name, roles, token }).await
+}
+
+fn note_sign_in(
+    state: &Arc<AppState>,
+    connection: Connection,
+    headers: &HeaderMap,
+    request: &HeaderValue,
+    outcome: &Result<Option<Arc<Actor>>, SignInError>,
+) {
+    if !state.audit.is_on() {
+        return;
+    }
+    let Some(accepted) = session::outcome_of(outcome) else { return };
+    let name = match outcome {
+        Ok(None) => return,
+        Ok(Some(actor)) => name_of(actor),
+        // Of a token it is not known whose it would be.
+        Err(_) => headers
+            .get(header::AUTHORIZATION)
+            .and_then(|it| settle_accounts::name_in_basic(it.as_bytes()))
+            .unwrap_or_default(),
+    };
+    let by = if is_bearer(headers) { "token" } else { "password" };
+    let sign_in = SignIn::new(&name, by, accepted);
+    state.note_sign_in(&sign_in, &cause(state, connection, headers, request));
+}
+
+fn cause(
+    state: &AppState,
+    connection: Connection,
+    headers: &HeaderMap,
+    request: &HeaderValue,
+) -> Cause {
+    let address = connection.client(headers, &state.settings.live().proxies);
+    Cause { address, request: request.to_str().unwrap_or_default().to_owned() }
+}
+
+fn name_of(actor: &Actor) -> String {
+    match actor {
+        Actor::User { name, .. } => name.clone(),
+        Actor::Anonymous => String::new(),
+    }
 }
 
 /// Nobody who is not signed in learns whether something is there: this comes before any look at it.
@@ -252,6 +468,29 @@ fn gate(actor: &Actor, access: Access) -> Result<(), ApiError> {
         (Access::Open, _) | (_, Actor::User { .. }) => Ok(()),
         (_, Actor::Anonymous) => Err(ApiError::new(Code::Unauthorized, access.refusal())),
     }
+}
+
+/// Whether the request writes a document of the database of users, and anybody may make one. What becomes
+/// of it is decided where the document is known.
+fn may_sign_up(state: &AppState, parts: &Parts) -> bool {
+    parts.method == Method::PUT
+        && state.settings.live().sign_up_open
+        && parts.uri.path().strip_prefix("/_users/").is_some_and(|id| !id.contains('/'))
+}
+
+/// What an account is and has is its owner's business.
+fn check_account(found: &Found, call: &Call) -> Result<(), ApiError> {
+    if found.route.is_of_database() || OPEN_OF_ACCOUNTS.contains(&found.route.path) {
+        return Ok(());
+    }
+    if call.captures.account.is_some() {
+        // Before the name is looked at: some cannot be one.
+        gate(&call.actor, Access::SignedIn)?;
+    }
+    if let Some(name) = call.account()? {
+        settle_access::authorize::<Inspect>(&call.actor, &Resource::Account { name })?;
+    }
+    Ok(())
 }
 
 /// For a method that a path does not have: what reading it needs, or else its first method.
@@ -276,10 +515,12 @@ struct Reply {
     /// How long reading the request's body took, or [`BODY_UNREAD`]; `None` when it has none.
     body_micros: Option<Arc<AtomicU64>>,
     is_http_1: bool,
+    /// What browsers are told of TLS.
+    strict_transport: Option<HeaderValue>,
 }
 
 impl Reply {
-    fn to(parts: &Parts, state: &AppState) -> Self {
+    fn to(connection: Connection, parts: &Parts, state: &AppState) -> Self {
         let prefer = parts.headers.get(PREFER);
         Self {
             id: state.request_ids.of(&parts.headers),
@@ -289,6 +530,7 @@ impl Reply {
             renewed: None,
             body_micros: None,
             is_http_1: parts.version < Version::HTTP_2,
+            strict_transport: strict_transport(connection, parts, state),
         }
     }
 
@@ -328,6 +570,10 @@ impl Reply {
             headers.entry(header::CACHE_CONTROL).or_insert(MUST_REVALIDATE);
         }
         headers.insert(header::SERVER, SERVER);
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, reply::NOSNIFF);
+        if let Some(value) = self.strict_transport.take() {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
+        }
         if status == StatusCode::UNAUTHORIZED
             && let Some(challenge) = self.challenge.take()
         {
@@ -362,6 +608,20 @@ impl Reply {
         headers.insert(BODY_TIME, time);
         response
     }
+}
+
+/// Browsers heed it under TLS alone, and others must not be told for them.
+fn strict_transport(
+    connection: Connection,
+    parts: &Parts,
+    state: &AppState,
+) -> Option<HeaderValue> {
+    let seconds = state.settings.strict_transport_seconds();
+    if seconds == 0 || !connection.is_secure(&parts.headers) {
+        return None;
+    }
+    let value = HeaderValue::try_from(format!("max-age={seconds}"));
+    Some(value.expect("a number is ASCII"))
 }
 
 /// The length that a GET would have, which the server cannot know once the body is gone.

@@ -10,3 +10,4 @@ pub(crate) mod received;
 pub(crate) mod rows;
 pub(crate) mod saved;
 pub(crate) mod times;
+pub(crate) mod users;

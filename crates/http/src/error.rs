@@ -150,6 +150,7 @@ impl From<AccessError> for ApiError {
         match error {
             AccessError::Unauthorized { refusal } => Self::new(Code::Unauthorized, refusal),
             AccessError::Forbidden { refusal } => Self::new(Code::Forbidden, refusal),
+            AccessError::Hidden => Self::no_database(),
         }
     }
 }
@@ -163,6 +164,17 @@ impl From<SignInError> for ApiError {
             SignInError::Busy => {
                 Self::busy("Too many sign-ins are being checked; try again in a moment.", 2)
             }
+            SignInError::Suspended { .. } => Self::new(Code::Forbidden, error.to_string()),
+            SignInError::LockedOut { seconds } => {
+                let reason =
+                    "Account is temporarily locked due to multiple authentication failures";
+                Self::new(Code::Forbidden, reason)
+                    .with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+            }
+            SignInError::Token | SignInError::Jwt(_) => {
+                Self::new(Code::Unauthorized, error.to_string())
+            }
+            SignInError::Storage { .. } => Self::internal(error),
         }
     }
 }
@@ -173,6 +185,7 @@ impl From<SessionError> for ApiError {
             SessionError::Malformed => {
                 Self::bad_request("Malformed AuthSession cookie. Please clear your cookies.")
             }
+            SessionError::Storage { .. } => Self::internal(error),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The endpoints. Each takes the same steps: read the request into values, ask for a permission, one
 //! operation, the reply.
 
+pub(crate) mod accounts;
 pub(crate) mod attachment;
 pub(crate) mod bulk;
 pub(crate) mod bulk_get;
@@ -17,4 +18,5 @@ pub(crate) mod revisions;
 pub(crate) mod security;
 pub(crate) mod server;
 pub(crate) mod session;
+pub(crate) mod tokens;
 pub(crate) mod views;

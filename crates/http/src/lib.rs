@@ -9,8 +9,11 @@
 //! Source: `chttpd` of CouchDB 3.5; deliberate differences are named where they are.
 
 mod accept;
+mod audit;
 mod body;
 pub mod call;
+pub mod connection;
+pub mod cors;
 mod date;
 mod dispatch;
 mod documents;
@@ -26,6 +29,7 @@ mod open;
 pub mod openapi;
 pub mod parameters;
 mod pieces;
+mod rates;
 pub mod reply;
 mod request_id;
 pub mod routes;
@@ -38,7 +42,9 @@ mod wire;
 
 pub use crate::{
     dispatch::App,
-    server::{Server, StopOutcome},
+    server::{
+        ConnectionLimits, Duplex, Encryption, Handshake, Pace, Server, ServerOptions, StopOutcome,
+    },
     settings::{ConfigStore, MemoryConfig, SaveError, Settings},
     shutdown::Shutdown,
     state::{AppState, Foundations},

@@ -12,6 +12,10 @@ pub const URI_MAX: usize = 60_000;
 /// Of all headers of a request together. Beyond: the connection is closed with 431.
 pub const HEADERS_MAX: usize = 128 << 10;
 
+/// Headers of a request: the parser's number on HTTP/1. Beyond: 431 without a body there, 431
+/// `too_many_headers` on HTTP/2.
+pub const HEADERS_COUNT_MAX: usize = 100;
+
 /// Of a JSON body that is read whole: a bulk request, a document with inline attachments, keys.
 /// After decompression. CouchDB takes 4 GiB, and holds them in memory. Beyond: 413 `too_large`.
 pub const JSON_BODY_MAX: usize = 256 << 20;
@@ -85,17 +89,38 @@ pub(crate) const REQUEST_ID_MAX: usize = 36;
 /// what holds a socket without asking for anything is cut off.
 pub const HEADERS_WAIT: Duration = Duration::from_secs(75);
 
+/// Until TLS is agreed on. Then the connection is cut.
+pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
+
+/// Until a connection that has never sent anything is cut, and until one of HTTP/2 without new requests
+/// is told to go away, once what runs on it has ended. It may take up to twice as long.
+pub const IDLE_WAIT: Duration = Duration::from_secs(150);
+
 /// Until the next piece of a request's body. Then: 408 `request_timeout`, and the connection ends.
 pub const BODY_WAIT: Duration = Duration::from_secs(60);
 
+/// A body that comes slower than a modem of 1990 sends it is there to hold a place.
+///
+/// Time that was waited for it is owed, and paid back at this rate; who owes [`BODY_WAIT`] sees 408
+/// `request_timeout`, and the connection ends.
+pub const BODY_BYTES_PER_SECOND_MIN: u32 = 1 << 10;
+
 /// Until a client takes the next piece of what is sent to it. Then the connection is cut.
 pub const WRITE_WAIT: Duration = Duration::from_secs(120);
+
+/// The same for what is taken: who owes [`WRITE_WAIT`] is cut off. A feed with nothing to send owes
+/// nothing.
+pub const REPLY_BYTES_PER_SECOND_MIN: u32 = 1 << 10;
 
 /// Feeds that are open at one time. Beyond: 503 with `Retry-After`.
 pub const FEEDS_MAX: usize = 65_536;
 
 /// Connections that are served at one time. Further ones wait in the system's queue.
 pub const CONNECTIONS_MAX: usize = 16_384;
+
+/// Of one address, or one /64 of IPv6. A reverse proxy is one address, so this is generous, and one on the
+/// loopback address may have all. Further ones are closed as soon as they are opened.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 4_096;
 
 /// Requests that run at one time on one HTTP/2 connection. Further ones wait for their turn.
 pub const STREAMS_MAX: u32 = 250;
@@ -106,8 +131,51 @@ pub const STOP_WAIT: Duration = Duration::from_secs(10);
 /// Until the next attempt, when the system refuses to accept a connection (no more descriptors).
 pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// Origins that may be listed for CORS, and methods and headers. Beyond: 400 `bad_request`.
+pub const CORS_LIST_MAX: usize = 100;
+
+/// Seconds that a browser may be told to remember what a preflight said. Browsers stop at a day.
+/// Beyond: 400 `bad_request`.
+pub const CORS_MAX_AGE_MAX: u64 = 24 * 60 * 60;
+
+/// Seconds in which a browser may be told to come by TLS alone: two years, as lists of browsers ask for.
+/// Beyond: 400 `bad_request`.
+pub const STRICT_TRANSPORT_MAX: u64 = 2 * 365 * 24 * 60 * 60;
+
+/// Addresses and accounts whose rate is counted at one time, in parts that are locked apart; some 2 MiB.
+/// Beyond: those who could send at full rate anyway are forgotten, then everybody of a part.
+pub(crate) const RATES_PARTS: usize = 16;
+pub(crate) const RATES_IN_PART_MAX: usize = 4_096;
+
+/// Requests a second that a rate can be set to, and seconds of a burst. Beyond: 400 `bad_request`.
+pub const RATE_MAX: u64 = 1_000_000;
+pub const RATE_BURST_MAX: u64 = 3_600;
+
+/// Proxies that may be trusted. Beyond: 400 `bad_request`.
+pub const PROXIES_MAX: usize = 100;
+
+/// Sign-ins of which the audit log has a record each, a minute. Beyond: counted, and the count stands in
+/// the next record. Guessing passwords thus costs a disk 30 MB a day at most.
+pub(crate) const AUDIT_SIGNED_IN_A_MINUTE: u32 = 600;
+pub(crate) const AUDIT_REFUSED_A_MINUTE: u32 = 60;
+
+/// Records of sign-ins that wait to be written. Beyond: counted, as above.
+pub(crate) const AUDIT_WAITING_MAX: usize = 4_096;
+
+/// Records in one commit, and old ones that are erased in one step.
+pub(crate) const AUDIT_BATCH_MAX: usize = 500;
+
+/// Bytes of a name or a path in the audit log. Beyond: cut.
+pub(crate) const AUDIT_TEXT_MAX: usize = 512;
+
+/// Between two looks for records that are too old, when something is recorded.
+pub(crate) const AUDIT_TRIM_EVERY: Duration = Duration::from_secs(600);
+
 /// Bytes of a setting's value. Beyond: 400 `bad_request`.
 pub const SETTING_MAX: usize = 4 << 10;
+
+/// Characters that a new password of a user has at least, while nobody sets another number. Below: 400.
+pub const PASSWORD_LENGTH_MIN_DEFAULT: usize = 8;
 
 /// Ids of `_doc_ids` up to which the documents are looked up one by one; of more, the whole feed is looked
 /// through.

@@ -27,11 +27,14 @@ pub fn document() -> Vec<u8> {
             "summary": "Documents over CouchDB's protocol",
             "version": env!("CARGO_PKG_VERSION"),
         },
+        // What `default` stands for below.
+        "x-common-statuses": routes::COMMON_STATUSES,
         "paths": paths,
         "components": {
             "securitySchemes": {
                 "password": { "type": "http", "scheme": "basic" },
                 "session": { "type": "apiKey", "in": "cookie", "name": "AuthSession" },
+                "token": { "type": "http", "scheme": "bearer" },
             },
             "responses": {
                 "Error": {
@@ -69,11 +72,12 @@ fn describe(route: &Route, operation: &Operation) -> Value {
     let security = match operation.access {
         Access::Open => json!([]),
         Access::SignedIn
+        | Access::ReadMetrics
         | Access::Inspect
         | Access::AdministerServer
         | Access::Read
         | Access::Write
-        | Access::Administer => json!([{ "password": [] }, { "session": [] }]),
+        | Access::Administer => json!([{ "password": [] }, { "session": [] }, { "token": [] }]),
     };
     described.insert("security".to_owned(), security);
     let in_path = route.path.split('/').filter_map(|segment| segment.strip_prefix('{'));

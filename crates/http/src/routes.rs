@@ -62,6 +62,7 @@ pub enum Access {
     /// Everybody.
     Open,
     SignedIn,
+    ReadMetrics,
     Inspect,
     AdministerServer,
     Read,
@@ -92,6 +93,16 @@ pub fn all() -> impl Iterator<Item = &'static Route> {
     let tables =
         [server::ROUTES, database::ROUTES, design::ROUTES, mango::ROUTES, document::ROUTES];
     tables.into_iter().flatten()
+}
+
+/// What any operation may answer beside its own: a request that cannot be understood, nobody or the wrong
+/// one who asks, limits, a server that is busy or full.
+pub const COMMON_STATUSES: &[u16] = &[400, 401, 403, 408, 413, 414, 415, 429, 431, 503, 507];
+
+/// What answers such a request.
+pub fn operation(path: &str, method: &Method) -> Option<&'static Operation> {
+    let (found, _) = router().find(path)?;
+    found.route.operation(Verb::of(method)?)
 }
 
 /// Whether some route has this path.
@@ -132,11 +143,35 @@ impl Router {
 
     pub(crate) fn find(&self, path: &str) -> Option<(&Found, Captures)> {
         let (index, captures) = self.tree.find(path)?;
-        Some((&self.routes[index], captures))
+        let found = &self.routes[index];
+        let is_there = captures.account.is_none() || found.route.is_below_accounts();
+        is_there.then_some((found, captures))
     }
 }
 
+/// What the server of an account answers besides what all databases do.
+const OF_ACCOUNTS: [&str; 9] = [
+    "/",
+    "/_all_dbs",
+    "/_db_updates",
+    "/_dbs_info",
+    "/_session",
+    "/_tokens",
+    "/_tokens/{token}",
+    "/_up",
+    "/_uuids",
+];
+
 impl Route {
+    /// Whether it is there below `/~{account}/` too: so is everything that a database answers.
+    pub fn is_below_accounts(&self) -> bool {
+        self.is_of_database() || OF_ACCOUNTS.contains(&self.path)
+    }
+
+    pub fn is_of_database(&self) -> bool {
+        self.path.starts_with("/{db}")
+    }
+
     pub(crate) fn operation(&self, verb: Verb) -> Option<&'static Operation> {
         self.operations.iter().find(|operation| operation.verb == verb)
     }
@@ -174,6 +209,7 @@ impl Access {
         use settle_access::Action as _;
         match self {
             Self::Open | Self::SignedIn => "You are not an authenticated user",
+            Self::ReadMetrics => settle_access::ReadMetrics::REFUSAL,
             Self::Inspect => settle_access::Inspect::REFUSAL,
             Self::AdministerServer => settle_access::AdministerServer::REFUSAL,
             Self::Read => settle_access::Read::REFUSAL,

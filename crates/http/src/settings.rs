@@ -10,15 +10,20 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     pin::Pin,
     str::FromStr as _,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
+use settle_accounts::{AccountSettings, PasswordRules};
 use thiserror::Error;
 
-use crate::{limits, uuids::UuidAlgorithm};
+use crate::{connection, cors::Cors, limits, uuids::UuidAlgorithm};
 use known::find;
 pub use known::{KNOWN, Known};
 
@@ -51,6 +56,24 @@ pub struct Settings {
     /// One change at a time, from reading the old value to its being saved.
     changing: tokio::sync::Mutex<()>,
     state: RwLock<State>,
+    switches: Switches,
+}
+
+/// What is asked of every request, so that servers without it pay one load for it.
+#[derive(Debug, Default)]
+struct Switches {
+    cors: AtomicBool,
+    rates: AtomicBool,
+    strict_transport_seconds: AtomicU32,
+}
+
+/// Requests a second, 0 for any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateSettings {
+    pub per_account: u32,
+    pub per_address: u32,
+    /// So much may come at once as comes in this time.
+    pub burst: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -68,9 +91,29 @@ pub struct Live {
     pub uuid_count_max: usize,
     pub utc_id_suffix: String,
     pub session_timeout: Duration,
+    /// What accounts may keep, and how long deleted ones can be taken back.
+    pub accounts: AccountSettings,
+    /// Members of user documents that everybody who is signed in may see.
+    pub public_fields: Vec<String>,
+    /// Whether anybody may make themselves a user.
+    pub sign_up_open: bool,
+    /// Characters of a new password at least.
+    pub password_length_min: usize,
+    /// Patterns that each new password must match, and what is said otherwise.
+    pub password_patterns: Vec<(String, Option<String>)>,
     /// The attribute of session cookies, as it stands in the header.
     pub same_site: &'static str,
+    /// The domain of session cookies; empty for the host that was asked.
+    pub cookie_domain: String,
+    /// Seconds in which browsers shall come by TLS alone, 0 to say nothing.
+    pub strict_transport_seconds: u32,
     pub maintenance: Maintenance,
+    /// `None` while it is off or no origin is listed.
+    pub cors: Option<Arc<Cors>>,
+    /// `None` while there is no limit.
+    pub rates: Option<RateSettings>,
+    /// Proxies that are believed where a request comes from.
+    pub proxies: Vec<IpAddr>,
 }
 
 /// What `_up` tells a load balancer.
@@ -103,11 +146,35 @@ impl Settings {
     pub fn load(store: Arc<dyn ConfigStore>) -> Self {
         let mut state = State { saved: store.load(), ..State::default() };
         state.refresh();
-        Self { store, changing: tokio::sync::Mutex::default(), state: RwLock::new(state) }
+        let switches = Switches::default();
+        switches.set(&state.live);
+        Self { store, changing: tokio::sync::Mutex::default(), state: RwLock::new(state), switches }
     }
 
     pub fn live(&self) -> Arc<Live> {
         Arc::clone(&self.read().live)
+    }
+
+    /// Asked once a request.
+    pub(crate) fn cors(&self) -> Option<Arc<Cors>> {
+        if !self.switches.cors.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.read().live.cors.clone()
+    }
+
+    /// Asked once a request: the settings if there is a rate.
+    pub(crate) fn rates(&self) -> Option<(RateSettings, Arc<Live>)> {
+        if !self.switches.rates.load(Ordering::Relaxed) {
+            return None;
+        }
+        let live = self.live();
+        Some((live.rates?, live))
+    }
+
+    /// Asked once a request.
+    pub(crate) fn strict_transport_seconds(&self) -> u32 {
+        self.switches.strict_transport_seconds.load(Ordering::Relaxed)
     }
 
     /// Every setting of a section.
@@ -193,7 +260,7 @@ impl Settings {
         } else {
             state.unsaved.insert(id, value.map(str::to_owned));
         }
-        state.refresh();
+        self.refresh(&mut state);
         Ok(old)
     }
 
@@ -202,11 +269,24 @@ impl Settings {
         let saved = self.store.load();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         *state = State { saved, ..State::default() };
+        self.refresh(&mut state);
+    }
+
+    fn refresh(&self, state: &mut State) {
         state.refresh();
+        self.switches.set(&state.live);
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Switches {
+    fn set(&self, live: &Live) {
+        self.cors.store(live.cors.is_some(), Ordering::Relaxed);
+        self.rates.store(live.rates.is_some(), Ordering::Relaxed);
+        self.strict_transport_seconds.store(live.strict_transport_seconds, Ordering::Relaxed);
     }
 }
 
@@ -255,6 +335,23 @@ impl State {
         let number = |section, key| {
             get(section, key).parse().expect("values that are not numbers are filtered out")
         };
+        let is_true = |section, key| get(section, key) == "true";
+        let has_cors = is_true("chttpd", "enable_cors") || is_true("httpd", "enable_cors");
+        let cors = has_cors.then(|| {
+            Cors::new(
+                get("cors", "origins"),
+                is_true("cors", "credentials"),
+                get("cors", "methods"),
+                get("cors", "headers"),
+                number("cors", "max_age"),
+            )
+        });
+        let rate = |key| u32::try_from(number("rate_limits", key)).unwrap_or(u32::MAX);
+        let rates = RateSettings {
+            per_account: rate("per_account"),
+            per_address: rate("per_address"),
+            burst: Duration::from_secs(number("rate_limits", "burst")),
+        };
         let live = Live {
             uuid_algorithm: UuidAlgorithm::from_str(get("uuids", "algorithm"))
                 .expect("other values are filtered out"),
@@ -262,17 +359,48 @@ impl State {
                 .unwrap_or(limits::UUIDS_MAX),
             utc_id_suffix: get("uuids", "utc_id_suffix").to_owned(),
             session_timeout: Duration::from_secs(number("chttpd_auth", "timeout")),
+            accounts: AccountSettings {
+                databases_max: number("accounts", "databases_max"),
+                bytes_max: number("accounts", "bytes_max"),
+                deletion_grace: Duration::from_secs(
+                    number("accounts", "deletion_grace_days") * 24 * 3_600,
+                ),
+            },
+            public_fields: known::list(get("chttpd_auth", "public_fields")),
+            sign_up_open: get("chttpd_auth", "sign_up") == "open",
+            password_length_min: usize::try_from(number("chttpd_auth", "password_length_min"))
+                .unwrap_or(usize::MAX),
+            password_patterns: known::patterns(get("chttpd_auth", "password_regexp"))
+                .expect("what is no list of patterns is filtered out"),
             same_site: match get("chttpd_auth", "same_site") {
                 "strict" => "Strict",
+                "none" => "None",
                 _ => "Lax",
             },
+            cookie_domain: get("chttpd_auth", "cookie_domain").to_owned(),
+            strict_transport_seconds: u32::try_from(number("chttpd", "strict_transport_security"))
+                .unwrap_or(u32::MAX),
             maintenance: match get("couchdb", "maintenance_mode") {
                 "true" => Maintenance::On,
                 "nolb" => Maintenance::NoLoadBalancer,
                 _ => Maintenance::Off,
             },
+            cors: cors.flatten().map(Arc::new),
+            rates: (rates.per_account > 0 || rates.per_address > 0).then_some(rates),
+            proxies: connection::proxies(get("proxies", "trusted"))
+                .filter_map(|it| it.parse().ok())
+                .collect(),
         };
         self.live = Arc::new(live);
+    }
+}
+
+impl Live {
+    pub(crate) fn password_rules(&self) -> PasswordRules {
+        let compiled = self.password_patterns.iter().filter_map(|(pattern, reason)| {
+            Some((regex::Regex::new(pattern).ok()?, reason.clone()))
+        });
+        PasswordRules { length_min: self.password_length_min, patterns: compiled.collect() }
     }
 }
 
@@ -283,8 +411,18 @@ impl Default for Live {
             uuid_count_max: limits::UUIDS_MAX,
             utc_id_suffix: String::new(),
             session_timeout: settle_accounts::limits::SESSION_TIMEOUT_DEFAULT,
+            accounts: AccountSettings::default(),
+            public_fields: Vec::new(),
+            sign_up_open: false,
+            password_length_min: limits::PASSWORD_LENGTH_MIN_DEFAULT,
+            password_patterns: Vec::new(),
             same_site: "Lax",
+            cookie_domain: String::new(),
+            strict_transport_seconds: 0,
             maintenance: Maintenance::Off,
+            cors: None,
+            rates: None,
+            proxies: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What all requests of a server share.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use settle_accounts::Accounts;
+use settle_accounts::{Accounts, KeptBeside};
 use settle_database::Store;
 use settle_index::{Indexes, lane::Lanes};
 use settle_model::time::{Clock, Entropy};
@@ -11,8 +11,8 @@ use settle_script::Scripts;
 use tokio::sync::Semaphore;
 
 use crate::{
-    body::LargeBodies, limits, metrics::Metrics, request_id::RequestIds, settings::Settings,
-    shutdown::Shutdown, uuids::Uuids,
+    audit::Audit, body::LargeBodies, limits, metrics::Metrics, rates::Rates,
+    request_id::RequestIds, settings::Settings, shutdown::Shutdown, uuids::Uuids,
 };
 
 /// What the program brings.
@@ -27,6 +27,8 @@ pub struct Foundations {
     pub settings: Arc<Settings>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// How long records of sign-ins and administrative acts are kept; `None` makes none.
+    pub audit: Option<Duration>,
 }
 
 /// Made once for a server; handlers reach everything through it.
@@ -49,6 +51,8 @@ pub struct AppState {
     /// Places for feeds.
     pub(crate) feeds: Arc<Semaphore>,
     pub(crate) large_bodies: LargeBodies,
+    pub(crate) rates: Rates,
+    pub(crate) audit: Audit,
 }
 
 impl AppState {
@@ -62,7 +66,14 @@ impl AppState {
             settings,
             clock,
             entropy,
+            audit,
         } = foundations;
+        let kept = indexes.clone();
+        let beside = KeptBeside::new(move |database| {
+            let kept = kept.clone();
+            Box::pin(async move { kept.kept_bytes(database).await })
+        });
+        accounts.attach(store.clone(), beside, Arc::clone(&entropy));
         let request_ids = RequestIds::new(&*entropy);
         let lanes = Lanes::new(indexes.clone());
         let state = Self {
@@ -81,6 +92,8 @@ impl AppState {
             request_ids,
             feeds: Arc::new(Semaphore::new(limits::FEEDS_MAX)),
             large_bodies: LargeBodies::default(),
+            rates: Rates::default(),
+            audit: Audit::new(audit),
         };
         state.settings_changed();
         state
@@ -94,6 +107,9 @@ impl AppState {
 
     /// Hands on the settings that others act on.
     pub(crate) fn settings_changed(&self) {
-        self.accounts.set_session_timeout(self.settings.live().session_timeout);
+        let live = self.settings.live();
+        self.accounts.set_session_timeout(live.session_timeout);
+        self.accounts.set_password_rules(live.password_rules());
+        self.accounts.set_account_settings(live.accounts);
     }
 }

@@ -44,10 +44,10 @@ struct Cluster {
 }
 
 impl<'a> DatabaseInfo<'a> {
-    pub(crate) fn new(database: &Database, info: &'a Info) -> Self {
+    pub(crate) fn new(database: &'a Database, info: &Info) -> Self {
         Self {
             instance_start_time: instance_start_time(info),
-            db_name: &info.name,
+            db_name: database.name().local(),
             purge_seq: database.token(info.purge_sequence).to_string(),
             update_seq: database.token(info.sequence).to_string(),
             sizes: Sizes {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use settle_access::{Administer, Grant, Inspect, Read, Resource};
+use settle_access::{Action, Administer, Grant, Inspect, Read};
 use settle_database::{Database, StorageError, Store, Tasks};
 use settle_engine::Engine;
 use settle_model::{
@@ -193,7 +193,7 @@ impl Indexes {
         grant: &Grant<Read>,
         name: &str,
     ) -> Result<Arc<DesignEntry>, ViewError> {
-        check(database, grant.resource());
+        check(database, grant);
         match self.shared.designs(database).await?.all.get(name) {
             Some(Ok(entry)) => Ok(entry.clone()),
             Some(Err(broken)) => {
@@ -287,13 +287,19 @@ impl Indexes {
         Ok(info)
     }
 
+    /// Bytes that the indexes of a database of this number take, reductions aside, also of those that no
+    /// design document asks for any more. While one is built, nothing of it.
+    pub async fn kept_bytes(&self, database: u64) -> Result<u64, StorageError> {
+        self.shared.catalog.active_bytes(database).await
+    }
+
     /// Lets go of the indexes that no design document of the database asks for: `_view_cleanup`.
     pub async fn cleanup(
         &self,
         database: &Database,
         grant: &Grant<Administer>,
     ) -> Result<(), StorageError> {
-        check(database, grant.resource());
+        check(database, grant);
         reclaim::cleanup(&self.shared, database).await
     }
 
@@ -305,7 +311,7 @@ impl Indexes {
         grant: &Grant<Administer>,
         design: &str,
     ) -> Result<(), ViewError> {
-        check(database, grant.resource());
+        check(database, grant);
         let grant = Grant::internal(database.resource(), "whether a design document is there");
         self.design(database, &grant, design).await?;
         Ok(())
@@ -498,8 +504,8 @@ impl Shared {
 }
 
 /// A grant for another database here is a fault of the program.
-fn check(database: &Database, granted: Resource) {
-    assert!(granted == database.resource(), "a grant is used on another database");
+fn check<A: Action>(database: &Database, grant: &Grant<A>) {
+    assert!(grant.is_for_database(database.number()), "a grant is used on another database");
 }
 
 /// Who reads rows of which index, so that they are not cleared meanwhile.

@@ -92,8 +92,13 @@ pub(crate) fn signature_of(key: &[u8]) -> Option<Signature> {
     rest(key, family::INDEX)?.try_into().ok()
 }
 
+/// The cursors of all indexes of a database.
+pub(crate) fn cursors(database: u64) -> Vec<u8> {
+    prefix(database, family::CURSOR)
+}
+
 pub(crate) fn cursor(database: u64, index: u64) -> Vec<u8> {
-    let mut key = prefix(database, family::CURSOR);
+    let mut key = cursors(database);
     push_number(&mut key, index);
     key
 }

@@ -88,7 +88,9 @@ impl From<&Actor> for Author {
     fn from(actor: &Actor) -> Self {
         match actor {
             Actor::Anonymous => Self::default(),
-            Actor::User { name, roles } => Self { name: Some(name.clone()), roles: roles.clone() },
+            Actor::User { name, roles, .. } => {
+                Self { name: Some(name.clone()), roles: roles.clone() }
+            }
         }
     }
 }
@@ -98,7 +100,7 @@ impl Author {
     pub fn user_ctx(&self, database: &DatabaseName) -> Bytes {
         let mut out = Vec::with_capacity(64);
         out.extend_from_slice(b"{\"db\":");
-        write_string(&mut out, database.as_str());
+        write_string(&mut out, database.local());
         out.extend_from_slice(b",\"name\":");
         match &self.name {
             Some(name) => write_string(&mut out, name),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use settle_access::{Grant, Inspect, Resource};
 use settle_database::{DatabaseEvent, Direction, EventKind, EventScan, StorageError};
+use settle_model::id::DatabaseName;
 
 use crate::{
     indexes::Shared,
@@ -77,7 +78,7 @@ async fn take_in(shared: &Arc<Shared>, since: &mut u64) -> Result<(), StorageErr
 
 /// Has the indexes of a database brought up to date, without waiting for them.
 async fn warm(shared: &Arc<Shared>, event: &DatabaseEvent) -> Result<(), StorageError> {
-    let Ok(name) = event.name.parse() else { return Ok(()) };
+    let Ok(name) = DatabaseName::from_catalog(&event.name) else { return Ok(()) };
     let Some(database) = shared.parts.store.find(&name).await? else { return Ok(()) };
     if database.number() != event.number {
         return Ok(());
@@ -98,5 +99,5 @@ async fn warm(shared: &Arc<Shared>, event: &DatabaseEvent) -> Result<(), Storage
 }
 
 fn grant() -> Grant<Inspect> {
-    Grant::internal(Resource::Server, "indexes follow what happens to databases")
+    Grant::internal(Resource::AllServers, "indexes follow what happens to databases")
 }

@@ -1,4 +1,4 @@
-//! Names that people and clients choose: of databases, documents, local documents, attachments.
+//! Names that people and clients choose: of accounts, databases, documents, local documents, attachments.
 //!
 //! Each is parsed once, at the edge, and is right from then on. Cloning is one counter; order is the
 //! order of the bytes, which is CouchDB's order of document ids.
@@ -8,11 +8,13 @@
 //! show them and some compare them. Different here: ids and attachment names have a longest length
 //! ([`crate::limits`]), and only those system databases exist that have a use.
 
+mod account;
 mod attachment;
 mod database;
 mod document;
 
 pub use self::{
+    account::{AccountName, AccountNameError},
     attachment::{AttachmentName, AttachmentNameError},
     database::{DatabaseName, DatabaseNameError},
     document::{AnyId, DocumentId, DocumentIdError, LocalId, PartitionError},

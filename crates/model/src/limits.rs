@@ -5,6 +5,10 @@
 /// a shard. A client sees 400 `database_name_too_long`.
 pub const DATABASE_NAME_BYTES_MAX: usize = 238;
 
+/// Bytes. Of a name in the catalog it takes at most three times as many, beside the owner's part, and
+/// keys end at 1,900. A client sees 404: nobody has such an account.
+pub const ACCOUNT_NAME_BYTES_MAX: usize = 200;
+
 /// Bytes, of document ids and of `_local/` ids with their prefix.
 ///
 /// An id is part of several storage keys, and the embedded engine's keys end at 1,900 bytes. U+0000

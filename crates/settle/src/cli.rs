@@ -2,10 +2,12 @@
 //! failures are told: `failed to …` with the causes, and an exit code.
 
 mod backup;
+mod doctor;
 mod flags;
 mod list;
 mod load;
 mod serve;
+mod user;
 
 use std::{
     env,
@@ -45,11 +47,17 @@ enum Command {
     },
     /// Loads documents from a file: one JSON object a line, or one array of them.
     Load(load::Load),
+    /// Makes, lists, suspends and deletes users, and their passwords and tokens.
+    User(user::User),
     /// Writes a copy of the data folder that opens as one, while the server runs or not.
     Backup(backup::Backup),
     /// Runs functions of design documents for the server that starts it.
     #[command(name = settle_script::SUBCOMMAND, hide = true)]
     ScriptWorker,
+    /// Looks at a running server as its clients see it, and at what it stands on.
+    ///
+    /// The exit code is 1 if there is a problem.
+    Doctor(doctor::Doctor),
 }
 
 /// Runs the command that the process was started with.
@@ -59,9 +67,11 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve { settings } => settings.resolve().and_then(|it| serve::run(&it)),
         Command::Config { settings, reference } => list::run(&settings, reference),
         Command::Load(load) => load.run(),
+        Command::User(user) => user.run(),
         Command::Backup(backup) => backup.run(),
         // Its process serves nothing else, and has no log.
         Command::ScriptWorker => return settle_script::worker::main(),
+        Command::Doctor(doctor) => doctor.run(),
     };
     match done {
         Ok(code) => code,

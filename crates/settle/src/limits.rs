@@ -24,3 +24,45 @@ pub const LOAD_REFUSALS_SHOWN: usize = 10;
 
 /// How long `settle load` waits for a connection.
 pub const LOAD_CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long `settle doctor` waits for each answer; then it says that there was none.
+pub const DOCTOR_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes of an answer that `settle doctor` reads: settings are a few KB.
+pub const DOCTOR_REPLY_BYTES_MAX: usize = 1 << 20;
+
+/// Between the server's clock and that of the machine where `settle doctor` runs. Beyond: a warning.
+pub const DOCTOR_CLOCK_SKEW_MAX: Duration = Duration::from_secs(10);
+
+/// Free bytes, and percent, on the disk of the data folder. Below: a warning.
+pub const DOCTOR_DISK_FREE_MIN: u64 = 1 << 30;
+pub const DOCTOR_DISK_FREE_PERCENT_MIN: u64 = 5;
+
+/// How often the file of keys for JSON Web Tokens is looked at.
+pub const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
+
+/// How often keys are fetched from a URL though no token asks for others: how long a key that was taken
+/// away there is still good here.
+pub const KEYS_FETCHED_EVERY: Duration = Duration::from_secs(600);
+
+/// Between two attempts to fetch keys, whatever tokens name.
+///
+/// Who makes names of keys up does not make this server ask another all the time. A token of a new key that
+/// comes sooner than that after an attempt is refused with 401 until then.
+pub const KEYS_FETCHED_AGAIN_AFTER: Duration = Duration::from_secs(15);
+
+/// How long an attempt to fetch keys may take. Requests with tokens of unknown keys wait for it.
+pub const KEYS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes of a key set that is fetched. Beyond: as if it could not be fetched.
+pub const KEYS_BYTES_MAX: usize = 1 << 20;
+
+/// How long fetched keys are good while their URL does not answer. Then tokens that they signed are refused:
+/// keys may have been taken away for a reason.
+pub const KEYS_KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
+
+/// How often accounts are looked for whose time has come.
+pub const DELETIONS_LOOKED_AT_EVERY: Duration = Duration::from_secs(600);
+
+/// How often it is asked whether the secret of sessions is old enough to be replaced.
+pub const SECRET_LOOKED_AT_EVERY: Duration = Duration::from_secs(24 * 3_600);

@@ -44,7 +44,8 @@ impl Local {
         SystemEntropy.fill(&mut suffix);
         let name = format!("local-{:08x}", u32::from_be_bytes(suffix));
         let admin = FirstAdmin { name, password };
-        let config = Config { bind: ([127, 0, 0, 1], 0).into(), ..config };
+        let bind = ([127, 0, 0, 1], 0).into();
+        let config = Config { bind, tls_certificate: None, tls_key: None, ..config };
         match Server::start_as(config, Storage::Folder, Admin::Passing(admin.clone())).await {
             Ok(server) => Ok(Self::Own { server: Box::new(server), admin }),
             Err(error) if error.is_in_use() => match fs::read_to_string(&address) {

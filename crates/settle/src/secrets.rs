@@ -6,10 +6,12 @@
 //!
 //! | member | holds |
 //! |---|---|
-//! | `version` | 1 |
+//! | `version` | 2; 1 had neither `session_secret_since` nor `previous_session_secret` |
 //! | `admin.name` | the administrator's name |
 //! | `admin.password` | an argon2id hash in PHC form |
 //! | `session_secret` | 32 bytes in base64 |
+//! | `session_secret_since` | when it was made, in seconds since 1970 |
+//! | `previous_session_secret` | the one before, which sessions of that time are sealed with |
 
 use std::{fs, io, path::Path, sync::Arc};
 
@@ -21,7 +23,13 @@ use thiserror::Error;
 
 use crate::{config::Secret, durable_file};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// The oldest version that is read.
+const VERSION_MIN: u32 = 1;
+
+/// Sessions are sealed with another secret after so long.
+const ROTATED_AFTER_SECONDS: u64 = 30 * 24 * 3_600;
 
 /// Letters and digits that cannot be mistaken for each other.
 const PASSWORD_LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -65,6 +73,20 @@ struct Stored {
     version: u32,
     admin: StoredAdmin,
     session_secret: String,
+    #[serde(default)]
+    session_secret_since: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous_session_secret: Option<String>,
+}
+
+/// What the file holds, parsed.
+#[derive(Debug, Clone)]
+struct Kept {
+    name: String,
+    password: PasswordHash,
+    session: SessionSecret,
+    since: u64,
+    previous: Option<SessionSecret>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,34 +113,66 @@ pub(crate) async fn open(
     entropy: &dyn Entropy,
 ) -> Result<(Accounts, Option<FirstAdmin>), SecretsError> {
     let stored = path.map(read).transpose()?.flatten();
-    let Some((name, hash, session)) = stored else {
+    let Some(mut kept) = stored else {
         let first = wanted
             .password
             .is_none()
             .then(|| FirstAdmin { name: wanted.name.to_owned(), password: make_password(entropy) });
         let password = wanted.password.or_else(|| first.as_ref().map(|it| &it.password));
         let password = password.expect("made up where none is wanted");
-        let session = SessionSecret::generate(entropy);
-        let hash = hash(password, entropy)?;
-        keep(path, wanted.name, &hash, &session)?;
-        let account = Account::admin(wanted.name, hash);
-        return Ok((Accounts::new(account, session, clock, entropy), first));
+        let kept = Kept {
+            name: wanted.name.to_owned(),
+            password: hash(password, entropy)?,
+            session: SessionSecret::generate(entropy),
+            since: clock.now().seconds(),
+            previous: None,
+        };
+        keep(path, &kept)?;
+        let account = Account::admin(kept.name, kept.password);
+        return Ok((Accounts::new(account, kept.session, clock, entropy), first));
     };
-    let accounts = Accounts::new(Account::admin(name, hash), session.clone(), clock, entropy);
+    let account = Account::admin(kept.name.clone(), kept.password.clone());
+    let accounts = Accounts::new(account, kept.session.clone(), clock, entropy);
+    accounts.rotate_secret(kept.session.clone(), kept.previous.clone());
     if let Some(password) = wanted.password {
         // A password that is already in force keeps its salt, and with it the sessions.
-        let unchanged = accounts.open_session(wanted.name, password.reveal()).await.is_ok();
+        let unchanged = accounts.open_session(wanted.name, password.reveal(), None).await.is_ok();
         if !unchanged {
-            let hash = self::hash(password, entropy)?;
-            keep(path, wanted.name, &hash, &session)?;
-            accounts.replace_admin(Account::admin(wanted.name, hash));
+            wanted.name.clone_into(&mut kept.name);
+            kept.password = hash(password, entropy)?;
+            keep(path, &kept)?;
+            accounts.replace_admin(Account::admin(kept.name, kept.password));
         }
     }
     Ok((accounts, None))
 }
 
+/// Replaces a session secret that is old; the one before goes on for those sessions that have it.
+pub(crate) fn rotate_if_due(
+    path: &Path,
+    accounts: &Accounts,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> Result<(), SecretsError> {
+    let Some(mut kept) = read(path)? else { return Ok(()) };
+    let now = clock.now().seconds();
+    if now.saturating_sub(kept.since) < ROTATED_AFTER_SECONDS {
+        return Ok(());
+    }
+    kept.previous = Some(std::mem::replace(&mut kept.session, SessionSecret::generate(entropy)));
+    kept.since = now;
+    keep(Some(path), &kept)?;
+    accounts.rotate_secret(kept.session, kept.previous);
+    Ok(())
+}
+
 fn hash(password: &Secret, entropy: &dyn Entropy) -> Result<PasswordHash, SecretsError> {
     PasswordHash::of(password.reveal(), entropy).map_err(|source| SecretsError::Password { source })
+}
+
+/// A password for somebody, of 100 random bits.
+pub fn new_password() -> Secret {
+    make_password(&crate::system::SystemEntropy)
 }
 
 /// A password of 100 random bits.
@@ -129,7 +183,7 @@ pub(crate) fn make_password(entropy: &dyn Entropy) -> Secret {
     Secret::new(bytes.into_iter().map(letter).collect::<String>())
 }
 
-fn read(path: &Path) -> Result<Option<(String, PasswordHash, SessionSecret)>, SecretsError> {
+fn read(path: &Path) -> Result<Option<Kept>, SecretsError> {
     let shown = || path.display().to_string();
     let text = match fs::read(path) {
         Ok(text) => text,
@@ -138,28 +192,39 @@ fn read(path: &Path) -> Result<Option<(String, PasswordHash, SessionSecret)>, Se
     };
     let malformed = |source| SecretsError::Malformed { path: shown(), source };
     let Versioned { version } = serde_json::from_slice(&text).map_err(malformed)?;
-    if version != VERSION {
+    if !(VERSION_MIN..=VERSION).contains(&version) {
         return Err(SecretsError::Newer { path: shown(), version });
     }
     let stored: Stored = serde_json::from_slice(&text).map_err(malformed)?;
-    let hash = PasswordHash::from_stored(&stored.admin.password)
+    let password = PasswordHash::from_stored(&stored.admin.password)
         .map_err(|source| SecretsError::Password { source })?;
-    let session = BASE64_STANDARD
-        .decode(&stored.session_secret)
-        .map_err(|source| SecretsError::SessionSecret { path: shown(), source })?;
-    Ok(Some((stored.admin.name, hash, SessionSecret::from_stored(session))))
+    let secret = |text: &String| {
+        let bytes = BASE64_STANDARD
+            .decode(text)
+            .map_err(|source| SecretsError::SessionSecret { path: shown(), source });
+        bytes.map(SessionSecret::from_stored)
+    };
+    Ok(Some(Kept {
+        password,
+        session: secret(&stored.session_secret)?,
+        since: stored.session_secret_since,
+        previous: stored.previous_session_secret.as_ref().map(secret).transpose()?,
+        name: stored.admin.name,
+    }))
 }
 
-fn keep(
-    path: Option<&Path>,
-    name: &str,
-    hash: &PasswordHash,
-    session: &SessionSecret,
-) -> Result<(), SecretsError> {
+fn keep(path: Option<&Path>, kept: &Kept) -> Result<(), SecretsError> {
     let Some(path) = path else { return Ok(()) };
-    let admin = StoredAdmin { name: name.to_owned(), password: hash.as_str().to_owned() };
-    let session_secret = BASE64_STANDARD.encode(session.as_bytes());
-    let stored = Stored { version: VERSION, admin, session_secret };
+    let Kept { name, password, session, since, previous } = kept;
+    let admin = StoredAdmin { name: name.clone(), password: password.as_str().to_owned() };
+    let text = |secret: &SessionSecret| BASE64_STANDARD.encode(secret.as_bytes());
+    let stored = Stored {
+        version: VERSION,
+        admin,
+        session_secret: text(session),
+        session_secret_since: *since,
+        previous_session_secret: previous.as_ref().map(text),
+    };
     let mut text = serde_json::to_vec_pretty(&stored).expect("text has a JSON form");
     text.push(b'\n');
     durable_file::replace(path, &text)
@@ -190,7 +255,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let (accounts, again) = open_at(&path, None).await;
         assert!(again.is_none());
-        accounts.open_session("ada", first.password.reveal()).await.unwrap();
+        accounts.open_session("ada", first.password.reveal(), None).await.unwrap();
     }
 
     #[tokio::test]
@@ -200,8 +265,8 @@ mod tests {
         open_at(&path, Some("old")).await;
         open_at(&path, Some("new")).await;
         let (accounts, _) = open_at(&path, None).await;
-        assert!(accounts.open_session("ada", "old").await.is_err());
-        accounts.open_session("ada", "new").await.unwrap();
+        assert!(accounts.open_session("ada", "old", None).await.is_err());
+        accounts.open_session("ada", "new", None).await.unwrap();
     }
 
     #[tokio::test]
@@ -209,19 +274,52 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secrets.json");
         let (accounts, _) = open_at(&path, Some("same")).await;
-        let (cookie, _) = accounts.open_session("ada", "same").await.unwrap();
+        let (cookie, _) = accounts.open_session("ada", "same", None).await.unwrap();
         let (accounts, _) = open_at(&path, Some("same")).await;
-        assert!(accounts.session(&cookie).unwrap().is_some());
+        assert!(accounts.session(&cookie).await.unwrap().is_some());
     }
 
     #[tokio::test]
     async fn secrets_of_a_newer_server_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secrets.json");
-        fs::write(&path, r#"{"version":2,"more":true}"#).unwrap();
+        fs::write(&path, r#"{"version":3,"more":true}"#).unwrap();
         let wanted = Wanted { name: "ada", password: None };
         let clock = Arc::new(ManualClock::default());
         let opened = open(Some(&path), wanted, clock, &SeededEntropy::new(7)).await;
-        assert!(matches!(opened, Err(SecretsError::Newer { version: 2, .. })));
+        assert!(matches!(opened, Err(SecretsError::Newer { version: 3, .. })));
+    }
+
+    #[tokio::test]
+    async fn an_old_secret_is_replaced_and_its_sessions_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.json");
+        let (accounts, _) = open_at(&path, Some("same")).await;
+        let (cookie, _) = accounts.open_session("ada", "same", None).await.unwrap();
+        let clock = ManualClock::default();
+        let before = fs::read(&path).unwrap();
+        rotate_if_due(&path, &accounts, &clock, &SeededEntropy::new(9)).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), before);
+        clock.advance(std::time::Duration::from_secs(ROTATED_AFTER_SECONDS));
+        rotate_if_due(&path, &accounts, &clock, &SeededEntropy::new(9)).unwrap();
+        assert_ne!(fs::read(&path).unwrap(), before);
+        assert!(accounts.session(&cookie).await.unwrap().unwrap().renewed.is_some());
+        let (accounts, _) = open_at(&path, None).await;
+        assert!(accounts.session(&cookie).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn secrets_of_the_first_version_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.json");
+        open_at(&path, Some("same")).await;
+        let text = fs::read_to_string(&path).unwrap();
+        let mut stored: serde_json::Value = serde_json::from_str(&text).unwrap();
+        stored["version"] = 1.into();
+        stored.as_object_mut().unwrap().remove("session_secret_since");
+        fs::write(&path, stored.to_string()).unwrap();
+        let (accounts, first) = open_at(&path, None).await;
+        assert!(first.is_none());
+        accounts.open_session("ada", "same", None).await.unwrap();
     }
 }

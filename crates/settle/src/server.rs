@@ -18,7 +18,7 @@ use settle_database::{
 };
 use settle_engine::{Engine, memory::MemoryEngine};
 use settle_engine_lmdb::{LmdbEngine, OpenOptions};
-use settle_http::{ConfigStore, Foundations, MemoryConfig, Settings, StopOutcome};
+use settle_http::{ConfigStore, Foundations, MemoryConfig, ServerOptions, Settings, StopOutcome};
 use settle_index::{IndexParts, IndexSettings, Indexes};
 use settle_model::time::{Clock, Entropy};
 use settle_script::{Launcher, ScriptSettings, Scripts};
@@ -30,8 +30,11 @@ use crate::{
     data_folder::{DataFolder, DataFolderError},
     durable_file,
     kept_config::{KeptConfig, KeptConfigError},
+    keys::{self, KeysError},
+    limits::{DELETIONS_LOOKED_AT_EVERY, SECRET_LOOKED_AT_EVERY},
     secrets::{self, FirstAdmin, SecretsError, Wanted},
     system::{SystemClock, SystemEntropy},
+    tls::{Tls, TlsError},
 };
 
 /// A server that listens. Dropping it without [`stop`](Self::stop) is like a crash: what was
@@ -39,10 +42,14 @@ use crate::{
 #[derive(Debug)]
 pub struct Server {
     http: settle_http::Server,
+    /// Where commands of this machine reach a server that speaks TLS to everybody else, since no
+    /// certificate names the loopback address.
+    local: Option<settle_http::Server>,
     store: Store,
     indexes: Indexes,
     scripts: Scripts,
     address: SocketAddr,
+    encrypted: bool,
     /// Tells commands on the same data folder where we are.
     address_file: Option<PathBuf>,
     first_admin: Option<FirstAdmin>,
@@ -79,16 +86,24 @@ pub enum StartError {
     Blobs(#[from] settle_database::blobs::OpenError),
     #[error("open the databases")]
     Store(#[from] settle_database::OpenError),
+    #[error("make the database of users")]
+    Users(#[from] settle_database::CreateError),
     #[error("open the environment of indexes")]
     IndexEngine(#[source] settle_engine_lmdb::OpenError),
     #[error("open the indexes")]
     Indexes(#[from] settle_index::OpenError),
+    #[error("check tokens of others")]
+    Keys(#[from] KeysError),
     #[error("find the program that is running, to run JavaScript in processes of it")]
     Program(#[source] io::Error),
     #[error(transparent)]
     Secrets(#[from] SecretsError),
     #[error(transparent)]
     KeptConfig(#[from] KeptConfigError),
+    #[error("open the audit log")]
+    Audit(#[source] settle_database::StorageError),
+    #[error("set up TLS")]
+    Tls(#[from] TlsError),
     #[error("write the address to {}", path.display())]
     AddressFile { path: PathBuf, source: io::Error },
 }
@@ -135,6 +150,18 @@ impl Server {
         let listen = |source| StartError::Listen { address: config.bind, source };
         let listener = TcpListener::bind(config.bind).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        let files = (config.tls_certificate.clone(), config.tls_key.clone());
+        let tls = spawn_blocking(|| Tls::of(files.0, files.1)).await;
+        let tls = tls.expect("reading files does not panic")?;
+        let local = match &tls {
+            Some(_) => {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                let listen = |source| StartError::Listen { address, source };
+                let listener = TcpListener::bind(address).await.map_err(listen)?;
+                Some((listener.local_addr().map_err(listen)?, listener))
+            }
+            None => None,
+        };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let folder = match storage {
@@ -165,7 +192,8 @@ impl Server {
         .await?;
         let address_file = folder.as_ref().map(DataFolder::address);
         if let Some(path) = &address_file {
-            let line = format!("{}\n", url_of(address));
+            let local = local.as_ref().map_or(address, |(address, _)| *address);
+            let line = format!("{}\n", url_of("http", local));
             durable_file::replace(path, line.as_bytes())
                 .map_err(|source| StartError::AddressFile { path: path.clone(), source })?;
         }
@@ -197,15 +225,32 @@ impl Server {
             settings: Arc::new(Settings::load(settings)),
             clock,
             entropy,
+            audit: (!config.audit_keep.is_zero()).then_some(config.audit_keep),
         });
-        let http = settle_http::Server::start(listener, Arc::new(state)).map_err(listen)?;
+        state.accounts.ensure_users().await?;
+        let secret = config.proxy_secret.as_ref().map(|it| it.reveal().as_bytes().to_vec());
+        state.accounts.set_proxy_secret(secret);
+        keys::watch(&config, &state.accounts, &state.clock, store.tasks())?;
+        spawn_deletions(&state.accounts, &store);
+        if let (Some(folder), Admin::Kept) = (&folder, &admin) {
+            spawn_rotation(folder.secrets(), &state, &store);
+        }
+        state.open_audit().await.map_err(StartError::Audit)?;
+        let state = Arc::new(state);
+        let encrypted = tls.is_some();
+        let options = ServerOptions { encryption: tls.map(Tls::encryption), ..Default::default() };
+        let local = local.map(|(_, listener)| settle_http::Server::start(listener, state.clone()));
+        let local = local.transpose().map_err(listen)?;
+        let http = settle_http::Server::start_with(listener, state, options).map_err(listen)?;
         let stop_patience = config.stop_patience;
         Ok(Self {
             http,
+            local,
             store,
             indexes,
             scripts,
             address,
+            encrypted,
             address_file,
             first_admin,
             stop_patience,
@@ -219,7 +264,12 @@ impl Server {
 
     /// How programs on this machine reach it.
     pub fn url(&self) -> String {
-        url_of(self.address)
+        url_of(if self.encrypted { "https" } else { "http" }, self.address)
+    }
+
+    /// Whether TLS protects it.
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
     /// The administrator that this start has made up; shown to a person once.
@@ -230,7 +280,15 @@ impl Server {
     /// Takes no more connections, ends feeds with their last line, waits for the requests under
     /// way as long as the configuration says, and for every write that was taken on.
     pub async fn stop(self) -> Result<(), StopError> {
-        if self.http.stop_within(self.stop_patience).await == StopOutcome::Cut {
+        let patience = self.stop_patience;
+        let local = async {
+            match self.local {
+                Some(local) => local.stop_within(patience).await,
+                None => StopOutcome::Complete,
+            }
+        };
+        let (http, local) = tokio::join!(self.http.stop_within(patience), local);
+        if http == StopOutcome::Cut || local == StopOutcome::Cut {
             tracing::warn!(patience = ?self.stop_patience, "cut replies that took too long");
         }
         // Functions first, lest an update wait for one that takes long.
@@ -258,6 +316,41 @@ fn script_settings(config: &Config) -> ScriptSettings {
         deadline: config.scripts_deadline,
         reduce_limit: config.scripts_reduce_limit,
     }
+}
+
+/// Seals sessions with a new secret now and then.
+fn spawn_rotation(path: PathBuf, state: &settle_http::AppState, store: &Store) {
+    let (accounts, tasks) = (Arc::clone(&state.accounts), store.tasks().clone());
+    let (clock, entropy) = (Arc::clone(&state.clock), Arc::clone(&state.entropy));
+    store.tasks().spawn(async move {
+        loop {
+            if let Err(error) = secrets::rotate_if_due(&path, &accounts, &*clock, &*entropy) {
+                tracing::warn!(%error, "could not replace the secret of sessions");
+            }
+            tokio::select! {
+                () = tasks.stopping() => return,
+                () = tokio::time::sleep(SECRET_LOOKED_AT_EVERY) => {}
+            }
+        }
+    });
+}
+
+/// Takes accounts away whose time has come.
+fn spawn_deletions(accounts: &Arc<Accounts>, store: &Store) {
+    let (accounts, tasks) = (Arc::clone(accounts), store.tasks().clone());
+    store.tasks().spawn(async move {
+        loop {
+            match accounts.carry_out_deletions().await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(count, "took deleted accounts away"),
+                Err(error) => tracing::warn!(%error, "could not take deleted accounts away"),
+            }
+            tokio::select! {
+                () = tasks.stopping() => return,
+                () = tokio::time::sleep(DELETIONS_LOOKED_AT_EVERY) => {}
+            }
+        }
+    });
 }
 
 async fn open_engine(
@@ -305,11 +398,11 @@ async fn open_accounts(
 }
 
 /// An address that stands for all of a machine's is reached on its own.
-fn url_of(address: SocketAddr) -> String {
+fn url_of(scheme: &str, address: SocketAddr) -> String {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
+    format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
 }

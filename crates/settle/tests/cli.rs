@@ -30,22 +30,31 @@ async fn config_prints_each_value_and_where_it_came_from_but_no_secret() {
         "config --bind 127.0.0.1:80",
         prepare,
         &expect![[r#"
-            data                    ./data        default
-            bind                    127.0.0.1:80  --bind
-            admin.user              ada           settle.toml
-            admin.password          ********      settle.toml
-            log.format              text          default
-            log.filter              info          default
-            stop.patience           10 s          default
-            store.size_max          1 TiB         default
-            revisions.keep          1 h           default
-            attachments.keep        10 min        default
-            scripts.workers         auto          default
-            scripts.deadline        5 s           default
-            scripts.memory          64 MiB        default
-            scripts.process_memory  256 MiB       default
-            scripts.reduce_limit    refuse        default
-            scripts.shows_lists     on            default
+            data                    ./data           default
+            bind                    127.0.0.1:80     --bind
+            tls.certificate         -                default
+            tls.key                 -                default
+            tls.trusted             -                default
+            admin.user              ada              settle.toml
+            admin.password          ********         settle.toml
+            audit.keep              90 d             default
+            jwt.keys                -                default
+            jwt.keys_url            -                default
+            jwt.required_claims     exp              default
+            jwt.roles_claim         _couchdb\.roles  default
+            proxy.secret            -                default
+            log.format              text             default
+            log.filter              info             default
+            stop.patience           10 s             default
+            store.size_max          1 TiB            default
+            revisions.keep          1 h              default
+            attachments.keep        10 min           default
+            scripts.workers         auto             default
+            scripts.deadline        5 s              default
+            scripts.memory          64 MiB           default
+            scripts.process_memory  256 MiB          default
+            scripts.reduce_limit    refuse           default
+            scripts.shows_lists     on               default
         "#]],
     )
     .await;
@@ -135,23 +144,25 @@ async fn the_help_fits_on_a_screen() {
         "--help",
         |_| {},
         &expect![[r#"
-        A backend in one binary that speaks CouchDB's HTTP protocol
+            A backend in one binary that speaks CouchDB's HTTP protocol
 
-        Usage: settle <COMMAND>
+            Usage: settle <COMMAND>
 
-        Commands:
-          serve   Runs the server until it gets SIGTERM or SIGINT
-          config  Prints every setting, its value, and where that came from
-          load    Loads documents from a file: one JSON object a line, or one array of them
-          backup  Writes a copy of the data folder that opens as one, while the server runs or not
-          help    Print this message or the help of the given subcommand(s)
+            Commands:
+              serve   Runs the server until it gets SIGTERM or SIGINT
+              config  Prints every setting, its value, and where that came from
+              load    Loads documents from a file: one JSON object a line, or one array of them
+              user    Makes, lists, suspends and deletes users, and their passwords and tokens
+              backup  Writes a copy of the data folder that opens as one, while the server runs or not
+              doctor  Looks at a running server as its clients see it, and at what it stands on
+              help    Print this message or the help of the given subcommand(s)
 
-        Options:
-          -h, --help     Print help
-          -V, --version  Print version
+            Options:
+              -h, --help     Print help
+              -V, --version  Print version
 
-        Exit codes: 0 done, 1 failed, 2 wrong usage.
-    "#]],
+            Exit codes: 0 done, 1 failed, 2 wrong usage.
+        "#]],
     )
     .await;
 }

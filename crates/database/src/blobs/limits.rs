@@ -35,6 +35,9 @@ pub(super) const STEP_BLOCKS: u64 = 4;
 /// Bytes that one step of unpacking gives.
 pub(super) const STEP_UNPACKED_BYTES: usize = 256 << 10;
 
+/// Contents whose lengths are read in one step when a database's attachments are counted.
+pub(super) const COUNTED_AT_ONCE: usize = 512;
+
 /// How long a blob without references stays condemned.
 pub const CONDEMNED_FOR_DEFAULT: Duration = Duration::from_secs(10 * 60);
 

@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use settle_access::Server;
 use settle_engine::{Batch, Direction, Engine, Outcome, Plan, Scan, Step, Urgency, Visit, Visitor};
 use settle_model::id::DatabaseName;
 use tokio::sync::{Notify, watch};
@@ -110,6 +111,7 @@ impl Events {
     pub(super) async fn scan(
         &self,
         shared: &Shared,
+        server: Option<Server<'_>>,
         scan: EventScan,
     ) -> Result<EventPage, StorageError> {
         let end = *self.written.borrow();
@@ -122,7 +124,12 @@ impl Events {
             u64::MAX => Scan { start, ..all },
             until => Scan { start, end: Bound::Included(keys::event(until)), ..all },
         };
-        let rows = Rows { limit: scan.limit, ..Rows::default() };
+        let of = match server {
+            Some(Server::Account(account)) => Of::Account(account.catalog_prefix()),
+            Some(Server::Site) => Of::Site,
+            Some(Server::All) | None => Of::All,
+        };
+        let rows = Rows { of, limit: scan.limit, ..Rows::default() };
         let plan = Plan::new(vec![Step::Scan(range)]);
         let events = shared.engine.read_to_end(plan, rows).await?.finish()?;
         Ok(EventPage { events, end })
@@ -261,8 +268,30 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
+/// Whose events are wanted.
+#[derive(Default)]
+enum Of {
+    #[default]
+    All,
+    Site,
+    /// What its names begin with.
+    Account(String),
+}
+
+impl Of {
+    /// What the database is called there; `None` where it is not.
+    fn name<'a>(&self, name: &'a str) -> Option<&'a str> {
+        match self {
+            Self::All => Some(name),
+            Self::Site => (!name.starts_with('~')).then_some(name),
+            Self::Account(prefix) => name.strip_prefix(prefix.as_str()),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Rows {
+    of: Of,
     limit: usize,
     found: Vec<DatabaseEvent>,
     error: Option<RecordError>,
@@ -279,8 +308,10 @@ impl Visitor for Rows {
         let value = value.unwrap_or_default();
         match Event::decode(key, value) {
             Ok(event) => {
+                let Some(name) = self.of.name(&event.name) else { return Visit::Next };
                 let sequence = keys::event_sequence_of(key).unwrap_or_default();
-                let Event { kind, number, name } = event;
+                let Event { kind, number, .. } = &event;
+                let (kind, number, name) = (*kind, *number, name.to_owned());
                 self.found.push(DatabaseEvent { sequence, kind, number, name });
             }
             Err(error) => {

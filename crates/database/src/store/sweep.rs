@@ -80,7 +80,7 @@ async fn first_after(
 async fn visit(shared: &Arc<Shared>, due: Timestamp, number: u64) -> Result<(), StorageError> {
     let live = read_live(&*shared.engine, Keys { number }).await?;
     // A name that is not one can only be left by damage, which reads report.
-    let name = live.and_then(|live| live.name.parse::<DatabaseName>().ok());
+    let name = live.and_then(|live| DatabaseName::from_catalog(&live.name).ok());
     let store = Store { shared: shared.clone() };
     let database = match name {
         Some(name) => store.find(&name).await?.filter(|it| it.number() == number),

@@ -211,6 +211,12 @@ codes! {
     ExpectationFailed 417 "expectation_failed":
         "A bulk request that was to be all or nothing was refused.",
         "Correct the documents that the reply lists.";
+    TooManyRequests 429 "too_many_requests":
+        "This account or address sends more requests than the server's settings allow.",
+        "Repeat the request after the time in `Retry-After`, and send fewer.";
+    TooManyHeaders 431 "too_many_headers":
+        "The request has more headers than requests can have.",
+        "Leave out what the server does not need, such as cookies of other sites.";
     InternalServerError 500 "internal_server_error":
         "The server failed; it is not the request's fault.",
         "Look in the server's log for the request's id; repeat the request later.";

@@ -24,7 +24,10 @@ use crate::{
     call::Call,
     documents::{
         incoming::edit,
-        saved::{accepted, may_write, saved, write, write_later, write_one, write_saved},
+        saved::{
+            accepted, may_write, put_local, saved, write, write_later, write_one, write_saved,
+        },
+        users,
     },
     error::{ApiError, Code},
     limits, location,
@@ -41,15 +44,16 @@ pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
     let location = location::of_document(&call, id.as_str());
     let mut response = match id {
         AnyId::Local(id) => {
-            let rev = write_local(&database, &grant, &id, incoming).await?;
+            let rev = write_local(&call, &database, &grant, &id, incoming).await?;
             saved(StatusCode::CREATED, id.as_str(), &AnyRev::Local(rev))
         }
         AnyId::Document(id) => {
             may_write(&call, &database, &id)?;
             let edit = edit(call.app.store.blobs(), id, incoming, true, []).await?;
             if call.query().get("batch").as_deref() == Some("ok") {
+                let edit = users::prepare(&call, &database, edit).await?;
                 let response = accepted(edit.id.as_str());
-                write_later(&call, &database, &grant, edit);
+                write_later(&call, &database, &grant, edit).await?;
                 return Ok(response);
             }
             let Written { id, rev } = write_one(&call, &database, &grant, edit).await?;
@@ -175,13 +179,14 @@ impl Request<'_> {
     ) -> Result<Outcome, ApiError> {
         match id {
             AnyId::Local(id) => {
-                let rev = write_local(self.database, self.grant, id, document).await?;
+                let rev = write_local(self.call, self.database, self.grant, id, document).await?;
                 Ok(Outcome::WrittenLocally(rev))
             }
             AnyId::Document(id) => {
                 may_write(self.call, self.database, id)?;
                 let blobs = self.call.app.store.blobs();
-                edits.push(edit(blobs, id.clone(), document, self.new_edits, []).await?);
+                let edit = edit(blobs, id.clone(), document, self.new_edits, []).await?;
+                edits.push(users::prepare(self.call, self.database, edit).await?);
                 Ok(Outcome::Edited)
             }
         }
@@ -245,6 +250,7 @@ fn id_of(call: &Call, document: &Incoming) -> Result<AnyId, ApiError> {
 
 /// Local documents are written one by one; the N of the new revision `0-N`.
 pub(crate) async fn write_local(
+    call: &Call,
     database: &Database,
     grant: &Grant<Write>,
     id: &LocalId,
@@ -259,7 +265,7 @@ pub(crate) async fn write_local(
         database.delete_local(grant, id, base).await?;
         return Ok(0);
     }
-    Ok(database.put_local(grant, id, base, &document.body).await?)
+    put_local(call, database, grant, id, base, &document.body).await
 }
 
 /// The array of a reply.

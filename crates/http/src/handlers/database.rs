@@ -5,12 +5,13 @@
 use axum::response::Response;
 use http::{StatusCode, header};
 use serde::Serialize;
-use settle_access::{Administer, AdministerServer, Read, Resource, Write};
+use settle_access::{Administer, AdministerServer, Grant, Read, Resource, Write};
 use settle_database::CreateOptions;
 use settle_model::id::DatabaseName;
 
 use super::server::NODE;
 use crate::{
+    audit,
     call::Call,
     error::ApiError,
     open::open,
@@ -23,23 +24,32 @@ const RANGE: &str = "00000000-ffffffff";
 
 /// `PUT /{db}`
 pub(crate) async fn create(call: Call) -> Result<Response, ApiError> {
-    let grant = call.authorize::<AdministerServer>(Resource::Server)?;
-    let name: DatabaseName = call.segment(0)?.parse()?;
+    let (name, grant) = administer(&call)?;
+    let name = name?;
+    audit::check_change(&name)?;
     let partitioned = match call.query().get("partitioned").as_deref() {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => return Err(ApiError::bad_request("Invalid `partitioned` parameter")),
     };
-    call.app.store.create(&grant, &name, CreateOptions { partitioned }).await?;
+    let options = CreateOptions { partitioned };
+    match name.account() {
+        None => call.app.store.create(&grant, &name, options).await.map(drop)?,
+        Some(account) => {
+            let is_own = call.actor.name() == Some(account.as_str());
+            let accounts = &call.app.accounts;
+            accounts.create_owned(&grant, &account, &name, is_own, options).await.map(drop)?;
+        }
+    }
     let mut response = reply::ok(StatusCode::CREATED);
-    let location = call.absolute(&format!("/{}", call.raw_segment(0)));
+    let location = call.absolute(&format!("{}/{}", call.root(), call.raw_segment(0)));
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
 }
 
 /// `DELETE /{db}`
 pub(crate) async fn remove(call: Call) -> Result<Response, ApiError> {
-    let grant = call.authorize::<AdministerServer>(Resource::Server)?;
+    let (name, grant) = administer(&call)?;
     if call.query().get("rev").is_some() {
         // The id of a document is empty in somebody's program.
         return Err(ApiError::bad_request(
@@ -47,9 +57,23 @@ pub(crate) async fn remove(call: Call) -> Result<Response, ApiError> {
              Did you mean to DELETE a document instead?",
         ));
     }
-    let name: DatabaseName = call.segment(0)?.parse().map_err(|_| ApiError::no_database())?;
+    let name = name.map_err(|_| ApiError::no_database())?;
+    audit::check_change(&name)?;
     call.app.store.drop(&grant, &name).await?;
     Ok(reply::ok(StatusCode::OK))
+}
+
+/// The database that is named, and the right to make and drop it: an account's owner has that for those of
+/// the account.
+fn administer(
+    call: &Call,
+) -> Result<(Result<DatabaseName, ApiError>, Grant<AdministerServer>), ApiError> {
+    let name = call.segment(0).and_then(|name| call.database_name(&name));
+    let server = match name.as_ref().ok().and_then(DatabaseName::account) {
+        Some(account) => Resource::Account { name: account },
+        None => call.server()?,
+    };
+    Ok((name, call.authorize(server)?))
 }
 
 /// `GET /{db}`

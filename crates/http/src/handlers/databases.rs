@@ -8,12 +8,9 @@ use axum::{body::Body, response::Response};
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use settle_access::{Grant, Inspect, Read, Resource};
+use settle_access::{Grant, Inspect, Read};
 use settle_database::{Direction, EventKind, EventScan, NameScan, StorageError, Store};
-use settle_model::{
-    id::DatabaseName,
-    sequence::{Sequence, Timeline},
-};
+use settle_model::sequence::{Sequence, Timeline};
 
 use crate::{
     call::Call,
@@ -31,7 +28,7 @@ const EVENTS_AT_ONCE: usize = 500;
 
 /// `GET /_all_dbs`
 pub(crate) async fn all(call: Call) -> Result<Response, ApiError> {
-    let grant = call.authorize::<Inspect>(Resource::Server)?;
+    let grant = call.authorize::<Inspect>(call.server()?)?;
     let names = names(&call, &grant).await?;
     let body = reply::to_json(&names);
     let etag = etag::of(&body);
@@ -45,7 +42,7 @@ pub(crate) async fn all(call: Call) -> Result<Response, ApiError> {
 
 /// `GET /_dbs_info`
 pub(crate) async fn info_of_range(call: Call) -> Result<Response, ApiError> {
-    let grant = call.authorize::<Inspect>(Resource::Server)?;
+    let grant = call.authorize::<Inspect>(call.server()?)?;
     let names = names(&call, &grant).await?;
     // One after the other, while they are sent: there may be a million.
     let rows = Infos { call, names: names.into_iter(), began: false, ended: false };
@@ -64,7 +61,7 @@ pub(crate) async fn info_of_keys(mut call: Call) -> Result<Response, ApiError> {
     struct Keys {
         keys: Option<Vec<String>>,
     }
-    call.authorize::<Inspect>(Resource::Server)?;
+    call.authorize::<Inspect>(call.server()?)?;
     call.require_json()?;
     let Keys { keys } = call.json("`keys` member must be an array.").await?;
     let keys = keys.ok_or_else(|| ApiError::bad_request("`keys` member must exist."))?;
@@ -91,7 +88,7 @@ pub(crate) async fn info_of_keys(mut call: Call) -> Result<Response, ApiError> {
 
 /// `GET /_db_updates`
 pub(crate) async fn updates(call: Call) -> Result<Response, ApiError> {
-    let grant = call.authorize::<Inspect>(Resource::Server)?;
+    let grant = call.authorize::<Inspect>(call.server()?)?;
     let parameters = ChangesParameters::of_query(call.query(), call.header(feed::LAST_EVENT_ID))?;
     let store = call.app.store.clone();
     let timeline = site_timeline(&store);
@@ -150,7 +147,7 @@ async fn write_info(call: &Call, name: &str, text: &mut Vec<u8>) -> Result<bool,
         key: &'a str,
         info: DatabaseInfo<'a>,
     }
-    let Ok(parsed) = name.parse::<DatabaseName>() else { return Ok(false) };
+    let Ok(parsed) = call.database_name(name) else { return Ok(false) };
     let Some(database) = call.app.store.find(&parsed).await? else { return Ok(false) };
     let grant = call.authorize::<Read>(database.resource())?;
     let info = match database.info(&grant).await {
@@ -264,6 +261,11 @@ impl Source for Updates {
                 Direction::Ascending => self.since = self.last,
             }
             if page.events.len() < limit {
+                // Everything was looked at, events of other servers too: they are not waited for again.
+                if self.direction == Direction::Ascending {
+                    self.last = self.last.max(page.end);
+                    self.since = self.last;
+                }
                 return Ok((
                     rows,
                     match self.direction {

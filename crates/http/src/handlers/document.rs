@@ -13,11 +13,20 @@ use settle_access::{Read, Write};
 use settle_model::id::AnyId;
 
 pub(crate) use self::local::NO_ATTACHMENTS;
-use crate::{call::Call, documents::named, error::ApiError, open::open, reply};
+use crate::{
+    call::Call,
+    documents::{named, users},
+    error::ApiError,
+    open::{find, open, open_for_document},
+    reply,
+};
 
 pub(crate) async fn get(call: Call) -> Result<Response, ApiError> {
-    let (database, grant) = open::<Read>(&call).await?;
-    match named::existing_id(&call)? {
+    if let Some(response) = public(&call).await? {
+        return Ok(response);
+    }
+    let (database, grant, id) = open_for_document::<Read>(&call, named::existing_id).await?;
+    match id {
         AnyId::Document(id) => {
             if let Some(location) = plain_design_path(&call) {
                 return Ok(reply::moved(location));
@@ -29,16 +38,16 @@ pub(crate) async fn get(call: Call) -> Result<Response, ApiError> {
 }
 
 pub(crate) async fn put(mut call: Call) -> Result<Response, ApiError> {
-    let (database, grant) = open::<Write>(&call).await?;
-    match named::id(&call)? {
+    let (database, grant, id) = open_for_document::<Write>(&call, named::id).await?;
+    match id {
         AnyId::Document(id) => write::put(&mut call, &database, &grant, id).await,
         AnyId::Local(id) => local::put(&mut call, &database, &grant, &id).await,
     }
 }
 
 pub(crate) async fn delete(call: Call) -> Result<Response, ApiError> {
-    let (database, grant) = open::<Write>(&call).await?;
-    match named::existing_id(&call)? {
+    let (database, grant, id) = open_for_document::<Write>(&call, named::existing_id).await?;
+    match id {
         AnyId::Document(id) => write::delete(&call, &database, &grant, id).await,
         AnyId::Local(id) => local::delete(&call, &database, &grant, &id).await,
     }
@@ -60,6 +69,17 @@ pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
     }
 }
 
+/// What somebody sees of another user, where the settings show anything.
+async fn public(call: &Call) -> Result<Option<Response>, ApiError> {
+    if call.app.settings.live().public_fields.is_empty() || call.actor.is_server_admin() {
+        return Ok(None);
+    }
+    match named::existing_id(call) {
+        Ok(id) => users::public(call, &find(call).await?, &id).await,
+        Err(_) => Ok(None),
+    }
+}
+
 /// Design documents are read with a plain slash, so that the relative links of their attachments work.
 fn plain_design_path(call: &Call) -> Option<http::HeaderValue> {
     let raw = call.raw_segment(1);
@@ -69,5 +89,5 @@ fn plain_design_path(call: &Call) -> Option<http::HeaderValue> {
     }
     let name = &raw[escaped.len()..];
     let query = call.parts.uri.query().map_or_else(String::new, |query| format!("?{query}"));
-    Some(call.absolute(&format!("/{}/_design/{name}{query}", call.raw_segment(0))))
+    Some(call.absolute(&format!("{}/{}/_design/{name}{query}", call.root(), call.raw_segment(0))))
 }

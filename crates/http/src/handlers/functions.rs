@@ -17,7 +17,6 @@ mod update;
 
 pub(crate) use self::{
     list::{list, list_of_body, list_of_other, list_of_other_of_body},
-    request::Peer,
     rewrite::rewrite,
     show::{show, show_document},
     update::{update, update_document},

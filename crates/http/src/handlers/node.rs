@@ -11,7 +11,7 @@ use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use settle_access::{Inspect, Resource};
+use settle_access::{Action, Inspect, ReadMetrics, Resource};
 
 use crate::{
     call::Call,
@@ -37,26 +37,26 @@ pub(crate) async fn name(call: Call) -> Result<Response, ApiError> {
     struct Name {
         name: &'static str,
     }
-    allow(&call)?;
+    allow::<Inspect>(&call)?;
     Ok(reply::json(StatusCode::OK, &Name { name: NODE }))
 }
 
 /// `GET /_node/{node}/_versions`
 pub(crate) async fn versions(call: Call) -> Result<Response, ApiError> {
-    allow(&call)?;
+    allow::<Inspect>(&call)?;
     let versions = json!({ "settle": { "version": env!("CARGO_PKG_VERSION") } });
     Ok(reply::json(StatusCode::OK, &versions))
 }
 
 /// `GET /_node/{node}/_stats` and below: counters as a tree, whose branches can be asked for alone.
 pub(crate) async fn stats(call: Call) -> Result<Response, ApiError> {
-    allow(&call)?;
+    allow::<ReadMetrics>(&call)?;
     Ok(reply::json(StatusCode::OK, &stats_tree(&call.app.metrics.counts())))
 }
 
 /// `GET /_node/{node}/_stats/{path...}`
 pub(crate) async fn stats_below(call: Call) -> Result<Response, ApiError> {
-    allow(&call)?;
+    allow::<ReadMetrics>(&call)?;
     let path = call.rest(1)?;
     let tree = stats_tree(&call.app.metrics.counts());
     let branch = path.split('/').try_fold(&tree, |branch, name| branch.get(name));
@@ -78,7 +78,7 @@ pub(crate) async fn system(call: Call) -> Result<Response, ApiError> {
         /// Bytes that are the process's alone.
         private: Option<u64>,
     }
-    allow(&call)?;
+    allow::<ReadMetrics>(&call)?;
     let system = System {
         uptime: call.app.clock.monotonic().as_secs(),
         memory: Memory { private: private_memory() },
@@ -90,7 +90,7 @@ pub(crate) async fn system(call: Call) -> Result<Response, ApiError> {
 
 /// `GET /_node/{node}/_prometheus`
 pub(crate) async fn prometheus(call: Call) -> Result<Response, ApiError> {
-    allow(&call)?;
+    allow::<ReadMetrics>(&call)?;
     let text = prometheus_text(&call.app);
     let mut response = Response::new(Body::from(text));
     let kind = HeaderValue::from_static("text/plain; version=2.0");
@@ -98,8 +98,8 @@ pub(crate) async fn prometheus(call: Call) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-fn allow(call: &Call) -> Result<(), ApiError> {
-    call.authorize::<Inspect>(Resource::Server)?;
+fn allow<A: Action>(call: &Call) -> Result<(), ApiError> {
+    call.authorize::<A>(Resource::Server)?;
     check_name(call)
 }
 

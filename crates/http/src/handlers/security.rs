@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use axum::response::Response;
 use http::StatusCode;
 use settle_access::{Administer, Read};
-use settle_model::json;
+use settle_model::{id::AccountName, json};
 
 use crate::{
     call::Call,
@@ -26,7 +26,10 @@ const DEFAULT: &str =
 pub(crate) async fn show(call: Call) -> Result<Response, ApiError> {
     let (database, _) = open::<Read>(&call).await?;
     Ok(match database.security() {
-        None => reply::json_text(StatusCode::OK, DEFAULT),
+        None => match database.name().account() {
+            None => reply::json_text(StatusCode::OK, DEFAULT),
+            Some(owner) => reply::json_text(StatusCode::OK, default_of(&owner)),
+        },
         Some(mut text) => {
             text.push(b'\n');
             reply::json_text(StatusCode::OK, text)
@@ -48,6 +51,19 @@ pub(crate) async fn put(mut call: Call) -> Result<Response, ApiError> {
     check(&object)?;
     database.set_security(&grant, object).await?;
     Ok(reply::ok(StatusCode::OK))
+}
+
+/// What holds for a database of an account: its owner alone.
+fn default_of(owner: &AccountName) -> Vec<u8> {
+    let mut people = b"{\"names\":[".to_vec();
+    json::write_string(&mut people, owner.as_str());
+    people.extend_from_slice(b"],\"roles\":[\"_admin\"]}");
+    let mut object = b"{\"members\":".to_vec();
+    object.extend_from_slice(&people);
+    object.extend_from_slice(b",\"admins\":");
+    object.extend_from_slice(&people);
+    object.extend_from_slice(b"}\n");
+    object
 }
 
 fn check(object: &[u8]) -> Result<(), ApiError> {

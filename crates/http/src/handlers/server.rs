@@ -35,11 +35,19 @@ struct Vendor<'a> {
 
 /// `GET /`
 pub(crate) async fn welcome(call: Call) -> Result<Response, ApiError> {
+    let uuid = match call.account()? {
+        None => hex::encode(call.app.store.uuid()),
+        Some(name) => {
+            let is_own = call.actor.name() == Some(name.as_str());
+            let account = call.app.accounts.account(&name, is_own).await?;
+            account.ok_or_else(ApiError::no_database)?.uuid
+        }
+    };
     let welcome = Welcome {
         couchdb: "Welcome",
         version: PROTOCOL_VERSION,
         git_sha: "",
-        uuid: hex::encode(call.app.store.uuid()),
+        uuid,
         features: &["access-ready", "pluggable-storage-engines"],
         vendor: Vendor { name: "Settle", version: env!("CARGO_PKG_VERSION") },
     };

@@ -10,6 +10,7 @@ use settle_access::Actor;
 use settle_accounts::SignInError;
 
 use crate::{
+    audit::SignIn,
     call::{Call, from_json},
     date,
     error::{ApiError, Code},
@@ -32,17 +33,25 @@ pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
     })
 }
 
-/// The header that hands a session's cookie out; an empty text takes it back.
-pub(crate) fn set_cookie(state: &AppState, cookie: &str) -> HeaderValue {
+/// The header that hands a session's cookie out; an empty text takes it back. One that was handed out
+/// under TLS never travels without.
+pub(crate) fn set_cookie(state: &AppState, secure: bool, cookie: &str) -> HeaderValue {
     let timeout = state.accounts.session_timeout();
     let expires = date::cookie(state.clock.now().plus(timeout));
     let age = timeout.as_secs();
-    let same_site = state.settings.live().same_site;
+    let live = state.settings.live();
+    let domain = match live.cookie_domain.as_str() {
+        "" => String::new(),
+        domain => format!("; Domain={domain}"),
+    };
+    // Browsers take `None` under TLS alone, and another site's pages have no business without.
+    let same_site = if live.same_site == "None" && !secure { "Lax" } else { live.same_site };
+    let secure = if secure { "; Secure" } else { "" };
     let text = format!(
-        "{NAME}={cookie}; Version=1; Expires={expires}; Max-Age={age}; Path=/; HttpOnly; \
-         SameSite={same_site}"
+        "{NAME}={cookie}; Version=1; Expires={expires}; Max-Age={age}; Path=/{domain}; HttpOnly; \
+         SameSite={same_site}{secure}"
     );
-    HeaderValue::try_from(text).expect("cookies are base64 and dates ASCII")
+    HeaderValue::try_from(text).expect("cookies are base64, dates and domains ASCII")
 }
 
 #[derive(Serialize)]
@@ -61,7 +70,7 @@ struct User<'a> {
 
 #[derive(Serialize)]
 struct How {
-    authentication_handlers: [&'static str; 2],
+    authentication_handlers: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     authenticated: Option<&'static str>,
 }
@@ -79,39 +88,72 @@ pub(crate) async fn show(call: Call) -> Result<Response, ApiError> {
     if user.name.is_none() && call.query().is_true("basic") {
         return Err(ApiError::new(Code::Unauthorized, "Please login."));
     }
-    let info =
-        How { authentication_handlers: ["cookie", "default"], authenticated: call.signed_in_by };
+    let mut handlers = vec!["cookie", "default"];
+    let accounts = &call.app.accounts;
+    handlers.extend(accounts.takes_jwts().then_some("jwt"));
+    handlers.extend(accounts.takes_proxies().then_some("proxy"));
+    let info = How { authentication_handlers: handlers, authenticated: call.signed_in_by };
     Ok(reply::json(StatusCode::OK, &Who { ok: true, user, info }))
+}
+
+/// Whether an attempt was accepted; `None` where that is not decided.
+pub(crate) fn outcome_of<T>(outcome: &Result<T, SignInError>) -> Option<bool> {
+    match outcome {
+        Ok(_) => Some(true),
+        Err(
+            SignInError::Incorrect
+            | SignInError::Suspended { .. }
+            | SignInError::LockedOut { .. }
+            | SignInError::Token
+            | SignInError::Jwt(_),
+        ) => Some(false),
+        Err(SignInError::Busy | SignInError::Storage { .. }) => None,
+    }
 }
 
 /// `POST /_session`
 pub(crate) async fn open(mut call: Call) -> Result<Response, ApiError> {
-    let Credentials { name, password } = credentials(&mut call).await?;
-    match call.app.accounts.open_session(&name, &password).await {
+    let Credentials { name, password, token } = credentials(&mut call).await?;
+    let accounts = &call.app.accounts;
+    let outcome =
+        accounts.open_session_with(&name, &password, token.as_deref(), call.client()).await;
+    if let Some(accepted) = outcome_of(&outcome) {
+        call.app.note_sign_in(&SignIn::new(&name, "session", accepted), &call.cause());
+    }
+    match outcome {
         Ok((cookie, actor)) => {
             let User { name, roles } = user(&actor);
             let name = name.unwrap_or_default();
             let body = SignedIn { ok: true, name, roles };
             let mut response = reply::json(StatusCode::OK, &body);
-            let cookie = set_cookie(&call.app, &cookie);
+            let cookie = set_cookie(&call.app, call.is_secure(), &cookie);
             response.headers_mut().insert(header::SET_COOKIE, cookie);
             redirect(&call, "next", &mut response);
             Ok(response)
         }
         Err(error @ SignInError::Incorrect) => {
             let mut response = ApiError::from(error).into_response();
-            response.headers_mut().insert(header::SET_COOKIE, set_cookie(&call.app, ""));
+            response
+                .headers_mut()
+                .insert(header::SET_COOKIE, set_cookie(&call.app, call.is_secure(), ""));
             redirect(&call, "fail", &mut response);
             Ok(response)
         }
-        Err(error @ SignInError::Busy) => Err(error.into()),
+        Err(
+            error @ (SignInError::Busy
+            | SignInError::Suspended { .. }
+            | SignInError::LockedOut { .. }
+            | SignInError::Token
+            | SignInError::Jwt(_)
+            | SignInError::Storage { .. }),
+        ) => Err(error.into()),
     }
 }
 
 /// `DELETE /_session`
 pub(crate) async fn close(call: Call) -> Result<Response, ApiError> {
     let mut response = reply::ok(StatusCode::OK);
-    response.headers_mut().insert(header::SET_COOKIE, set_cookie(&call.app, ""));
+    response.headers_mut().insert(header::SET_COOKIE, set_cookie(&call.app, call.is_secure(), ""));
     redirect(&call, "next", &mut response);
     Ok(response)
 }
@@ -119,7 +161,7 @@ pub(crate) async fn close(call: Call) -> Result<Response, ApiError> {
 fn user(actor: &Actor) -> User<'_> {
     match actor {
         Actor::Anonymous => User { name: None, roles: &[] },
-        Actor::User { name, roles } => User { name: Some(name), roles },
+        Actor::User { name, roles, .. } => User { name: Some(name), roles },
     }
 }
 
@@ -138,6 +180,8 @@ fn redirect(call: &Call, parameter: &str, response: &mut Response) {
 struct Credentials {
     name: String,
     password: String,
+    /// The digits of a second factor.
+    token: Option<String>,
 }
 
 /// As a form of a page sends them, or as JSON.
@@ -147,6 +191,7 @@ struct Form {
     name: Option<String>,
     username: Option<String>,
     password: String,
+    token: Option<String>,
 }
 
 async fn credentials(call: &mut Call) -> Result<Credentials, ApiError> {
@@ -170,7 +215,7 @@ async fn credentials(call: &mut Call) -> Result<Credentials, ApiError> {
         }
         (Some(name), _) | (None, Some(name)) => name,
     };
-    Ok(Credentials { name, password: form.password })
+    Ok(Credentials { name, password: form.password, token: form.token })
 }
 
 fn form(bytes: &[u8]) -> Result<Form, ApiError> {
@@ -182,6 +227,7 @@ fn form(bytes: &[u8]) -> Result<Form, ApiError> {
             "name" => form.name = Some(value.into_owned()),
             "username" => form.username = Some(value.into_owned()),
             "password" => form.password = value.into_owned(),
+            "token" => form.token = Some(value.into_owned()),
             _ => {}
         }
     }

@@ -61,7 +61,7 @@ pub(super) const ROUTES: &[Route] = &[
             post(Write, "Create a document", handler!(bulk::post))
                 .takes(POSTED)
                 .body(JSON)
-                .answers(&[201, 202, 404, 409, 415]),
+                .answers(&[201, 202, 404, 409, 412, 415]),
             put(AdministerServer, "Create the database", handler!(database::create))
                 .answers(&[201, 400, 412]),
         ],
@@ -70,7 +70,7 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/{db}/_bulk_docs",
         operations: &[post(Write, "Write documents", handler!(bulk::bulk_docs))
             .body(JSON)
-            .answers(&[201, 404, 413, 415, 417])],
+            .answers(&[201, 404, 412, 413, 415, 417])],
     },
     Route {
         path: "/{db}/_all_docs",

@@ -68,11 +68,11 @@ const ATTACHMENT: &[Operation] = &[
 
 const ON_LOCAL: &[Operation] = &[
     delete(Write, "Local documents have no attachments", handler!(attachment::refuse_local))
-        .answers(&[400]),
+        .answers(&[400, 404]),
     get(Read, "Local documents have no attachments", handler!(attachment::refuse_local))
-        .answers(&[400]),
+        .answers(&[400, 404]),
     put(Write, "Local documents have no attachments", handler!(attachment::refuse_local))
-        .answers(&[400]),
+        .answers(&[400, 404]),
 ];
 
 pub(super) const ROUTES: &[Route] = &[

@@ -13,6 +13,8 @@ use crate::limits::CAPTURES_MAX;
 /// Where in the path the open parts of a route are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Captures {
+    /// The name of the account whose server is asked, without its tilde.
+    pub(crate) account: Option<Range<usize>>,
     ranges: [Range<usize>; CAPTURES_MAX],
     count: usize,
 }
@@ -76,9 +78,13 @@ impl Tree {
         node.route = Some(route);
     }
 
+    /// Below a first segment that begins with a tilde, everything is matched as if it were not there:
+    /// it names the account whose server is asked.
     pub(crate) fn find(&self, path: &str) -> Option<(usize, Captures)> {
-        let mut captures = Captures::default();
-        let route = self.find_from(path, 0, &mut captures)?;
+        let account = account(path);
+        let from = account.as_ref().map_or(0, |account| account.end);
+        let mut captures = Captures { account, ..Captures::default() };
+        let route = self.find_from(path, from, &mut captures)?;
         Some((route, captures))
     }
 
@@ -104,6 +110,17 @@ impl Tree {
         captures.push(segment.start..path.len());
         Some(route)
     }
+}
+
+fn account(path: &str) -> Option<Range<usize>> {
+    let segment = next_segment(path, 0)?;
+    let raw = &path.as_bytes()[segment.clone()];
+    let tilde = match raw {
+        [b'~', ..] => 1,
+        [b'%', b'7', b'E' | b'e', ..] => 3,
+        _ => return None,
+    };
+    (raw.len() > tilde).then(|| segment.start + tilde..segment.end)
 }
 
 fn next_segment(path: &str, from: usize) -> Option<Range<usize>> {
@@ -171,6 +188,12 @@ mod tests {
             "/a/_design/d/x/y",
             "//a//b//c//d/",
             "/a/b/c%2Fd",
+            "/~a",
+            "/~a/",
+            "/~a/_up",
+            "/~a/b/_all_docs",
+            "/%7Ea%2Fb/c/_design/d",
+            "/~",
         ];
         expect![[r#"
             / / 
@@ -190,7 +213,13 @@ mod tests {
             /a/_design%2Fd /{db}/{id} a _design%2Fd
             /a/_design/d/x/y /{db}/_design/{name}/{attachment...} a d x/y
             //a//b//c//d/ /{db}/{id}/{attachment...} a b c//d/
-            /a/b/c%2Fd /{db}/{id}/{attachment...} a b c%2Fd"#]]
+            /a/b/c%2Fd /{db}/{id}/{attachment...} a b c%2Fd
+            /~a / 
+            /~a/ / 
+            /~a/_up /_up 
+            /~a/b/_all_docs /{db}/_all_docs b
+            /%7Ea%2Fb/c/_design/d /{db}/_design/{name} c d
+            /~ /{db} ~"#]]
         .assert_eq(&paths.map(found).join("\n"));
     }
 

@@ -1,12 +1,15 @@
 //! Routes of the server itself.
 
 use super::{
-    Access::{AdministerServer, Inspect, Open, SignedIn},
+    Access::{AdministerServer, Inspect, Open, ReadMetrics, SignedIn},
     Kind, Parameter, Route, delete, get, handler, parameter, post, put,
 };
-use crate::handlers::{config, databases, node, server, session};
+use crate::handlers::{accounts, config, databases, node, server, session, tokens};
 
 const JSON: &str = "application/json";
+
+const USER: &[Parameter] =
+    &[parameter("user", Kind::Text, "whose tokens, for server admins; else one's own")];
 
 const RANGE: &[Parameter] = &[
     parameter("startkey", Kind::Json, "first name"),
@@ -50,6 +53,44 @@ pub(super) const ROUTES: &[Route] = &[
         ],
     },
     Route {
+        path: "/_accounts/{name}",
+        operations: &[
+            get(SignedIn, "How much an account keeps", handler!(accounts::show))
+                .answers(&[200, 404]),
+            put(AdministerServer, "Set how much an account may keep", handler!(accounts::put))
+                .body(JSON)
+                .answers(&[200, 404]),
+            delete(SignedIn, "Let an account go after a while", handler!(accounts::remove))
+                .answers(&[202, 403, 404]),
+        ],
+    },
+    Route {
+        path: "/_accounts/{name}/_restore",
+        operations: &[post(
+            AdministerServer,
+            "Let an account stay that was to go",
+            handler!(accounts::restore),
+        )
+        .answers(&[200, 404])],
+    },
+    Route {
+        path: "/_tokens",
+        operations: &[
+            get(SignedIn, "Tokens of a user, without their secrets", handler!(tokens::list))
+                .takes(USER),
+            post(SignedIn, "Make a token, whose secret is told once", handler!(tokens::make))
+                .takes(USER)
+                .body(JSON)
+                .answers(&[201, 400, 403, 404, 415]),
+        ],
+    },
+    Route {
+        path: "/_tokens/{token}",
+        operations: &[delete(SignedIn, "Revoke a token", handler!(tokens::revoke))
+            .takes(USER)
+            .answers(&[200, 403, 404])],
+    },
+    Route {
         path: "/_all_dbs",
         operations: &[get(Inspect, "Names of all databases", handler!(databases::all))
             .takes(RANGE)
@@ -91,31 +132,39 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         path: "/_node/{node}",
-        operations: &[get(Inspect, "Name of a node", handler!(node::name))],
+        operations: &[get(Inspect, "Name of a node", handler!(node::name)).answers(&[200, 404])],
     },
     Route {
         path: "/_node/{node}/_versions",
-        operations: &[get(Inspect, "Versions of a node's parts", handler!(node::versions))],
+        operations: &[get(Inspect, "Versions of a node's parts", handler!(node::versions))
+            .answers(&[200, 404])],
     },
     Route {
         path: "/_node/{node}/_stats",
-        operations: &[get(Inspect, "Counters of a node", handler!(node::stats))],
+        operations: &[
+            get(ReadMetrics, "Counters of a node", handler!(node::stats)).answers(&[200, 404])
+        ],
     },
     Route {
         path: "/_node/{node}/_stats/{path...}",
-        operations: &[get(Inspect, "Some counters of a node", handler!(node::stats_below))],
+        operations: &[get(ReadMetrics, "Some counters of a node", handler!(node::stats_below))
+            .answers(&[200, 404])],
     },
     Route {
         path: "/_node/{node}/_system",
-        operations: &[get(Inspect, "Memory and storage of a node", handler!(node::system))],
+        operations: &[get(ReadMetrics, "Memory and storage of a node", handler!(node::system))
+            .answers(&[200, 404])],
     },
     Route {
         path: "/_node/{node}/_prometheus",
-        operations: &[get(Inspect, "All figures, for Prometheus", handler!(node::prometheus))],
+        operations: &[get(ReadMetrics, "All figures, for Prometheus", handler!(node::prometheus))
+            .answers(&[200, 404])],
     },
     Route {
         path: "/_node/{node}/_config",
-        operations: &[get(AdministerServer, "All settings", handler!(config::all))],
+        operations: &[
+            get(AdministerServer, "All settings", handler!(config::all)).answers(&[200, 404])
+        ],
     },
     Route {
         path: "/_node/{node}/_config/_reload",
@@ -123,11 +172,13 @@ pub(super) const ROUTES: &[Route] = &[
             AdministerServer,
             "Forget changes of settings that were not kept",
             handler!(config::reload),
-        )],
+        )
+        .answers(&[200, 404])],
     },
     Route {
         path: "/_node/{node}/_config/{section}",
-        operations: &[get(AdministerServer, "Settings of a section", handler!(config::section))],
+        operations: &[get(AdministerServer, "Settings of a section", handler!(config::section))
+            .answers(&[200, 404])],
     },
     Route {
         path: "/_node/{node}/_config/{section}/{key}",
@@ -135,9 +186,9 @@ pub(super) const ROUTES: &[Route] = &[
             get(AdministerServer, "A setting", handler!(config::get)).answers(&[200, 404]),
             put(AdministerServer, "Change a setting", handler!(config::put))
                 .body(JSON)
-                .answers(&[200, 400, 403]),
+                .answers(&[200, 400, 403, 404]),
             delete(AdministerServer, "Put a setting back", handler!(config::delete))
-                .answers(&[200, 400, 403]),
+                .answers(&[200, 400, 403, 404]),
         ],
     },
     Route {

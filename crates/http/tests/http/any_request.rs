@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::BodyExt as _;
 use proptest::{collection::vec, prelude::*, sample::select};
 use settle_http::{error::Code, routes};
@@ -292,6 +292,20 @@ impl Sent {
     }
 }
 
+/// What the description of the interface says of the operation that a request means.
+fn check_documented(sent: &Sent, request: &Request<Body>, status: StatusCode) {
+    let mut method = request.method().clone();
+    let wanted = request.headers().get("x-http-method-override");
+    if let Some(wanted) = wanted.filter(|_| method == Method::POST) {
+        method = wanted.to_str().unwrap().parse().unwrap();
+    }
+    let Some(operation) = routes::operation(request.uri().path(), &method) else { return };
+    let status = status.as_u16();
+    let all = operation.statuses.iter().chain(routes::COMMON_STATUSES);
+    let is_documented = all.clone().any(|it| *it == status);
+    assert!(is_documented, "{sent:?} {status} is not among {:?}", all.collect::<Vec<_>>());
+}
+
 /// One that the documentation lists, and of those that say that the server failed only the one for what
 /// it does not have.
 fn check_status(sent: &Sent, response: &Response<Body>) {
@@ -344,7 +358,10 @@ proptest! {
             }
             for sent in all {
                 let Some(request) = sent.request() else { continue };
-                check_reply(&sent, server.app.answer(request).await).await;
+                let again = sent.request().expect("it was one before");
+                let reply = server.app.answer(request).await;
+                check_documented(&sent, &again, reply.status());
+                check_reply(&sent, reply).await;
             }
         });
     }

@@ -10,6 +10,32 @@ use settle_model::time::{ManualClock, SeededEntropy};
 use crate::support::{START, TestServer, state, text};
 
 #[tokio::test]
+async fn item_36_a_page_of_a_listed_origin_can_sync_with_credentials() {
+    let server = TestServer::new().await;
+    for (key, value) in [
+        ("chttpd/enable_cors", "true"),
+        ("cors/origins", "https://app.example.org"),
+        ("cors/credentials", "true"),
+    ] {
+        server.send(&format!("PUT /_node/_local/_config/{key}\n\n\"{value}\"")).await;
+    }
+    let preflight = "OPTIONS /d/_bulk_docs\norigin: https://app.example.org\n\
+                     access-control-request-method: POST\n\
+                     access-control-request-headers: authorization,content-type";
+    let reply = server.send_anonymous(preflight).await;
+    assert_eq!(reply.status(), StatusCode::NO_CONTENT);
+    let header = |name: &str| reply.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("access-control-allow-origin"), "https://app.example.org");
+    assert_eq!(header("access-control-allow-credentials"), "true");
+    for name in ["authorization", "content-type", "if-match", "accept", "origin", "referer"] {
+        assert!(header("access-control-allow-headers").contains(name), "{name}");
+    }
+    let reply = server.send("GET /d\norigin: https://app.example.org").await;
+    let exposed = reply.headers()["access-control-expose-headers"].to_str().unwrap();
+    assert!(exposed.contains("etag") && exposed.contains("x-couch-request-id"), "{exposed}");
+}
+
+#[tokio::test]
 async fn item_37_a_session_that_is_used_is_renewed_when_a_tenth_of_it_is_over() {
     let server = TestServer::new().await;
     let request = "POST /_session\ncontent-type: application/json\n\n\

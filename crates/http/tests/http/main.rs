@@ -2,16 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod account_servers;
 mod any_request;
 mod asked;
 mod attachment_sockets;
 mod attachments;
+mod audit;
 mod bulk;
 mod bulk_get;
 mod changes;
 mod checklist_collections;
 mod checklist_documents;
 mod checklist_server;
+mod cors;
 mod database;
 mod databases;
 mod documents;
@@ -20,14 +23,20 @@ mod functions;
 mod limits;
 mod lists;
 mod mango;
+mod permissions;
+mod protection;
+mod rates;
 mod recorded;
 mod replies;
 mod rewrites;
 mod routes;
+mod sign_in;
+mod slow;
 mod sockets;
 mod story;
 mod support;
 mod timestamps;
+mod users;
 mod validation;
 mod views;
 

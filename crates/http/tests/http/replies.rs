@@ -16,6 +16,7 @@ async fn a_reply_has_the_headers_that_every_reply_has() {
         cache-control: must-revalidate
         content-type: application/json
         server: Settle/0.1.0
+        x-content-type-options: nosniff
         x-couch-request-id: mine
         x-couchdb-body-time: 0
 
@@ -27,6 +28,7 @@ async fn a_reply_has_the_headers_that_every_reply_has() {
         cache-control: must-revalidate
         content-type: application/json
         server: Settle/0.1.0
+        x-content-type-options: nosniff
 
         {"seeds":{},"status":"ok"}
     "#]]
@@ -295,7 +297,7 @@ async fn settings_are_read_changed_and_refused() {
         200 OK
         content-type: application/json
 
-        {"chttpd":{"max_http_request_size":"4294967296","require_valid_user_except_for_up":"true"},"chttpd_auth":{"same_site":"lax","timeout":"600"},"couchdb":{"maintenance_mode":"false","max_document_size":"8000000","single_node":"true"},"uuids":{"algorithm":"sequential","max_count":"1000","utc_id_suffix":""}}
+        {"accounts":{"bytes_max":"10737418240","databases_max":"100","deletion_grace_days":"30"},"chttpd":{"enable_cors":"false","max_http_request_size":"4294967296","require_valid_user_except_for_up":"true","strict_transport_security":"0"},"chttpd_auth":{"cookie_domain":"","password_length_min":"8","password_regexp":"","public_fields":"","same_site":"lax","sign_up":"closed","timeout":"600"},"cors":{"credentials":"false","headers":"","max_age":"600","methods":"GET, HEAD, POST, PUT, DELETE, COPY, OPTIONS","origins":""},"couchdb":{"maintenance_mode":"false","max_document_size":"8000000","single_node":"true"},"httpd":{"enable_cors":"false"},"proxies":{"trusted":"127.0.0.1, ::1"},"rate_limits":{"burst":"10","per_account":"0","per_address":"0"},"uuids":{"algorithm":"sequential","max_count":"1000","utc_id_suffix":""}}
     "#]]).await;
     server
         .check(

@@ -1,8 +1,9 @@
 //! A server in memory, and one `check` for whole replies.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use expect_test::Expect;
 use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::BodyExt as _;
@@ -34,10 +35,39 @@ impl TestServer {
         Self { app: App::new(Arc::new(state)), clock }
     }
 
+    /// One that keeps records of acts and sign-ins for so long.
+    pub(crate) async fn audited(keep: Duration) -> Self {
+        let clock = Arc::new(ManualClock::at(START));
+        let state = state_with(clock.clone(), Arc::new(SeededEntropy::new(1)), Some(keep)).await;
+        state.open_audit().await.unwrap();
+        Self { app: App::new(Arc::new(state)), clock }
+    }
+
     /// Sends `GET /path` and the like, signed in as the admin, with headers as `name: value` lines
     /// behind it, then an empty line and the body.
     pub(crate) async fn send(&self, request: &str) -> Response<Body> {
         self.app.answer(parse(request, Some(ADMIN))).await
+    }
+
+    /// As `send`, as somebody (`ada:password`) or nobody (an empty text).
+    pub(crate) async fn send_as(&self, who: &str, request: &str) -> Response<Body> {
+        let authorization = format!("Basic {}", BASE64_STANDARD.encode(who));
+        let authorization = (!who.is_empty()).then_some(&*authorization);
+        self.app.answer(parse(request, authorization)).await
+    }
+
+    /// Makes the database of users, and users of these names and roles whose password is `password`.
+    pub(crate) async fn with_users(self, users: &[(&str, &str)]) -> Self {
+        self.app.state().accounts.ensure_users().await.unwrap();
+        for (name, roles) in users {
+            let request = format!(
+                "PUT /_users/org.couchdb.user:{name}\n\n\
+                 {{\"type\":\"user\",\"name\":\"{name}\",\"roles\":{roles},\"password\":\"password\"}}"
+            );
+            let reply = self.send(&request).await;
+            assert_eq!(reply.status(), 201, "{name}");
+        }
+        self
     }
 
     pub(crate) async fn send_anonymous(&self, request: &str) -> Response<Body> {
@@ -54,6 +84,14 @@ impl TestServer {
 }
 
 pub(crate) async fn state(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> AppState {
+    state_with(clock, entropy, None).await
+}
+
+pub(crate) async fn state_with(
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    audit: Option<Duration>,
+) -> AppState {
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
     let blobs = BlobStoreParts {
         engine: Arc::clone(&engine),
@@ -95,10 +133,11 @@ pub(crate) async fn state(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> A
         settings,
         clock,
         entropy,
+        audit,
     })
 }
 
-fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {
+pub(crate) fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
     let mut lines = head.lines().map(str::trim);
     let (method, path) = lines.next().unwrap().split_once(' ').unwrap();
@@ -123,6 +162,9 @@ pub(crate) async fn written(mut response: Response<Body>) -> String {
     let headers = response.headers_mut();
     for name in ["connection", "server", "x-couch-request-id", "x-couchdb-body-time"] {
         headers.remove(name);
+    }
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        headers.remove(header::X_CONTENT_TYPE_OPTIONS);
     }
     if headers.get(header::CACHE_CONTROL).is_some_and(|it| it == "must-revalidate") {
         headers.remove(header::CACHE_CONTROL);

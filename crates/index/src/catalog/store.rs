@@ -79,6 +79,13 @@ impl Catalog {
         self.stored(keys::cursor(database, index), CursorRecord::decode).await
     }
 
+    /// Of all indexes of a database: bytes that are stored for their rows.
+    pub(crate) async fn active_bytes(&self, database: u64) -> Result<u64, StorageError> {
+        let rows = self.rows(keys::cursors(database)).await?;
+        let each = rows.into_iter().map(|(key, bytes)| CursorRecord::decode(&key, &bytes));
+        Ok(each.map(|record| record.map(|it| it.active)).sum::<Result<_, RecordError>>()?)
+    }
+
     pub(crate) async fn build(
         &self,
         database: u64,

@@ -57,7 +57,7 @@ impl Indexes {
             DesignEdit::Unchanged => Ok(false),
             DesignEdit::Delete => unreachable!("no index is created by deleting one"),
             DesignEdit::Write(body) => {
-                let internal = Grant::internal(grant.resource(), "whether indexes have partitions");
+                let internal = grant.internally("whether indexes have partitions");
                 let partitioned = database.info(&internal).await?.partitioned;
                 design::check_save(&body, partitioned)?;
                 write(database, grant, id, present, Some(body)).await?;
@@ -74,7 +74,7 @@ impl Indexes {
         ddoc: &str,
         which: IndexDeletion<'_>,
     ) -> Result<(), DefinitionError> {
-        let internal = Grant::internal(grant.resource(), "which indexes there are");
+        let internal = grant.internally("which indexes there are");
         let all = self.mango_indexes(database, &internal).await?;
         let names: Vec<_> = all
             .iter()
@@ -111,7 +111,7 @@ async fn present(
     grant: &Grant<Administer>,
     id: &DocumentId,
 ) -> Result<Option<Revision>, StorageError> {
-    let internal = Grant::internal(grant.resource(), "a design document before it is changed");
+    let internal = grant.internally("a design document before it is changed");
     match database.get(&internal, id, &Select::Winner, settle_database::Extras::default()).await {
         Ok(revision) => Ok(Some(revision)),
         Err(GetError::Missing | GetError::Deleted) => Ok(None),
@@ -127,8 +127,7 @@ async fn write(
     present: Option<Revision>,
     body: Option<Vec<u8>>,
 ) -> Result<(), DefinitionError> {
-    let write: Grant<Write> =
-        Grant::internal(grant.resource(), "who administers a database may write its indexes");
+    let write: Grant<Write> = grant.internally("who administers a database may write its indexes");
     let deleted = body.is_none();
     let attachments = Vec::new();
     let content = Content::Whole { body: body.unwrap_or_else(|| b"{}".to_vec()), attachments };

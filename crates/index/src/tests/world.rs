@@ -177,8 +177,8 @@ impl Db {
     fn new(db: Database) -> Self {
         let resource = db.resource();
         Self {
-            read: Grant::internal(resource, "a test"),
-            write: Grant::internal(resource, "a test"),
+            read: Grant::internal(resource.clone(), "a test"),
+            write: Grant::internal(resource.clone(), "a test"),
             admin: Grant::internal(resource, "a test"),
             db,
         }

@@ -71,9 +71,9 @@ impl World {
             store,
             lanes,
             db,
-            read: Grant::internal(resource, "a test"),
-            write: Grant::internal(resource, "a test"),
-            admin: Grant::internal(resource, "a test"),
+            read: Grant::internal(resource.clone(), "a test"),
+            write: Grant::internal(resource.clone(), "a test"),
+            admin: Grant::internal(resource.clone(), "a test"),
         }
     }
 

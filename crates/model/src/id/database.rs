@@ -4,14 +4,19 @@ use std::{str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
-use super::text_id;
+use super::{AccountName, text_id};
 use crate::limits::DATABASE_NAME_BYTES_MAX;
 
 /// What may stand alone although it begins with an underscore. Below a prefix, one for each tenant,
 /// the rule for all names allows it anyway: `acme/_users`.
 const SYSTEM: [&str; 3] = ["_users", "_replicator", "_global_changes"];
 
+/// The server's own records of sign-ins and administrative acts.
+const AUDIT: &str = "_audit";
+
 /// `^[a-z][a-z0-9_$()+/-]*$`, or a system database. At most [`DATABASE_NAME_BYTES_MAX`] bytes.
+///
+/// Databases of accounts have names in the catalog that no parsing yields, see [`AccountName`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DatabaseName(Arc<str>);
 
@@ -34,13 +39,48 @@ impl DatabaseName {
     pub fn is_system(&self) -> bool {
         self.0.rsplit('/').next().is_some_and(|last| SYSTEM.contains(&last))
     }
+
+    /// Whose it is; `None` for databases of the site.
+    pub fn account(&self) -> Option<AccountName> {
+        Some(AccountName::split(&self.0)?.0)
+    }
+
+    /// What it is called on the server that it belongs to.
+    pub fn local(&self) -> &str {
+        match AccountName::split(&self.0) {
+            Some((_, start)) => &self.0[start..],
+            None => &self.0,
+        }
+    }
+
+    pub(super) fn is_of_account(&self) -> bool {
+        self.0.starts_with('~')
+    }
+
+    /// For [`AccountName`], which makes names of this form alone.
+    pub(super) fn in_catalog(name: String) -> Self {
+        Self(name.into())
+    }
+
+    /// A name as it stands in the catalog.
+    pub fn from_catalog(name: &str) -> Result<Self, DatabaseNameError> {
+        match AccountName::split(name) {
+            None => name.parse(),
+            Some((account, start)) => {
+                let local = name[start..].parse()?;
+                account
+                    .database(&local)
+                    .ok_or_else(|| DatabaseNameError::Illegal { name: name.to_owned() })
+            }
+        }
+    }
 }
 
 impl FromStr for DatabaseName {
     type Err = DatabaseNameError;
 
     fn from_str(name: &str) -> Result<Self, DatabaseNameError> {
-        if !is_plain(name) && !SYSTEM.contains(&name) {
+        if !is_plain(name) && !SYSTEM.contains(&name) && name != AUDIT {
             return Err(DatabaseNameError::Illegal { name: name.to_owned() });
         }
         if name.len() > DATABASE_NAME_BYTES_MAX {

@@ -109,7 +109,7 @@ impl Load {
     }
 }
 
-fn client(url: &str, config: &Config) -> Result<Client, anyhow::Error> {
+pub(super) fn client(url: &str, config: &Config) -> Result<Client, anyhow::Error> {
     let identity = match &config.admin_password {
         Some(password) => {
             Identity::Password { name: config.admin_user.clone(), password: password.clone() }

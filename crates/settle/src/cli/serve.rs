@@ -68,7 +68,7 @@ async fn serve(resolved: &Resolved) -> Result<ExitCode, anyhow::Error> {
         version = env!("CARGO_PKG_VERSION"),
         "started"
     );
-    if !server.address().ip().is_loopback() {
+    if !server.address().ip().is_loopback() && !server.is_encrypted() {
         tracing::warn!("other machines can reach this server, and nothing encrypts what they say");
     }
     if let Some(first) = server.first_admin() {

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use hyper::Uri;
 use settle_script::ReduceLimit;
 use tracing_subscriber::filter::Targets;
 
@@ -82,11 +83,35 @@ settings! {
     /// The address to listen on. Port 0 takes any free one. Other machines reach the server only
     /// when this is not a loopback address.
     "bind" bind: SocketAddr = "127.0.0.1:5984";
+    /// A file with the server's certificate and those between it and the root, as PEM. With it and
+    /// `tls.key` the server speaks TLS alone. Both files are read again when they change.
+    "tls.certificate" tls_certificate: Option<PathBuf> = "";
+    /// The file with the private key of the certificate, as PEM.
+    "tls.key" tls_key: Option<PathBuf> = "";
+    /// A file with certificates, as PEM, that are trusted besides those of the system when this server
+    /// asks another one, as for `jwt.keys_url`.
+    "tls.trusted" tls_trusted: Option<PathBuf> = "";
     /// The name of the administrator.
     "admin.user" admin_user: String = "admin";
     /// The password of the administrator. Where none has ever been set, the first start makes one
     /// and prints it once.
     "admin.password" admin_password: Option<Secret> = "";
+    /// How long the records of sign-ins and administrative acts are kept, which the database
+    /// `_audit` holds. `0 s` keeps none.
+    "audit.keep" audit_keep: Duration = "90 d";
+    /// A file with the JSON Web Key Set (RFC 7517) that tokens of others are checked with, read again
+    /// when it changes. Without this or `jwt.keys_url`, there is no such sign-in.
+    "jwt.keys" jwt_keys: Option<PathBuf> = "";
+    /// Where such a set is published by who signs the tokens. It is fetched every ten minutes, and when
+    /// a token names a key that is not in it.
+    "jwt.keys_url" jwt_keys_url: Option<Uri> = "";
+    /// What such a token must say, with commas between: names of claims, or `name=value`.
+    "jwt.required_claims" jwt_required_claims: String = "exp";
+    /// The members that lead to a token's list of roles, with dots between; a dot inside of a name
+    /// stands behind a backslash.
+    "jwt.roles_claim" jwt_roles_claim: String = "_couchdb\\.roles";
+    /// What a proxy that signs users in proves itself with. Without one, there is no such sign-in.
+    "proxy.secret" proxy_secret: Option<Secret> = "";
     /// How log lines are written.
     "log.format" log_format: LogFormat = "text";
     /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels of parts, as

@@ -1,7 +1,14 @@
 //! How settings are written: byte counts as `8 MB`, durations as `10 s`.
 
-use std::{fmt, net::SocketAddr, num::NonZeroU16, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
+    path::PathBuf,
+    time::Duration,
+};
 
+use hyper::Uri;
 use settle_script::ReduceLimit;
 use tracing_subscriber::filter::Targets;
 
@@ -90,6 +97,43 @@ impl Value for PathBuf {
 
     fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() { Err("expected a path".into()) } else { Ok(Self::from(text)) }
+    }
+}
+
+/// Empty is none.
+impl Value for Option<PathBuf> {
+    const KIND: &'static str = "path";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+    }
+}
+
+/// Empty is none. What is read there is believed, so it comes over TLS, or from this machine.
+impl Value for Option<Uri> {
+    const KIND: &'static str = "URL, as `https://example.org/keys.json`";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let expected = || {
+            "expected a URL such as https://example.org/keys.json, without a name or a password; \
+             http:// is good for an address of this machine alone"
+                .to_owned()
+        };
+        let url: Uri = text.parse().map_err(|_| expected())?;
+        let host = url.host().ok_or_else(expected)?.trim_matches(['[', ']']);
+        let is_here = host == "localhost" || host.parse().is_ok_and(|it: IpAddr| it.is_loopback());
+        let is_safe = match url.scheme_str() {
+            Some("https") => true,
+            Some("http") => is_here,
+            Some(_) | None => false,
+        };
+        if !is_safe || text.contains('@') {
+            return Err(expected());
+        }
+        Ok(Some(url))
     }
 }
 
@@ -235,6 +279,32 @@ mod tests {
             drop(ByteCount::parse(&text));
             drop(Duration::parse(&text));
         }
+    }
+
+    #[test]
+    fn what_is_believed_comes_over_tls_or_from_this_machine() {
+        let is_good = |text| Option::<Uri>::parse(text).is_ok_and(|url| url.is_some());
+        for good in [
+            "https://example.org/keys",
+            "https://example.org:8443/a?b=c",
+            "http://127.0.0.1:9/keys",
+            "http://[::1]/keys",
+            "http://localhost/keys",
+        ] {
+            assert!(is_good(good), "{good}");
+        }
+        for bad in [
+            "http://example.org/keys",
+            "http://127.0.0.1.example.org/",
+            "ftp://localhost/keys",
+            "/keys",
+            "example.org",
+            "https://name:password@example.org/keys",
+            "https://",
+        ] {
+            assert!(!is_good(bad), "{bad}");
+        }
+        assert_eq!(Option::<Uri>::parse(""), Ok(None));
     }
 
     #[test]

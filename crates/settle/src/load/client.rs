@@ -172,6 +172,42 @@ impl Client {
         serde_json::from_slice(&answer).map_err(|source| RequestError::Garbled { source })
     }
 
+    /// One request, with segments of its path as they are and its answer as JSON.
+    pub(crate) fn call(
+        &self,
+        method: &'static str,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<&serde_json::Value>,
+    ) -> Result<serde_json::Value, RequestError> {
+        let mut url = self.base.clone();
+        for segment in path {
+            url.push('/');
+            url.push_str(&encoded(segment).to_string());
+        }
+        for (at, (name, value)) in query.iter().enumerate() {
+            let separator = if at == 0 { '?' } else { '&' };
+            url.push(separator);
+            url.push_str(name);
+            url.push('=');
+            url.push_str(&encoded(value).to_string());
+        }
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(url)
+            .header("content-type", "application/json");
+        if let Some((header, value)) = &self.identity {
+            request = request.header(*header, value.reveal());
+        }
+        const URL: &str = "encoded segments make a URL";
+        let sent = match body {
+            Some(body) => self.agent.run(request.body(body.to_string()).expect(URL)),
+            None => self.agent.run(request.body(()).expect(URL)),
+        };
+        let answer = self.answer(sent)?;
+        serde_json::from_slice(&answer).map_err(|source| RequestError::Garbled { source })
+    }
+
     fn answer(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Vec<u8>, RequestError> {
         let unreachable = |source| RequestError::Unreachable { base: self.base.clone(), source };
         let mut response = sent.map_err(unreachable)?;

@@ -27,7 +27,7 @@ pub(super) async fn run(shared: &Shared) -> Result<(), StorageError> {
         }
         for (kind, number, name, sequence) in look.missed {
             // A name that is not one can only be left by damage, which reads report.
-            if let Ok(name) = name.parse::<DatabaseName>() {
+            if let Ok(name) = DatabaseName::from_catalog(&name) {
                 shared.events.note(kind, number, &name, sequence);
             }
         }

@@ -23,12 +23,10 @@ use crate::{
     error::{ApiError, Code},
     feed::FeedBroken,
     multipart::Boundary,
-    reply::not_modified,
+    reply::{not_modified, user_controlled},
 };
 
 const DIGEST: HeaderName = HeaderName::from_static("digest");
-const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
-const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 pub(super) async fn reply(call: &Call, attachment: &Attachment) -> Result<Response, ApiError> {
     let md5 = STANDARD.encode(attachment.md5);
@@ -36,14 +34,25 @@ pub(super) async fn reply(call: &Call, attachment: &Attachment) -> Result<Respon
     if call.has_current(&etag) {
         return Ok(not_modified(etag));
     }
+    let mut response = with_bytes(call, attachment, etag, &md5).await?;
+    user_controlled(&mut response);
+    Ok(response)
+}
+
+async fn with_bytes(
+    call: &Call,
+    attachment: &Attachment,
+    etag: HeaderValue,
+    md5: &str,
+) -> Result<Response, ApiError> {
     match attachment.encoding {
-        Encoding::Gzip => gzipped(call, attachment, etag, &md5).await,
+        Encoding::Gzip => gzipped(call, attachment, etag, md5).await,
         Encoding::Identity => match wanted(call, &etag, attachment.length) {
             Wanted::Whole => {
                 let mut response =
                     streamed(call, attachment, Part::Stored, attachment.length).await?;
                 add_headers(response.headers_mut(), attachment, etag, "bytes");
-                add_digest(response.headers_mut(), &md5);
+                add_digest(response.headers_mut(), md5);
                 Ok(response)
             }
             Wanted::One(range) => one_range(call, attachment, etag, range).await,
@@ -160,8 +169,6 @@ fn add_headers(
     headers.insert(header::CONTENT_TYPE, content_type);
     headers.insert(header::ETAG, etag);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static(ranges));
-    headers.insert(header::CONTENT_SECURITY_POLICY, SANDBOX);
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
 }
 
 /// Of the bytes as they are sent (RFC 3230).

@@ -22,7 +22,7 @@ use crate::{
     call::Call,
     documents::{
         named,
-        saved::{may_write, saved, write_one},
+        saved::{may_write, put_local, saved, write_one},
     },
     error::ApiError,
     location,
@@ -70,7 +70,7 @@ pub(super) async fn copy(
             (rev, etag)
         }
         AnyId::Local(id) => {
-            let rev = to_local(database, grant, id, base, &source).await?;
+            let rev = to_local(call, database, grant, id, base, &source).await?;
             let etag = local::etag_of(&rev, &source.body);
             (rev, etag)
         }
@@ -122,6 +122,7 @@ fn edit(id: DocumentId, base: Option<settle_model::revision::RevId>, source: Sou
 }
 
 async fn to_local(
+    call: &Call,
     database: &Database,
     grant: &Grant<Write>,
     id: &LocalId,
@@ -132,5 +133,5 @@ async fn to_local(
         return Err(ApiError::bad_request(local::NO_ATTACHMENTS));
     }
     let base = local::counter(base)?;
-    Ok(AnyRev::Local(database.put_local(grant, id, base, &source.body).await?))
+    Ok(AnyRev::Local(put_local(call, database, grant, id, base, &source.body).await?))
 }

@@ -15,7 +15,10 @@ use settle_model::{
 
 use crate::{
     call::Call,
-    documents::{named, saved::saved},
+    documents::{
+        named,
+        saved::{put_local, saved},
+    },
     error::ApiError,
     etag, limits, location, reply,
 };
@@ -55,7 +58,7 @@ pub(super) async fn put(
     if document.deleted {
         return remove(database, grant, id, base).await;
     }
-    let revision = database.put_local(grant, id, base, &document.body).await?;
+    let revision = put_local(call, database, grant, id, base, &document.body).await?;
     let rev = AnyRev::Local(revision);
     let mut response = saved(StatusCode::CREATED, id.as_str(), &rev);
     let headers = response.headers_mut();

@@ -11,6 +11,7 @@ use crate::{
     documents::{
         incoming, named, received,
         saved::{accepted, may_write, saved, write_later, write_one},
+        users,
     },
     error::ApiError,
     location,
@@ -61,7 +62,8 @@ async fn write(
 ) -> Result<Response, ApiError> {
     if batch {
         let response = accepted(edit.id.as_str());
-        write_later(call, database, grant, edit);
+        let edit = users::prepare(call, database, edit).await?;
+        write_later(call, database, grant, edit).await?;
         return Ok(response);
     }
     let status = if edit.deleted { StatusCode::OK } else { StatusCode::CREATED };

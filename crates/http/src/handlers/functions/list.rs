@@ -22,6 +22,7 @@ use crate::{
     feed::FeedBroken,
     handlers::{lists::AllDocs, views::ViewRows},
     limits,
+    open::open,
     parameters::ViewParameters,
 };
 
@@ -56,6 +57,7 @@ pub(crate) async fn list_of_other_of_body(call: Call) -> Result<Response, ApiErr
 }
 
 async fn of_query(mut call: Call, places: Places) -> Result<Response, ApiError> {
+    open::<Read>(&call).await?;
     let parameters = ViewParameters::of_query(call.query())?;
     let body = call.bytes(limits::FUNCTION_BODY_MAX).await?;
     answer(call, places, parameters, RequestBody::Text(&request::text_of(&body))).await
@@ -63,6 +65,8 @@ async fn of_query(mut call: Call, places: Places) -> Result<Response, ApiError> 
 
 async fn of_body(mut call: Call, places: Places) -> Result<Response, ApiError> {
     call.require_json()?;
+    // Nobody is read at length who may not ask.
+    open::<Read>(&call).await?;
     let body = call.object(limits::QUESTION_BODY_MAX).await?;
     let mut parameters = ViewParameters::of_object(&body)?;
     parameters.add_query(call.query())?;

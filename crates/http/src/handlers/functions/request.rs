@@ -1,7 +1,5 @@
 //! The request as functions see it.
 
-use std::net::SocketAddr;
-
 use bytes::Bytes;
 use http::{Method, Uri, header};
 use settle_access::{Action, Grant, Read};
@@ -11,10 +9,6 @@ use settle_script::{RequestBody, RequestObject};
 
 use super::asked::Asked;
 use crate::{call::Call, error::ApiError, parameters::Query, reply::to_json, wire::DatabaseInfo};
-
-/// Where a connection comes from; the server notes it with each request.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// That a request was rewritten: from what, and how often so far.
 #[derive(Debug, Clone)]
@@ -61,9 +55,7 @@ pub(crate) async fn object_of(
     };
     let uri = &call.parts.uri;
     let requested = call.parts.extensions.get::<Rewritten>().map_or(uri, |it| &it.requested);
-    let peer = call.parts.extensions.get::<Peer>();
-    let peer =
-        peer.map_or_else(|| "127.0.0.1".to_owned(), |Peer(address)| address.ip().to_string());
+    let peer = call.client().map_or_else(|| "127.0.0.1".to_owned(), |it| it.to_string());
     let user_ctx = Author::from(&*call.actor).user_ctx(database.name());
     let security = security_of(database);
     let form = form(call, body);

@@ -66,10 +66,15 @@ fn wrong(reason: &'static str) -> ApiError {
     ApiError::new(Code::UnknownError, reason).named("rewrite_error".to_owned())
 }
 
+/// How many parts of the path name the database: below `/~{account}/`, two.
+fn database_segments(call: &Call) -> usize {
+    if call.captures.account.is_some() { 2 } else { 1 }
+}
+
 /// The parts of the path behind `_rewrite`, decoded.
 fn behind(call: &Call) -> Vec<String> {
     let mut segments = request::segments(&call.parts.uri);
-    segments.drain(..segments.len().min(4));
+    segments.drain(..segments.len().min(database_segments(call) + 3));
     segments
 }
 
@@ -78,12 +83,14 @@ fn behind(call: &Call) -> Vec<String> {
 fn normalized(call: &Call, path: &str) -> Result<String, ApiError> {
     let segments = request::segments(&call.parts.uri);
     let encode = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
-    let prefix = [encode(&segments[0]), "_design".to_owned(), encode(&segments[2])];
+    let database = database_segments(call);
+    let mut prefix: Vec<String> = segments[..database].iter().map(|it| encode(it)).collect();
+    prefix.extend(["_design".to_owned(), encode(&segments[database + 1])]);
     let mut parts: Vec<&str> = prefix.iter().map(String::as_str).collect();
     for part in path.split('/') {
         match part {
             "" | "." => {}
-            ".." if parts.len() == 1 => {
+            ".." if parts.len() == database => {
                 let name = "insecure_rewrite_rule".to_owned();
                 let error = ApiError::new(Code::UnknownError, "too many ../.. segments");
                 return Err(error.named(name));

@@ -111,7 +111,7 @@ pub(crate) async fn partition(call: Call) -> Result<Response, ApiError> {
     let name = partition_of_path(&call, &database, &grant).await?;
     let info = database.partition_info(&grant, &name).await?;
     let body = Partition {
-        db_name: database.name().as_str(),
+        db_name: database.name().local(),
         sizes: PartitionSizes { active: info.active_bytes, external: info.external_bytes },
         partition: &name,
         doc_count: info.doc_count,
