@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-/// Bytes of rows that one build sorts in memory before it writes a run.
+/// Bytes of rows that one build sorts in memory before it writes a run: `indexes.sort_memory`.
 pub const BUILD_BYTES_DEFAULT: usize = 64 << 20;
+
+/// Less of it is not taken: every run is a file, and many small ones cost more than the memory.
+pub const BUILD_BYTES_MIN: usize = 1 << 20;
 
 /// How long after a write its indexes are warmed.
 pub const AUTOUPDATE_DELAY_DEFAULT: Duration = Duration::from_millis(500);
