@@ -40,7 +40,7 @@ use crate::{
     keys::{self, Signature},
     limits::{CLASHES_MAX, SERVED_MAX},
     mapper::Mapper,
-    tree::{Reducers, Tree},
+    tree::{self, Reducers, Tree},
     view::ViewError,
 };
 
@@ -419,9 +419,11 @@ impl Index {
     }
 }
 
-/// Whether an index can be used: it is of this history, and its sort keys are those of today.
+/// Whether an index can be used: it is of this history, and its rows and sort keys are those of today.
 pub(crate) fn is_current(record: &IndexRecord, database: &Database) -> bool {
-    record.timeline == database.timeline() && record.collator == collate::VERSION
+    record.timeline == database.timeline()
+        && record.collator == collate::VERSION
+        && record.layout == tree::LAYOUT
 }
 
 /// What the functions of an index run in: nothing but what its signature tells of, whichever design

@@ -153,6 +153,7 @@ impl Inner {
         if self.definition.partitioned {
             prefix = partition_prefix(partition_of(&document.id).unwrap_or_default());
         }
+        let mut room = Vec::new();
         let maps = self.maps.iter().map(|map| {
             let rows = match &map.kind {
                 Kind::Function(at) => {
@@ -169,10 +170,10 @@ impl Inner {
                 Kind::Nothing => Vec::new(),
             };
             let rows = rows.into_iter().map(|Row { key, value }| {
-                let mut sort_key = Vec::with_capacity(prefix.len() + key.len() + 8);
-                sort_key.extend_from_slice(&prefix);
-                push_sort_key(&mut sort_key, &key, map.collation);
-                MappedRow { sort_key, key, value }
+                room.clear();
+                room.extend_from_slice(&prefix);
+                push_sort_key(&mut room, &key, map.collation);
+                MappedRow { sort_key: room.clone(), key, value }
             });
             let mut rows: Vec<_> = rows.collect();
             sort_equal_keys(&mut rows);

@@ -4,7 +4,7 @@ mod read;
 
 use std::sync::Arc;
 
-use settle_database::{Database, StorageError};
+use settle_database::{Database, RecordError, StorageError};
 use settle_engine::Engine;
 use settle_model::sequence::SequenceToken;
 use settle_query::{
@@ -94,6 +94,12 @@ impl From<SortError> for ViewError {
         let source = std::error::Error::source(&error);
         let reason = source.map_or_else(|| error.to_string(), |it| format!("{error}: {it}"));
         Self::Files { reason }
+    }
+}
+
+impl From<RecordError> for ViewError {
+    fn from(error: RecordError) -> Self {
+        Self::Storage(error.into())
     }
 }
 

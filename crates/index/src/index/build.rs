@@ -21,7 +21,7 @@ use std::{
 
 use futures_util::{Stream, StreamExt as _, stream};
 use settle_access::{Grant, Read};
-use settle_database::{Next, RecordError, RenderedScan, StorageError};
+use settle_database::{Next, RenderedScan, StorageError};
 use settle_engine::{Batch, Cleared, Expected, Operation, Outcome, Urgency, key};
 use settle_query::collate;
 use tokio::{
@@ -41,7 +41,7 @@ use crate::{
     },
     mapper::{Mappable, Mapped},
     sort::{Buffer, Merge, RunReader, SortError, Sorted},
-    tree::{NewRow, ShapeKey},
+    tree::{self, ShapeKey},
     view::ViewError,
 };
 
@@ -78,6 +78,7 @@ pub(super) async fn run(
         collator: collate::VERSION.to_owned(),
         timeline: index.database.timeline(),
         shape: ShapeKey(shape),
+        layout: tree::LAYOUT,
     };
     let mut build = Build::new(shared, index, progress, record);
     build.replaces = stored;
@@ -372,9 +373,7 @@ impl<'a> Build<'a> {
             let mut loader = tree.loader(&self.record.shape);
             while let Some(rows) = receiver.recv().await {
                 self.progress.loaded(rows.len() as u64);
-                for row in rows {
-                    loader.push(row)?;
-                }
+                rows.each(|row| Ok::<_, ViewError>(loader.push(row)?))?;
                 if loader.waiting_bytes() >= COMMIT_BYTES {
                     let from = self.operations.len();
                     loader.drain(&mut self.operations).await?;
@@ -539,21 +538,18 @@ impl<'a> Build<'a> {
 fn send_rows(
     runs: &[PathBuf],
     buffer: Buffer,
-    sender: &mpsc::Sender<Vec<NewRow>>,
+    sender: &mpsc::Sender<rows::Block>,
 ) -> Result<(), ViewError> {
     const ROWS_AT_ONCE: usize = 1_000;
     const BYTES_AT_ONCE: usize = 256 << 10;
     let mut merge = Merge::new(open_all(runs)?, buffer.sorted());
     loop {
-        let mut rows = Vec::with_capacity(ROWS_AT_ONCE);
-        let mut bytes = 0;
-        while rows.len() < ROWS_AT_ONCE && bytes < BYTES_AT_ONCE {
+        let mut rows = rows::Block::with_capacity(ROWS_AT_ONCE, BYTES_AT_ONCE);
+        while rows.len() < ROWS_AT_ONCE && rows.bytes() < BYTES_AT_ONCE {
             let Some((key, payload)) = merge.next_row()? else { break };
-            bytes += key.len() + payload.len();
-            let row = rows::decode(key, payload);
-            rows.push(row.map_err(|error: RecordError| StorageError::from(error))?);
+            rows.push(key, payload);
         }
-        if rows.is_empty() || sender.blocking_send(rows).is_err() {
+        if rows.len() == 0 || sender.blocking_send(rows).is_err() {
             return Ok(());
         }
     }

@@ -144,18 +144,20 @@ impl Updater {
             }
             let made = mapped.remove(&change.id);
             let record = made.as_ref().and_then(DocumentRecord::of);
-            if let (Some(Mapped { id, maps }), Some(record)) = (made, record) {
+            if let Some(record) = record {
                 cursor.rows += record.rows();
                 cursor.external += record.external;
                 cursor.active += record.active;
                 let value = record.encode(&key);
                 operations.push(Operation::Put { key, value });
+            } else if value.is_some() {
+                operations.push(Operation::Delete { key });
+            }
+            if let Some(Mapped { id, maps }) = made {
                 for (map, rows) in maps.into_iter().enumerate().filter(|(_, it)| !it.is_empty()) {
                     let rows = (0..).zip(rows).map(|(n, row)| new_row(&id, n, row));
                     edits.entry(map).or_default().puts.extend(rows);
                 }
-            } else if value.is_some() {
-                operations.push(Operation::Delete { key });
             }
         }
         for (map, TreeEdits { puts, deletes }) in edits {
