@@ -113,3 +113,9 @@ pub(crate) const FIND_PIECE_BYTES: usize = 64 << 10;
 /// Bytes of the documents that the joins of a request put into one document. Beyond, a client sees
 /// 400 `invalid_join`, or the connection cut where the reply has begun.
 pub const FIND_JOINED_BYTES_MAX: usize = 16 << 20;
+
+/// Changes that an index names to a feed with a selector. Where it has more, all changes are looked at.
+pub(crate) const SELECTED_CHANGES_MAX: u64 = 100_000;
+
+/// How many changes are looked at one after the other at the cost of one that an index names.
+pub(crate) const SELECTED_COST: u64 = 4;
