@@ -52,7 +52,10 @@ pub struct Change {
     pub rev: Option<RevId>,
     /// Whether there is no live winner.
     pub deleted: bool,
-    /// The winner as JSON with special members; `None` when `deleted`.
+    /// Whether it has leaves besides the winner, as far as the document was looked at.
+    pub has_others: bool,
+    /// The winner as JSON with special members; `None` when `deleted`, unless the form asks for
+    /// [tombstones](DocumentForm::tombstones), and where nothing is left of the document.
     pub document: Option<Bytes>,
 }
 

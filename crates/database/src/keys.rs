@@ -317,16 +317,16 @@ pub(crate) fn reference_of(key: &[u8]) -> Option<(BlobDigest, String, RevId)> {
     let (digest, rest) = rest(key, family::REFERENCE)?.split_first_chunk()?;
     let (id, rest) = take_bytes(rest)?;
     let rev = Reader::over("reference", rest).rev().ok()?;
-    Some((BlobDigest::from_bytes(*digest), String::from_utf8(id).ok()?, rev))
+    Some((BlobDigest::from_bytes(*digest), String::from_utf8(id.into_owned()).ok()?, rev))
 }
 
 /// The document and the sequence in a history record's key.
 pub(crate) fn history_of(key: &[u8]) -> Option<(String, u64)> {
     let (id, rest) = take_bytes(rest(key, family::HISTORY)?)?;
-    Some((String::from_utf8(id).ok()?, take_number(rest)?.0))
+    Some((String::from_utf8(id.into_owned()).ok()?, take_number(rest)?.0))
 }
 
 /// The document in a segment's key.
 pub(crate) fn segment_of(key: &[u8]) -> Option<String> {
-    String::from_utf8(take_bytes(rest(key, family::SEGMENT)?)?.0).ok()
+    String::from_utf8(take_bytes(rest(key, family::SEGMENT)?)?.0.into_owned()).ok()
 }

@@ -25,6 +25,8 @@ pub struct DocumentForm {
     pub local_seq: bool,
     /// `_conflicts` and `_deleted_conflicts`, where there are any. CouchDB's map functions see both.
     pub conflicts: bool,
+    /// Documents whose winner is deleted come with it too, `_deleted` among its members.
+    pub tombstones: bool,
 }
 
 /// What is needed of a head besides the winner's body.
@@ -32,6 +34,9 @@ pub struct DocumentForm {
 pub(crate) struct Winner {
     pub(crate) rev: RevId,
     pub(crate) sequence: u64,
+    pub(crate) deleted: bool,
+    /// Whether there are leaves besides it.
+    pub(crate) has_others: bool,
     conflicts: Vec<RevId>,
     deleted_conflicts: Vec<RevId>,
 }
@@ -39,10 +44,12 @@ pub(crate) struct Winner {
 impl Winner {
     pub(crate) fn of(head: &HeadView<'_>, form: DocumentForm) -> Result<Self, StorageError> {
         let mut leaves = head.leaves();
-        let rev = leaves.next().expect("decode refuses a head without leaves")?.rev;
+        let first = leaves.next().expect("decode refuses a head without leaves")?;
         let mut winner = Self {
-            rev,
+            rev: first.rev,
             sequence: head.sequence,
+            deleted: first.deleted,
+            has_others: head.leaf_count() > 1,
             conflicts: Vec::new(),
             deleted_conflicts: Vec::new(),
         };
@@ -73,7 +80,7 @@ impl Winner {
         let document = Outgoing {
             id,
             rev: &AnyRev::from(self.rev.clone()),
-            deleted: false,
+            deleted: self.deleted,
             body,
             extras: Extras {
                 conflicts: &self.conflicts,

@@ -1,5 +1,7 @@
 //! Pieces that keys are made of, encoded so that the order of the bytes is the order of the values.
 
+use std::borrow::Cow;
+
 /// Bytes. Four kibibyte pages leave room for this much in the embedded engine; the longest
 /// document id, escaped, fits with all that stands round it.
 pub const LENGTH_MAX: usize = 1_900;
@@ -27,33 +29,36 @@ pub fn take_number(key: &[u8]) -> Option<(u64, &[u8])> {
 /// Text or bytes that something follows: each `00` becomes `00 FF`, and `00 01` ends it, so that a
 /// shorter text sorts before its extensions.
 pub fn push_bytes(key: &mut Vec<u8>, bytes: &[u8]) {
-    for &byte in bytes {
-        key.push(byte);
-        if byte == 0 {
-            key.push(0xFF);
-        }
+    let mut rest = bytes;
+    while let Some(zero) = rest.iter().position(|&byte| byte == 0) {
+        key.extend_from_slice(&rest[..=zero]);
+        key.push(0xFF);
+        rest = &rest[zero + 1..];
     }
+    key.extend_from_slice(rest);
     key.extend_from_slice(&[0, 1]);
 }
 
-/// The inverse of [`push_bytes`]: the bytes and the rest, or `None` where the end is missing.
-pub fn take_bytes(key: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let mut bytes = Vec::new();
+/// The inverse of [`push_bytes`]: the bytes, borrowed where none is zero, and the rest; `None` where the end
+/// is missing.
+pub fn take_bytes(key: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
+    let mut bytes = Cow::Borrowed(&[][..]);
     let mut rest = key;
     loop {
-        let (&byte, after) = rest.split_first()?;
-        if byte != 0 {
-            bytes.push(byte);
-            rest = after;
-            continue;
+        let zero = rest.iter().position(|&byte| byte == 0)?;
+        let mark = *rest.get(zero + 1)?;
+        let part = &rest[..zero + usize::from(mark == 0xFF)];
+        if bytes.is_empty() {
+            bytes = Cow::Borrowed(part);
+        } else {
+            bytes.to_mut().extend_from_slice(part);
         }
-        let (&mark, after) = after.split_first()?;
+        rest = &rest[zero + 2..];
         match mark {
-            0xFF => bytes.push(0),
-            1 => return Some((bytes, after)),
+            0xFF => {}
+            1 => return Some((bytes, rest)),
             _ => return None,
         }
-        rest = after;
     }
 }
 
@@ -140,7 +145,7 @@ mod tests {
             key.extend_from_slice(&rest);
             let (taken, after) = take_number(&key).unwrap();
             prop_assert_eq!(taken, number);
-            prop_assert_eq!(take_bytes(after), Some((text, rest.as_slice())));
+            prop_assert_eq!(take_bytes(after), Some((text.into(), rest.as_slice())));
         }
 
         #[test]

@@ -11,6 +11,11 @@ use crate::{error::ApiError, feed::FeedBroken};
 /// Bytes after which a piece is sent.
 pub(crate) const PIECE_BYTES: usize = 64 << 10;
 
+/// Room for a piece. Most replies are short, and are their first piece.
+pub(crate) fn room(is_first: bool) -> Vec<u8> {
+    Vec::with_capacity(if is_first { 1 << 10 } else { PIECE_BYTES + (PIECE_BYTES >> 4) })
+}
+
 /// Makes a body piece by piece.
 pub(crate) trait Pieces: Send + 'static {
     /// Asked for until it says that a piece was the last. Pieces are not empty, the last one may be.

@@ -85,7 +85,7 @@ async fn measure(engine: &dyn Engine, rows: u64) -> Result<Vec<(&'static str, St
     let mut operations = Vec::new();
     let mut committing = Duration::ZERO;
     for n in 0..rows {
-        loader.push(row(n, rows))?;
+        loader.push(row(n, rows).lend())?;
         if loader.waiting_bytes() > COMMIT_BYTES {
             loader.drain(&mut operations).await?;
             let begun = Cpu::now()?;

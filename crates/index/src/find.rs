@@ -10,6 +10,7 @@
 //!
 //! Source: CouchDB's `mango_cursor_view.erl`. Counting, groups and joins are ours.
 
+mod changes;
 mod definitions;
 mod finding;
 mod join;

@@ -5,6 +5,7 @@
 //! request tries again.
 
 mod build;
+mod leaves;
 mod progress;
 mod rows;
 mod update;
@@ -40,7 +41,7 @@ use crate::{
     keys::{self, Signature},
     limits::{CLASHES_MAX, SERVED_MAX},
     mapper::Mapper,
-    tree::{Reducers, Tree},
+    tree::{self, Reducers, Tree},
     view::ViewError,
 };
 
@@ -127,10 +128,10 @@ impl Index {
         &self.program
     }
 
-    /// The tree of one of its maps.
+    /// One of its trees: that of a map, or of the leaves that belong to one.
     pub(crate) fn tree(&self, number: u64, map: usize) -> Tree {
         let prefix = keys::map(self.database.number(), number, map);
-        Tree::new(prefix, self.reducers[map].clone())
+        Tree::new(prefix, self.reducers.get(map).cloned().unwrap_or_default())
     }
 
     /// Requests that wait for it now.
@@ -148,10 +149,13 @@ impl Index {
         self.is_queued.store(false, Ordering::Relaxed);
     }
 
-    /// Whether a function of it failed when it was last asked to; the same documents would make it
-    /// fail again.
+    /// Whether a function of it failed when it was last asked to, where the same documents would make it
+    /// fail again, or building it anew did not help against a damage.
     pub(crate) fn is_broken(&self) -> bool {
-        matches!(&*self.phase.borrow(), Phase::Failed(ViewError::Script(_)))
+        matches!(
+            &*self.phase.borrow(),
+            Phase::Failed(ViewError::Script(_) | ViewError::Damaged { .. })
+        )
     }
 
     pub(crate) fn work(&self) -> Work {
@@ -204,8 +208,17 @@ impl Index {
         shared: &Arc<Shared>,
         sequence: u64,
     ) -> Result<Reached, ViewError> {
+        // One that is damaged again after it was built anew is not built a third time for one who asks.
+        let mut was_damaged = false;
         for _ in 0..CLASHES_MAX {
-            let opened = self.opened(shared).await?;
+            let opened = match self.opened(shared).await {
+                Err(ViewError::Damaged { reason }) if !was_damaged => {
+                    was_damaged = true;
+                    self.let_go(shared, None, &reason).await;
+                    continue;
+                }
+                opened => opened?,
+            };
             match opened.follower.reach(sequence).await {
                 Ok(position) => {
                     return Ok(Reached { number: opened.number, sequence: position });
@@ -221,9 +234,14 @@ impl Index {
                 Err(FollowError::Failed { reason }) => {
                     let error = self.failure(reason);
                     self.leave(&opened, Phase::Failed(error.clone()));
-                    // Another index has taken this one's place, as after a damage.
-                    if !matches!(error, ViewError::Storage(StorageError::Contended)) {
-                        return Err(error);
+                    match error {
+                        // Another index has taken this one's place, as after a damage.
+                        ViewError::Storage(StorageError::Contended) => {}
+                        ViewError::Damaged { reason } if !was_damaged => {
+                            was_damaged = true;
+                            self.let_go(shared, Some(opened.number), &reason).await;
+                        }
+                        error => return Err(error),
                     }
                 }
             }
@@ -238,6 +256,11 @@ impl Index {
             opened.follower.stop().await;
             self.leave(&opened, Phase::Closed);
         }
+    }
+
+    async fn let_go(&self, shared: &Shared, number: Option<u64>, reason: &str) {
+        let database = self.database.number();
+        shared.let_go_damaged(database, self.signature(), number, reason).await;
     }
 
     fn failure(&self, reason: String) -> ViewError {
@@ -293,7 +316,8 @@ impl Index {
         shared: &Arc<Shared>,
         progress: &Progress,
     ) -> Result<Opened, ViewError> {
-        let stored = shared.catalog.index(self.database.number(), self.signature()).await?;
+        let stored = shared.catalog.index(self.database.number(), self.signature()).await;
+        let stored = stored.map_err(ViewError::of_index)?;
         if let Some(found) = &stored
             && is_current(&found.record, &self.database)
             && found.record.state == State::Ready
@@ -419,9 +443,11 @@ impl Index {
     }
 }
 
-/// Whether an index can be used: it is of this history, and its sort keys are those of today.
+/// Whether an index can be used: it is of this history, and its rows and sort keys are those of today.
 pub(crate) fn is_current(record: &IndexRecord, database: &Database) -> bool {
-    record.timeline == database.timeline() && record.collator == collate::VERSION
+    record.timeline == database.timeline()
+        && record.collator == collate::VERSION
+        && record.layout == tree::LAYOUT
 }
 
 /// What the functions of an index run in: nothing but what its signature tells of, whichever design

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,6 +20,7 @@ use settle_model::{
 use settle_query::{
     collate,
     design::{self, IndexDefinition, Language, ViewPlace},
+    mango::NamedIndex,
 };
 use settle_script::Scripts;
 use thiserror::Error;
@@ -80,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) leases: Leases,
     /// Places for indexes that are warmed.
     warming: Semaphore,
+    /// Indexes that were let go since the start because they were damaged.
+    damaged: AtomicU64,
     designs: DesignCache,
     served: ServedCache,
     open: Mutex<HashMap<(u64, Signature), Arc<Index>>>,
@@ -145,6 +151,7 @@ impl Indexes {
             reclaim: Notify::new(),
             leases: Leases::default(),
             warming: Semaphore::new(WARMING_MAX),
+            damaged: AtomicU64::new(0),
             designs: DesignCache::default(),
             served: ServedCache::default(),
             open: Mutex::default(),
@@ -317,6 +324,11 @@ impl Indexes {
         Ok(())
     }
 
+    /// How many indexes were found damaged since the start, and let go.
+    pub fn damaged_count(&self) -> u64 {
+        self.shared.damaged.load(Ordering::Relaxed)
+    }
+
     /// The builds and updates that are running, oldest first.
     pub fn tasks(&self, grant: &Grant<Inspect>) -> Vec<IndexerTask> {
         let _: &Grant<Inspect> = grant;
@@ -326,6 +338,26 @@ impl Indexes {
             open.iter().filter_map(|index| self.shared.task(index, now)).collect();
         tasks.sort_by_key(|task| task.started_on);
         tasks
+    }
+
+    /// Whether a Mango index is built. If it is not, it will be, though not for who asks.
+    pub(crate) async fn is_built(
+        &self,
+        database: &Database,
+        grant: &Grant<Read>,
+        named: &NamedIndex,
+    ) -> Result<bool, ViewError> {
+        let shared = &self.shared;
+        let design = named.ddoc.strip_prefix("_design/").unwrap_or(&named.ddoc);
+        let view = self.view(database, grant, design, &named.name).await?;
+        let signature = &view.definition.signature;
+        let stored = shared.catalog.index(database.number(), signature).await?;
+        let is_built = stored
+            .is_some_and(|it| it.record.state == State::Ready && is_current(&it.record, database));
+        if !is_built {
+            shared.warm(shared.index(database, &view.definition), view.entry.clone());
+        }
+        Ok(is_built)
     }
 
     pub(crate) async fn ready(&self, view: &View, update: Update) -> Result<ReadyView, ViewError> {
@@ -371,6 +403,32 @@ impl Shared {
         let index = Arc::new(Index::new(self, database.clone(), definition.clone()));
         open.insert(key, index.clone());
         index
+    }
+
+    /// Lets go of an index of which a stored record is unusable, unless another has taken its place. Documents
+    /// are the truth: it is built again when it is next asked for. `number` is `None` where even that cannot be
+    /// read, or nothing of the index is to stay.
+    pub(crate) async fn let_go_damaged(
+        &self,
+        database: u64,
+        signature: &Signature,
+        number: Option<u64>,
+        reason: &str,
+    ) {
+        match reclaim::let_go(self, database, signature, number).await {
+            Ok(true) => {
+                self.damaged.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(database, number, reason, "a damaged index will be built again");
+                let open = self.open().get(&(database, *signature)).cloned();
+                if let Some(index) = open {
+                    index.close().await;
+                }
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(database, number, %error, "could not let go of a damaged index");
+            }
+        }
     }
 
     /// Forgets an index; whoever holds it may go on.
@@ -449,9 +507,16 @@ impl Shared {
         place: ViewPlace,
         reached: Reached,
     ) -> ReadyView {
+        let definition = &index.definition;
+        let leaves = definition
+            .keeps_leaves()
+            .then(|| index.tree(reached.number, definition.leaf_tree(place.map)));
         ReadyView {
+            indexes: view.indexes.clone(),
+            number: reached.number,
             engine: self.parts.engine.clone(),
             tree: index.tree(reached.number, place.map),
+            leaves,
             definition: index.definition.clone(),
             place,
             database: view.database.clone(),

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-/// Bytes of rows that one build sorts in memory before it writes a run.
+/// Bytes of rows that one build sorts in memory before it writes a run: `indexes.sort_memory`.
 pub const BUILD_BYTES_DEFAULT: usize = 64 << 20;
+
+/// Less of it is not taken: every run is a file, and many small ones cost more than the memory.
+pub const BUILD_BYTES_MIN: usize = 1 << 20;
 
 /// How long after a write its indexes are warmed.
 pub const AUTOUPDATE_DELAY_DEFAULT: Duration = Duration::from_millis(500);
@@ -110,3 +113,9 @@ pub(crate) const FIND_PIECE_BYTES: usize = 64 << 10;
 /// Bytes of the documents that the joins of a request put into one document. Beyond, a client sees
 /// 400 `invalid_join`, or the connection cut where the reply has begun.
 pub const FIND_JOINED_BYTES_MAX: usize = 16 << 20;
+
+/// Changes that an index names to a feed with a selector. Where it has more, all changes are looked at.
+pub(crate) const SELECTED_CHANGES_MAX: u64 = 100_000;
+
+/// How many changes are looked at one after the other at the cost of one that an index names.
+pub(crate) const SELECTED_COST: u64 = 4;

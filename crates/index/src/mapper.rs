@@ -23,14 +23,17 @@ use crate::limits::{DOCUMENT_ROWS_BYTES_MAX, LOGGED_FAILURES_MAX};
 #[derive(Debug, Clone)]
 pub(crate) struct Mappable {
     pub(crate) id: String,
-    pub(crate) document: Bytes,
+    /// The winner, where it is live.
+    pub(crate) document: Option<Bytes>,
+    /// Every other leaf, a tombstone that has won included; only where the index keeps leaves.
+    pub(crate) leaves: Vec<Bytes>,
 }
 
 /// What the maps of an index made of one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mapped {
     pub(crate) id: String,
-    /// For each map, in the order in which they were emitted.
+    /// For each tree of the index, in the order in which they were emitted.
     pub(crate) maps: Vec<Vec<MappedRow>>,
 }
 
@@ -101,7 +104,8 @@ impl Mapper {
 
     /// What documents have to look like.
     pub(crate) fn form(&self) -> DocumentForm {
-        DocumentForm { local_seq: self.inner.definition.local_seq, conflicts: true }
+        let tombstones = self.inner.definition.keeps_leaves();
+        DocumentForm { local_seq: self.inner.definition.local_seq, conflicts: true, tombstones }
     }
 
     /// Whether a document of this id is mapped at all.
@@ -120,7 +124,7 @@ impl Mapper {
         let emitted = if inner.functions.is_empty() {
             None
         } else {
-            let bodies = documents.iter().map(|it| it.document.clone()).collect();
+            let bodies = documents.iter().filter_map(|it| it.document.clone()).collect();
             Some(inner.scripts.map(&inner.program, &inner.functions, bodies).await?)
         };
         let inner = inner.clone();
@@ -153,38 +157,66 @@ impl Inner {
         if self.definition.partitioned {
             prefix = partition_prefix(partition_of(&document.id).unwrap_or_default());
         }
+        let (mut room, mut leaf_room) = (Vec::new(), Vec::new());
         let maps = self.maps.iter().map(|map| {
             let rows = match &map.kind {
                 Kind::Function(at) => {
                     functions.get_mut(*at).map(std::mem::take).unwrap_or_default()
                 }
-                Kind::Fields(index) => {
-                    let mut key = Vec::new();
-                    if index.push_key(&mut key, &document.document) {
-                        vec![Row { key: key.into(), value: Bytes::from_static(b"null") }]
-                    } else {
-                        Vec::new()
-                    }
-                }
+                Kind::Fields(index) => document.document.iter().filter_map(row_of(index)).collect(),
                 Kind::Nothing => Vec::new(),
             };
-            let rows = rows.into_iter().map(|Row { key, value }| {
-                let mut sort_key = Vec::with_capacity(prefix.len() + key.len() + 8);
-                sort_key.extend_from_slice(&prefix);
-                push_sort_key(&mut sort_key, &key, map.collation);
-                MappedRow { sort_key, key, value }
-            });
-            let mut rows: Vec<_> = rows.collect();
-            sort_equal_keys(&mut rows);
-            let bytes: usize = rows.iter().map(MappedRow::bytes).sum();
-            if bytes > DOCUMENT_ROWS_BYTES_MAX {
-                let (id, design) = (&document.id, &self.program.design);
-                tracing::warn!(id, %design, bytes, "a document emits too much, and is left out");
-                return Vec::new();
-            }
-            rows
+            self.finish(&document.id, map, rows, &prefix, &mut room)
         });
-        Mapped { id: document.id.clone(), maps: maps.collect() }
+        let mut maps: Vec<_> = maps.collect();
+        if self.definition.keeps_leaves() {
+            maps.extend(self.maps.iter().map(|map| {
+                let rows = match &map.kind {
+                    Kind::Fields(index) => {
+                        document.leaves.iter().filter_map(row_of(index)).collect()
+                    }
+                    Kind::Function(_) | Kind::Nothing => Vec::new(),
+                };
+                self.finish(&document.id, map, rows, &prefix, &mut leaf_room)
+            }));
+        }
+        Mapped { id: document.id.clone(), maps }
+    }
+
+    /// Rows of one document in one tree, with their sort keys and in order.
+    fn finish(
+        &self,
+        id: &str,
+        map: &Map,
+        rows: Vec<Row>,
+        prefix: &[u8],
+        room: &mut Vec<u8>,
+    ) -> Vec<MappedRow> {
+        let rows = rows.into_iter().map(|Row { key, value }| {
+            room.clear();
+            room.extend_from_slice(prefix);
+            push_sort_key(room, &key, map.collation);
+            MappedRow { sort_key: room.clone(), key, value }
+        });
+        let mut rows: Vec<_> = rows.collect();
+        sort_equal_keys(&mut rows);
+        let bytes: usize = rows.iter().map(MappedRow::bytes).sum();
+        if bytes > DOCUMENT_ROWS_BYTES_MAX {
+            let design = &self.program.design;
+            tracing::warn!(id, %design, bytes, "a document emits too much, and is left out");
+            return Vec::new();
+        }
+        rows
+    }
+}
+
+/// The row that a Mango index has of a document.
+fn row_of(index: &MangoIndex) -> impl Fn(&Bytes) -> Option<Row> {
+    |document| {
+        let mut key = Vec::new();
+        index
+            .push_key(&mut key, document)
+            .then(|| Row { key: key.into(), value: Bytes::from_static(b"null") })
     }
 }
 

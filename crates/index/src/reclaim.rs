@@ -13,7 +13,7 @@ use settle_engine::{Batch, Cleared, Expected, key};
 use tokio::task::spawn_blocking;
 
 use crate::{
-    catalog::{State, background, committed},
+    catalog::{IndexRecord, State, background, committed},
     codec::sealed,
     index::{index_of_run, is_current, remove_all_runs},
     indexes::Shared,
@@ -133,6 +133,33 @@ async fn try_cleanup(shared: &Shared, database: &Database) -> Result<bool, Stora
     }
     shared.reclaim.notify_one();
     Ok(true)
+}
+
+/// Lets go of one index, if it is still the one of its definition; whether it was. Where its record cannot be
+/// read, nothing says which rows it had, and they stay until the database goes.
+pub(crate) async fn let_go(
+    shared: &Shared,
+    database: u64,
+    signature: &Signature,
+    number: Option<u64>,
+) -> Result<bool, StorageError> {
+    let key = keys::index(database, signature);
+    let Some(bytes) = shared.parts.engine.get(key.clone()).await? else { return Ok(false) };
+    let mut batch = background();
+    if let Ok(record) = IndexRecord::decode(&key, &bytes) {
+        if number.is_some_and(|number| number != record.number) {
+            return Ok(false);
+        }
+        let mark = keys::reclaim(database, record.number);
+        batch.delete(keys::cursor(database, record.number));
+        batch.delete(keys::build(database, record.number));
+        batch.put(mark.clone(), encode(&mark));
+    }
+    batch.require(key.clone(), Expected::Equals(bytes));
+    batch.delete(key);
+    let is_gone = committed(shared.parts.engine.commit(batch).await)?;
+    shared.reclaim.notify_one();
+    Ok(is_gone)
 }
 
 /// Runs until the indexes are closed.

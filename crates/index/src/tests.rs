@@ -4,6 +4,9 @@
 mod asking;
 mod beside;
 mod builds;
+mod changes;
+mod counting;
+mod damage;
 mod finds;
 mod gate;
 mod invoices;

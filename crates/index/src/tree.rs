@@ -1,14 +1,14 @@
 //! The rows of one map in key order, with counts and partial reductions in levels.
 //!
-//! Level 0 holds the rows. They are cut into *segments* of some 64, each segment has an *entry* on
+//! Level 0 holds the rows. They are cut into *segments* of some 16, each segment has an *entry* on
 //! level 1 with the number of its rows and what each reducer makes of them, the entries of level 1
 //! are cut into segments alike, and so on. The count of any range, its reduction, and the row at
 //! any position are found by reading some rows at the ends and some entries of each level between:
 //! O(log n).
 //!
 //! **Shape.** A segment begins where a keyed hash of the row's identity has enough zero bits (on
-//! average every 64th element of each level), at the least of all possible keys, and, where none of
-//! these comes for long, at every 256th element of such a natural run. So the shape depends on the
+//! average every 16th element of each level), at the least of all possible keys, and, where none of
+//! these comes for long, at every 64th element of such a natural run. So the shape depends on the
 //! set of rows alone, not on the order in which they came, nobody who does not know the key can
 //! choose rows that make it bad, and a change of one row changes one segment of each level, or two.
 //!
@@ -17,7 +17,7 @@
 //! | key | value |
 //! |---|---|
 //! | prefix, 0, row key | row: rank, key JSON, value JSON |
-//! | prefix, level 1–5, row key or nothing | entry: rank, count of rows, a partial for each reducer |
+//! | prefix, level 1–7, row key or nothing | entry: rank, count of rows, a partial for each reducer |
 //! | prefix, FF | root: count of rows |
 //!
 //! A *row key* is the sort key, the document id (`push_bytes`) and n (`push_number`). A sort key of
@@ -49,12 +49,16 @@ pub use self::{
     loader::Loader,
     reducers::Reducers,
     types::{
-        Edge, Group, Grouping, NewRow, Place, Range, ReduceScan, Reduced, RowKey, RowScan,
-        ShapeKey, TreeRow,
+        Edge, Group, Grouping, NewRow, NewRowRef, Place, Range, ReduceScan, Reduced, RowKey,
+        RowScan, ShapeKey, TreeRow,
     },
 };
 
 use std::sync::Arc;
+
+/// What stands in the record of an index whose rows are laid out as here. Whoever changes where segments
+/// begin, or what rows there are, changes this, so that indexes of before are built anew.
+pub(crate) const LAYOUT: u64 = 1;
 
 /// The rows of one map. Cheap to make and to clone: it holds nothing but names.
 #[derive(Debug, Clone)]

@@ -4,12 +4,13 @@ mod read;
 
 use std::sync::Arc;
 
-use settle_database::{Database, StorageError};
+use settle_database::{Database, RecordError, StorageError};
 use settle_engine::Engine;
 use settle_model::sequence::SequenceToken;
 use settle_query::{
     collate::Collation,
     design::{Design, DesignError, IndexDefinition, ReduceSource, ViewPlace},
+    reduce::ReduceError,
 };
 use settle_script::ScriptError;
 use thiserror::Error;
@@ -48,8 +49,12 @@ pub struct View {
 /// long as this lives, but goes on following the database: each read shows it as it is then.
 #[derive(Debug, Clone)]
 pub struct ReadyView {
+    pub(crate) indexes: Indexes,
+    pub(crate) number: u64,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) tree: Tree,
+    /// The rows of other leaves, in an index that keeps them.
+    pub(crate) leaves: Option<Tree>,
     pub(crate) definition: Arc<IndexDefinition>,
     pub(crate) place: ViewPlace,
     pub(crate) database: Database,
@@ -80,6 +85,10 @@ pub enum ViewError {
     /// The rows of the index could not be read or written.
     #[error(transparent)]
     Tree(TreeError),
+    /// A stored record of the index is not what was written, or cannot be understood. Whoever meets it has the
+    /// index built again.
+    #[error("the index is damaged: {reason}")]
+    Damaged { reason: String },
     /// A file of a build could not be written or read.
     #[error("a file of the index's build failed: {reason}")]
     Files { reason: String },
@@ -93,7 +102,16 @@ impl From<SortError> for ViewError {
     fn from(error: SortError) -> Self {
         let source = std::error::Error::source(&error);
         let reason = source.map_or_else(|| error.to_string(), |it| format!("{error}: {it}"));
-        Self::Files { reason }
+        match error {
+            SortError::Write { .. } | SortError::Read { .. } => Self::Files { reason },
+            SortError::Damaged { .. } => Self::Damaged { reason },
+        }
+    }
+}
+
+impl From<RecordError> for ViewError {
+    fn from(error: RecordError) -> Self {
+        Self::Storage(error.into())
     }
 }
 
@@ -102,10 +120,21 @@ impl From<TreeError> for ViewError {
         match error {
             TreeError::Script(error) => Self::Script(error),
             TreeError::Read(error) => Self::Storage(StorageError::Read(error)),
-            TreeError::Damaged(error) => Self::Storage(StorageError::Record(error.into())),
-            error @ (TreeError::Malformed { .. } | TreeError::Reduce(_) | TreeError::Disorder) => {
-                Self::Tree(error)
-            }
+            TreeError::Damaged(_)
+            | TreeError::Malformed { .. }
+            | TreeError::Reduce(ReduceError::Damaged)
+            | TreeError::Disorder => Self::Damaged { reason: error.to_string() },
+            error @ TreeError::Reduce(_) => Self::Tree(error),
+        }
+    }
+}
+
+impl ViewError {
+    /// What went wrong with a record of the index itself, and not of a document.
+    pub(crate) fn of_index(error: StorageError) -> Self {
+        match error {
+            StorageError::Record(error) => Self::Damaged { reason: error.to_string() },
+            error => Self::Storage(error),
         }
     }
 }

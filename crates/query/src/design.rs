@@ -148,6 +148,25 @@ pub enum ScriptKind {
     Reduce,
 }
 
+impl IndexDefinition {
+    /// Whether it is of Mango indexes. These keep rows for all leaves: beside those of each live winner, rows
+    /// of their own for what else a filter of changes may see.
+    pub fn keeps_leaves(&self) -> bool {
+        self.language == Language::Query
+    }
+
+    /// How many sets of rows it has: one for each map, then, where it [keeps](Self::keeps_leaves) leaves,
+    /// another for each.
+    pub fn tree_count(&self) -> usize {
+        if self.keeps_leaves() { 2 * self.maps.len() } else { self.maps.len() }
+    }
+
+    /// Where the rows of leaves stand that belong to a map.
+    pub fn leaf_tree(&self, map: usize) -> usize {
+        self.maps.len() + map
+    }
+}
+
 /// Where a view's rows are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ViewPlace {

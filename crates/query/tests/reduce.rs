@@ -5,7 +5,10 @@
 mod values;
 
 use proptest::prelude::*;
-use settle_query::reduce::{Native, ReduceError, limits::SUM_BYTES_MAX};
+use settle_query::reduce::{
+    Native, ReduceError,
+    limits::{RANKED_BYTES_MAX, SUM_BYTES_MAX},
+};
 
 use crate::values::value;
 
@@ -151,6 +154,31 @@ fn first_and_last_are_values_of_the_rows_at_the_ends() {
     assert_eq!(reduced(Native::First, &["{}", "2", "3"]), "{}");
     assert_eq!(reduced(Native::Last, &["{}", "2", "3"]), "3");
     assert_eq!(reduced(Native::First, &[]), "null");
+}
+
+#[test]
+fn a_value_too_long_to_be_kept_is_an_error_in_its_place() {
+    let quoted = |length: usize| format!("\"{}\"", "x".repeat(length - 2));
+    let (fits, long) = (quoted(RANKED_BYTES_MAX), quoted(RANKED_BYTES_MAX + 1));
+    let error = |name: &str, most: usize| {
+        format!(
+            "{{\"error\":\"builtin_reduce_error\",\"reason\":\"Reduce output must shrink more rapidly: \
+             `{name}` takes values of at most {most} bytes\"}}"
+        )
+    };
+    assert_eq!(reduced(Native::First, &[&fits, &long]), fits);
+    assert_eq!(reduced(Native::First, &[&long, "1"]), error("_first", RANKED_BYTES_MAX));
+    assert_eq!(reduced(Native::Last, &[&long, &fits]), fits);
+    assert_eq!(reduced(Native::Last, &["1", &long]), error("_last", RANKED_BYTES_MAX));
+    assert_eq!(reduced(Native::Top(1), &["1", &fits]), format!("[{fits}]"));
+    // Whatever its rank, lest it depend on the cuts.
+    assert_eq!(
+        reduced(Native::Bottom(1), &["1", &long, "2"]),
+        error("_bottom_1", RANKED_BYTES_MAX)
+    );
+    let (fits, long) = (quoted(RANKED_BYTES_MAX / 100), quoted(RANKED_BYTES_MAX / 100 + 1));
+    assert_eq!(reduced(Native::Top(100), &["1", &fits]), format!("[{fits},1]"));
+    assert_eq!(reduced(Native::Top(100), &["1", &long]), error("_top_100", 655));
 }
 
 #[test]

@@ -213,7 +213,7 @@ impl Server {
             folder: folder.as_ref().map(DataFolder::builds),
             clock: clock.clone(),
             entropy: entropy.clone(),
-            settings: IndexSettings::default(),
+            settings: index_settings(&config),
         })
         .await?;
         let state = settle_http::AppState::new(Foundations {
@@ -301,6 +301,12 @@ impl Server {
         }
         Ok(())
     }
+}
+
+fn index_settings(config: &Config) -> IndexSettings {
+    let sort_memory = usize::try_from(config.indexes_sort_memory.0).unwrap_or(usize::MAX);
+    let build_bytes_max = sort_memory.max(settle_index::limits::BUILD_BYTES_MIN);
+    IndexSettings { build_bytes_max, ..IndexSettings::default() }
 }
 
 fn script_settings(config: &Config) -> ScriptSettings {

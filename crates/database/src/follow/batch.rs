@@ -111,12 +111,13 @@ struct Found {
     id: String,
     rev: Option<RevId>,
     deleted: bool,
+    has_others: bool,
 }
 
 impl Found {
     fn change(self, document: Option<Bytes>) -> Change {
-        let Self { sequence, id, rev, deleted } = self;
-        Change { sequence, id, rev, deleted, document }
+        let Self { sequence, id, rev, deleted, has_others } = self;
+        Change { sequence, id, rev, deleted, has_others, document }
     }
 }
 
@@ -161,7 +162,9 @@ impl Reading {
             self.stage = Stage::LaterHead;
         } else {
             let winner = change.leaves().next();
-            if let Some((rev, true)) = winner.transpose()? {
+            if let Some((rev, true)) = winner.transpose()?
+                && !self.form.tombstones
+            {
                 self.tombstone(self.sequence, change.id.to_owned(), rev);
                 return Ok(self.passed());
             }
@@ -174,7 +177,7 @@ impl Reading {
 
     fn head(&mut self, head: &HeadView<'_>) -> Result<Visit, StorageError> {
         let leaf = head.winner()?;
-        if leaf.deleted {
+        if leaf.deleted && !self.form.tombstones {
             let id = self.id.clone();
             self.tombstone(head.sequence, id, leaf.rev);
             return Ok(self.passed());
@@ -195,20 +198,23 @@ impl Reading {
             sequence: winner.sequence,
             id: id.clone(),
             rev: Some(winner.rev.clone()),
-            deleted: false,
+            deleted: winner.deleted,
+            has_others: winner.has_others,
         };
         self.found.push_with(found, |out| winner.render(out, id, payload, *form))?;
         Ok(self.passed())
     }
 
     fn tombstone(&mut self, sequence: u64, id: String, rev: RevId) {
-        self.found.push(Found { sequence, id, rev: Some(rev), deleted: true });
+        let (rev, deleted, has_others) = (Some(rev), true, false);
+        self.found.push(Found { sequence, id, rev, deleted, has_others });
     }
 
     fn gone(&mut self) {
         if self.purged.insert(self.id.clone()) {
             let (sequence, id) = (self.sequence, self.id.clone());
-            self.found.push(Found { sequence, id, rev: None, deleted: true });
+            let (rev, deleted, has_others) = (None, true, false);
+            self.found.push(Found { sequence, id, rev, deleted, has_others });
         }
     }
 

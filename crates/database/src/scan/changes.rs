@@ -72,15 +72,15 @@ impl Database {
             return Ok(0);
         }
         let keys = self.inner.keys;
-        let bucket = after >> BUCKET_BITS;
-        let first_counted = (bucket + 1) << BUCKET_BITS;
+        // The first bucket that counts as a whole. No change has the sequence 0.
+        let bucket = if after == 0 { 0 } else { (after >> BUCKET_BITS) + 1 };
         let rest = Scan {
             start: Bound::Excluded(keys.change(after)),
-            end: Bound::Excluded(keys.change(first_counted)),
+            end: Bound::Excluded(keys.change(bucket << BUCKET_BITS)),
             direction: Direction::Ascending,
         };
         let all = Scan::prefix(&keys.family(keys::family::CHANGE_COUNT), Direction::Ascending);
-        let counts = Scan { start: Bound::Included(keys.change_count(bucket + 1)), ..all };
+        let counts = Scan { start: Bound::Included(keys.change_count(bucket)), ..all };
         let plan = Plan::new(vec![Step::Scan(rest), Step::Scan(counts)]);
         let count = Count { rows: 0, failure: Failure::default() };
         let count = self.inner.shared.engine.read_to_end(plan, count).await?;

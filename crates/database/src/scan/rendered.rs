@@ -20,7 +20,8 @@ use crate::{
     render::{Arena, DocumentForm, Winner},
 };
 
-/// A scan of all documents whose winner is live, in the order of their ids, with their content.
+/// A scan of all documents whose winner is live, or of [all](DocumentForm::tombstones), in the order of their
+/// ids, with their content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedScan {
     pub start: Bound<String>,
@@ -39,6 +40,9 @@ pub struct RenderedDocument {
     pub rev: RevId,
     /// Of the document's newest change.
     pub sequence: u64,
+    pub deleted: bool,
+    /// Whether it has leaves besides the winner.
+    pub has_others: bool,
     /// As JSON, special members included.
     pub document: Bytes,
 }
@@ -91,7 +95,8 @@ impl Database {
         Ok((visitor.found.into_items().filter_map(document).collect(), next))
     }
 
-    /// The winners of these documents, in the order of `ids`; `None` for one that is missing or deleted.
+    /// The winners of these documents, in the order of `ids`; `None` for one that is missing, or deleted
+    /// where the form leaves tombstones out.
     pub async fn look_up_rendered(
         &self,
         grant: &Grant<Read>,
@@ -126,8 +131,8 @@ impl Database {
 }
 
 fn document((found, document): (Found, Option<Bytes>)) -> Option<RenderedDocument> {
-    let Found { id, rev, sequence, .. } = found;
-    document.map(|document| RenderedDocument { id, rev, sequence, document })
+    let Found { id, rev, sequence, deleted, has_others, .. } = found;
+    document.map(|document| RenderedDocument { id, rev, sequence, deleted, has_others, document })
 }
 
 struct Rendering {
@@ -146,6 +151,8 @@ struct Found {
     id: String,
     rev: RevId,
     sequence: u64,
+    deleted: bool,
+    has_others: bool,
 }
 
 impl Rendering {
@@ -164,7 +171,7 @@ impl Rendering {
         let Some(value) = value else { return Ok(Visit::Next) };
         let head = HeadView::decode(key, value)?;
         let leaf = head.winner()?;
-        if leaf.deleted {
+        if leaf.deleted && !self.form.tombstones {
             return Ok(Visit::Next);
         }
         let id = keys::text_of(key).unwrap_or_default().to_owned();
@@ -186,8 +193,10 @@ impl Rendering {
         payload: &[u8],
     ) -> Result<Visit, StorageError> {
         let form = self.form;
-        let found =
-            Found { step, id: id.clone(), rev: winner.rev.clone(), sequence: winner.sequence };
+        let Winner { rev, sequence, deleted, has_others, .. } = winner;
+        let (rev, sequence) = (rev.clone(), *sequence);
+        let (deleted, has_others) = (*deleted, *has_others);
+        let found = Found { step, id: id.clone(), rev, sequence, deleted, has_others };
         self.found.push_with(found, |out| winner.render(out, &id, payload, form))?;
         let is_full = self.found.len() >= self.count_max || self.found.bytes() >= self.bytes_max;
         Ok(if is_full { Visit::Pause } else { Visit::Next })

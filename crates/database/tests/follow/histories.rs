@@ -91,7 +91,7 @@ async fn all(database: &Database, db: &TestDatabase) -> Vec<(String, String)> {
     let mut scan = Next::Go(RenderedScan {
         start: std::ops::Bound::Unbounded,
         end: std::ops::Bound::Unbounded,
-        form: DocumentForm { conflicts: true, local_seq: false },
+        form: DocumentForm { conflicts: true, ..DocumentForm::default() },
         count_max: 2,
         bytes_max: usize::MAX,
     });

@@ -35,7 +35,7 @@ async fn some() -> TestDatabase {
 async fn documents_are_looked_up_in_the_order_asked_for() {
     let db = some().await;
     let ids = ["torn", "missing", "plain", "gone", "torn", ""].map(str::to_owned);
-    let form = DocumentForm { conflicts: true, local_seq: true };
+    let form = DocumentForm { conflicts: true, local_seq: true, ..DocumentForm::default() };
     let found = db.db.look_up_rendered(&db.read, &ids, form).await.unwrap();
     let found: Vec<_> = found.iter().map(|it| it.as_ref().map(text)).collect();
     let torn = concat!(

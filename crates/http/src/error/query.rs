@@ -93,7 +93,9 @@ impl From<ViewError> for ApiError {
             ViewError::Tree(error) => error.into(),
             ViewError::Storage(error) => error.into(),
             ViewError::Closed => Self::busy("The server is stopping.", 5),
-            ViewError::Files { .. } | ViewError::Update { .. } => Self::internal(error),
+            ViewError::Damaged { .. } | ViewError::Files { .. } | ViewError::Update { .. } => {
+                Self::internal(error)
+            }
         }
     }
 }

@@ -91,7 +91,7 @@ async fn send(
     };
     let is_judged = judge.is_some();
     let source = Followed {
-        few: few(&database, &grant, &scan).await?,
+        few: few(&call, &database, &grant, &scan, judge.as_ref()).await?,
         scan,
         judge,
         heartbeat: parameters.heartbeat.map(|heartbeat| match heartbeat {
@@ -121,18 +121,32 @@ async fn send(
     Ok(response)
 }
 
-/// Where the changes of few documents are, so that the feed need not be looked through for them.
+/// Where the changes of few documents are, so that the feed need not be looked through for them: those of some
+/// ids, or what a selector may let through, as far as an index knows.
 async fn few(
+    call: &Call,
     database: &Database,
     grant: &Grant<Read>,
     scan: &ChangeScan,
+    judge: Option<&Judge>,
 ) -> Result<Option<VecDeque<u64>>, ApiError> {
-    let ChangeFilter::Ids(ids) = &scan.only else { return Ok(None) };
-    if ids.len() > limits::FEW_IDS_MAX {
-        return Ok(None);
-    }
-    let mut sequences: VecDeque<u64> = database.sequences_of(grant, ids).await?.into();
-    sequences.retain(|&sequence| sequence > scan.since && sequence <= scan.until);
+    let sequences = match (&scan.only, judge) {
+        (ChangeFilter::Ids(ids), _) if ids.len() <= limits::FEW_IDS_MAX => {
+            let mut sequences = database.sequences_of(grant, ids).await?;
+            sequences.retain(|&sequence| sequence > scan.since && sequence <= scan.until);
+            sequences
+        }
+        (ChangeFilter::All, Some(Judge::Selector { selector, .. })) => {
+            let range = (scan.since, scan.until);
+            let indexes = &call.app.indexes;
+            match indexes.selected_changes(database, grant, selector, range).await? {
+                Some(sequences) => sequences,
+                None => return Ok(None),
+            }
+        }
+        (ChangeFilter::All | ChangeFilter::Ids(_) | ChangeFilter::Design, _) => return Ok(None),
+    };
+    let mut sequences = VecDeque::from(sequences);
     if scan.direction == Direction::Descending {
         sequences.make_contiguous().reverse();
     }
@@ -318,14 +332,20 @@ impl Source for Followed {
             }
         }
         let before = rows.count();
+        let mut looked_at = 0;
         loop {
             let more;
             (rows, more) = self.slice(rows).await?;
+            looked_at += 1;
             if self.left == 0 {
                 return Ok((rows, self.ended().await?));
             }
             if !more {
                 return Ok((rows, self.caught_up()));
+            }
+            // One by one, some are looked at together.
+            if self.few.is_some() && looked_at < limits::FILTERED_COUNT_MAX && !rows.is_full() {
+                continue;
             }
             // What a filter of ids leaves out is passed over at once; asking a judge takes longer.
             let has_rows = rows.count() > before;

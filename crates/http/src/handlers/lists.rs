@@ -249,7 +249,7 @@ impl List {
 
 impl Pieces for List {
     async fn next(&mut self) -> Result<Piece, ApiError> {
-        let mut text = Vec::with_capacity(PIECE_BYTES + (PIECE_BYTES >> 4));
+        let mut text = pieces::room(!self.began);
         loop {
             if let Some(mut query) = self.current.take() {
                 let blobs = self.call.app.store.blobs();

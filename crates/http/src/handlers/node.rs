@@ -196,6 +196,8 @@ fn prometheus_text(state: &AppState) -> String {
     family("couchdb_httpd_status_codes", "counter", &statuses.collect::<Vec<_>>());
     family("settle_requests_in_flight", "gauge", &one(counts.in_flight));
     family("settle_connections", "gauge", &one(counts.connections));
+    let damaged = state.indexes.damaged_count();
+    family("settle_damaged_indexes_total", "counter", &one(damaged));
 
     let name = "settle_request_duration_seconds";
     let seconds = |micros: u64| f64_of(micros) / 1e6;

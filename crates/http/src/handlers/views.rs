@@ -223,7 +223,7 @@ struct Sending {
 
 impl Pieces for Sending {
     async fn next(&mut self) -> Result<Piece, ApiError> {
-        let mut text = Vec::with_capacity(PIECE_BYTES + (PIECE_BYTES >> 4));
+        let mut text = pieces::room(!self.began);
         loop {
             if let Some(mut answer) = self.current.take() {
                 let Asked { database, grant, .. } = &self.asked;

@@ -318,3 +318,76 @@ async fn next(feed: &mut Response<Body>) -> String {
         }
     }
 }
+
+/// Two databases with the same changes: an index of `d` knows the selector's documents, those of `e` are all
+/// looked at.
+#[tokio::test]
+async fn an_index_changes_nothing_in_what_a_selector_lets_through() {
+    let server = crate::story::begin().await;
+    let mut docs: Vec<String> =
+        (0..60).map(|n| format!(r#"{{"_id":"n{n}","_rev":"1-a","kind":"{}"}}"#, n % 30)).collect();
+    docs.extend(
+        [
+            r#"{"_id":"torn","_revisions":{"start":2,"ids":["c","a"]},"kind":"29"}"#,
+            r#"{"_id":"torn","_revisions":{"start":2,"ids":["b","a"]},"kind":"7","x":1}"#,
+            r#"{"_id":"won","_revisions":{"start":2,"ids":["c","a"]},"kind":"7","x":2}"#,
+            r#"{"_id":"won","_revisions":{"start":2,"ids":["b","a"]},"_deleted":true,"kind":"7"}"#,
+            r#"{"_id":"gone","_rev":"1-a","_deleted":true,"kind":"7"}"#,
+            r#"{"_id":"bare","_rev":"1-a","_deleted":true}"#,
+            r#"{"_id":"_design/z","_rev":"1-a","kind":"7"}"#,
+            r#"{"_id":"n7","_revisions":{"start":2,"ids":["b","a"]},"kind":"8"}"#,
+            r#"{"_id":"n8","_revisions":{"start":2,"ids":["b","a"]},"kind":"7"}"#,
+        ]
+        .map(str::to_owned),
+    );
+    let docs = format!(r#"{{"new_edits": false, "docs": [{}]}}"#, docs.join(","));
+    assert_eq!(ask(&server, "PUT /e").await.status(), 201);
+    for (database, field) in [("d", "kind"), ("e", "other")] {
+        assert_eq!(
+            ask(&server, &format!("POST /{database}/_bulk_docs {docs}")).await.status(),
+            201
+        );
+        let index = format!(
+            r#"PUT /{database}/_design/i {{"language": "query", "views": {{"v": {{"map": {{"fields": {{"{field}": "asc"}}}}, "reduce": "_count", "options": {{"def": {{"fields": ["{field}"]}}}}}}}}}}"#
+        );
+        assert_eq!(ask(&server, &index).await.status(), 201);
+    }
+    let find =
+        r#"POST /d/_find {"selector": {"kind": "7"}, "use_index": "i", "allow_fallback": false}"#;
+    assert_eq!(ask(&server, find).await.status(), 200);
+    let selectors = [
+        r#"{"kind": "7"}"#,
+        r#"{"kind": {"$in": ["7", "8"]}}"#,
+        r#"{"kind": "7", "_deleted": true}"#,
+        r#"{"kind": "7", "x": {"$exists": true}}"#,
+        r#"{"kind": "none"}"#,
+    ];
+    let queries = [
+        "",
+        "&style=all_docs",
+        "&include_docs=true",
+        "&include_docs=true&style=all_docs&conflicts=true",
+        "&descending=true",
+        "&descending=true&limit=2",
+        "&limit=1",
+        "&limit=3&since=5",
+        "&since=39",
+        "&feed=longpoll&timeout=1",
+        "&feed=continuous&timeout=1",
+        "&feed=eventsource&timeout=1&style=all_docs&limit=4",
+    ];
+    for selector in selectors {
+        for query in queries {
+            let told_of = async |database: &str| {
+                let request = format!(
+                    r#"POST /{database}/_changes?filter=_selector{query} {{"selector": {selector}}}"#
+                );
+                told(ask(&server, &request).await).await
+            };
+            let (with, without) = (told_of("d").await, told_of("e").await);
+            // The two index documents differ.
+            let revs = |text: &str| text.replace(|it: char| it.is_ascii_whitespace(), "");
+            assert_eq!(revs(&with), revs(&without), "{selector} {query}");
+        }
+    }
+}

@@ -19,6 +19,7 @@ use crate::{
 /// | collator | text: the version of the sort keys |
 /// | timeline | 8 bytes: of the database when the index was begun |
 /// | shape | 32 bytes: the key that decides the shape of its trees |
+/// | layout | number: how its rows are laid out; not there in the first indexes |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IndexRecord {
     pub(crate) number: u64,
@@ -27,6 +28,7 @@ pub(crate) struct IndexRecord {
     pub(crate) collator: String,
     pub(crate) timeline: Timeline,
     pub(crate) shape: ShapeKey,
+    pub(crate) layout: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,7 @@ impl IndexRecord {
             put_text(out, &self.collator);
             out.extend_from_slice(&self.timeline.0);
             out.extend_from_slice(&self.shape.0);
+            put_number(out, self.layout);
         })
     }
 
@@ -64,6 +67,7 @@ impl IndexRecord {
             collator: from.text()?.to_owned(),
             timeline: Timeline(from.array()?),
             shape: ShapeKey(from.array()?),
+            layout: if from.is_empty() { 0 } else { from.number()? },
         };
         from.end()?;
         Ok(record)
@@ -261,6 +265,7 @@ mod tests {
             collator: "c 1".to_owned(),
             timeline: Timeline(*b"timeline"),
             shape: ShapeKey([b's'; 32]),
+            layout: 1,
         };
         check(
             &keys::index(3, b"sixteen bytes ok"),
@@ -268,7 +273,7 @@ mod tests {
             IndexRecord::encode,
             IndexRecord::decode,
             expect![[
-                r#"\x01\x031sixteen bytes ok = 1.\x05\x01\xe8\x07\x03c 1timelinessssssssssssssssssssssssssssssss"#
+                r#"\x01\x031sixteen bytes ok = 1.\x05\x01\xe8\x07\x03c 1timelinessssssssssssssssssssssssssssssss\x01"#
             ]],
         );
         check(

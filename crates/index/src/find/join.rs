@@ -17,7 +17,7 @@ use super::{
     finding::Selected,
     reader::{self, Rows, rows_of},
 };
-use crate::{Indexes, ReadyView, Update, ViewError, limits::FIND_JOINED_BYTES_MAX, tree::RowScan};
+use crate::{Indexes, ReadyView, Update, limits::FIND_JOINED_BYTES_MAX, tree::RowScan};
 
 /// The joins of a request, ready to be made.
 #[derive(Debug)]
@@ -121,8 +121,7 @@ impl Joiner {
         let mut next = Some(scan);
         let mut rows = rows;
         while let Some(scan) = next {
-            let read = view.tree.rows(&*view.engine, scan, rows).await;
-            let (back, more) = read.map_err(ViewError::from)?;
+            let (back, more) = view.rows(scan, rows).await?;
             rows = back;
             next = match more {
                 settle_database::Next::Go(scan) if rows.found.len() < limit => Some(scan),

@@ -93,10 +93,7 @@ impl Reader {
         match &self.source {
             Source::Ended => Ok(Some(0)),
             Source::Documents(_) | Source::Ids(_) => Ok(None),
-            Source::Rows { view, scan, .. } => {
-                let count = view.tree.count(&*view.engine, &scan.range).await;
-                Ok(Some(count.map_err(crate::ViewError::from)?))
-            }
+            Source::Rows { view, scan, .. } => Ok(Some(view.count(&scan.range).await?)),
         }
     }
 
@@ -137,8 +134,7 @@ impl Reader {
             }
             Source::Rows { view, scan, index, covering } => {
                 let rows = Rows { wanted, found: VecDeque::new() };
-                let read = view.tree.rows(&*view.engine, scan, rows).await;
-                let (rows, next) = read.map_err(crate::ViewError::from)?;
+                let (rows, next) = view.rows(scan, rows).await?;
                 let candidates: Vec<_> = rows.found.into();
                 let candidates = match &*index {
                     Index::Json(named) if covering => covered(named, candidates),
@@ -257,7 +253,7 @@ fn earlier(a: Bound<String>, b: Bound<String>) -> Bound<String> {
     if rank(&a) <= rank(&b) { a } else { b }
 }
 
-fn rows(request: &FindRequest, plan: &Plan, bookmark: Option<&Bookmark>) -> RowScan {
+pub(super) fn rows(request: &FindRequest, plan: &Plan, bookmark: Option<&Bookmark>) -> RowScan {
     let prefix = request.partition.as_deref().map_or_else(Vec::new, partition_prefix);
     let span = plan.ranges.span();
     let mut range = Range { start: edge(&prefix, span.start), end: edge(&prefix, span.end) };

@@ -21,7 +21,7 @@ use std::{
 
 use futures_util::{Stream, StreamExt as _, stream};
 use settle_access::{Grant, Read};
-use settle_database::{Next, RecordError, RenderedScan, StorageError};
+use settle_database::{Next, RenderedScan, StorageError};
 use settle_engine::{Batch, Cleared, Expected, Operation, Outcome, Urgency, key};
 use settle_query::collate;
 use tokio::{
@@ -29,7 +29,11 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
 };
 
-use super::{Index, Progress, is_current, rows};
+use super::{
+    Index, Progress, is_current,
+    leaves::{self, Seen},
+    rows,
+};
 use crate::{
     catalog::{BuildRecord, IndexRecord, RunRecord, State, Stored, background, committed},
     documents::DocumentRecord,
@@ -39,9 +43,9 @@ use crate::{
         COMMIT_BYTES, MAP_BATCHES_AHEAD, MAP_BYTES_MAX, MAP_COUNT_MAX, MERGE_RUNS_MAX,
         RECLAIM_SLICE_BYTES,
     },
-    mapper::{Mappable, Mapped},
+    mapper::Mapped,
     sort::{Buffer, Merge, RunReader, SortError, Sorted},
-    tree::{NewRow, ShapeKey},
+    tree::{self, ShapeKey},
     view::ViewError,
 };
 
@@ -58,12 +62,13 @@ pub(super) async fn run(
         && is_current(&found.record, &index.database)
     {
         let number = found.record.number;
-        if shared.catalog.cursor(database, number).await?.is_some() {
+        let cursor = shared.catalog.cursor(database, number).await;
+        if cursor.map_err(ViewError::of_index)?.is_some() {
             // It was loaded when a crash came, and its runs may still be there.
             remove_all_runs(shared, number).await;
             return Ok(found.clone());
         }
-        let begun = shared.catalog.build(database, number).await?;
+        let begun = shared.catalog.build(database, number).await.map_err(ViewError::of_index)?;
         let mut build = Build::new(shared, index, progress, found.record.clone());
         build.registered = Some(found.bytes.clone());
         build.resume(begun.map(|it| it.record)).await?;
@@ -78,6 +83,7 @@ pub(super) async fn run(
         collator: collate::VERSION.to_owned(),
         timeline: index.database.timeline(),
         shape: ShapeKey(shape),
+        layout: tree::LAYOUT,
     };
     let mut build = Build::new(shared, index, progress, record);
     build.replaces = stored;
@@ -118,6 +124,7 @@ struct Spilling {
 struct MappedSlice {
     /// The last document of the slice; `None` where it has none.
     last: Option<String>,
+    /// Live ones.
     documents: u64,
     mapped: Vec<Mapped>,
 }
@@ -129,7 +136,7 @@ impl<'a> Build<'a> {
         progress: &'a Progress,
         record: IndexRecord,
     ) -> Self {
-        let maps = index.definition.maps.len();
+        let maps = index.definition.tree_count();
         Self {
             shared,
             index,
@@ -184,7 +191,7 @@ impl<'a> Build<'a> {
 
     fn has_runs(&self, begun: &BuildRecord) -> bool {
         let mut runs = begun.maps.iter().flatten();
-        begun.maps.len() == self.index.definition.maps.len()
+        begun.maps.len() == self.index.definition.tree_count()
             && runs.all(|run| {
                 let length = self.path(run.file).and_then(|path| path.metadata().ok());
                 length.is_some_and(|it| it.len() == run.bytes)
@@ -276,15 +283,23 @@ impl<'a> Build<'a> {
                 }
             }
         });
+        let (database, grant) = (self.index.database.clone(), self.grant.clone());
         let mapping = reading.map(move |slice| {
-            let mapper = mapper.clone();
+            let (mapper, database, grant) = (mapper.clone(), database.clone(), grant.clone());
             async move {
                 let slice = slice?;
                 let last = slice.last().map(|document| document.id.clone());
-                let documents = slice.len() as u64;
+                let documents = slice.iter().filter(|document| !document.deleted).count() as u64;
                 let admitted = slice.into_iter().filter(|document| mapper.admits(&document.id));
-                let admitted = admitted.map(|it| Mappable { id: it.id, document: it.document });
-                let mapped = mapper.map(admitted.collect()).await?;
+                let admitted = admitted.map(|it| Seen {
+                    id: it.id,
+                    sequence: it.sequence,
+                    deleted: it.deleted,
+                    has_others: it.has_others,
+                    document: Some(it.document),
+                });
+                let admitted = leaves::mappable(&mapper, &database, &grant, admitted).await?;
+                let mapped = mapper.map(admitted).await?;
                 Ok(MappedSlice { last, documents, mapped })
             }
         });
@@ -372,9 +387,7 @@ impl<'a> Build<'a> {
             let mut loader = tree.loader(&self.record.shape);
             while let Some(rows) = receiver.recv().await {
                 self.progress.loaded(rows.len() as u64);
-                for row in rows {
-                    loader.push(row)?;
-                }
+                rows.each(|row| Ok::<_, ViewError>(loader.push(row)?))?;
                 if loader.waiting_bytes() >= COMMIT_BYTES {
                     let from = self.operations.len();
                     loader.drain(&mut self.operations).await?;
@@ -539,21 +552,18 @@ impl<'a> Build<'a> {
 fn send_rows(
     runs: &[PathBuf],
     buffer: Buffer,
-    sender: &mpsc::Sender<Vec<NewRow>>,
+    sender: &mpsc::Sender<rows::Block>,
 ) -> Result<(), ViewError> {
     const ROWS_AT_ONCE: usize = 1_000;
     const BYTES_AT_ONCE: usize = 256 << 10;
     let mut merge = Merge::new(open_all(runs)?, buffer.sorted());
     loop {
-        let mut rows = Vec::with_capacity(ROWS_AT_ONCE);
-        let mut bytes = 0;
-        while rows.len() < ROWS_AT_ONCE && bytes < BYTES_AT_ONCE {
+        let mut rows = rows::Block::with_capacity(ROWS_AT_ONCE, BYTES_AT_ONCE);
+        while rows.len() < ROWS_AT_ONCE && rows.bytes() < BYTES_AT_ONCE {
             let Some((key, payload)) = merge.next_row()? else { break };
-            bytes += key.len() + payload.len();
-            let row = rows::decode(key, payload);
-            rows.push(row.map_err(|error: RecordError| StorageError::from(error))?);
+            rows.push(key, payload);
         }
-        if rows.is_empty() || sender.blocking_send(rows).is_err() {
+        if rows.len() == 0 || sender.blocking_send(rows).is_err() {
             return Ok(());
         }
     }

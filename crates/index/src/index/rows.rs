@@ -5,7 +5,6 @@
 //! | key | sort key (none is the prefix of another), escaped id, n (4 bytes, big-endian) |
 //! | payload | lengths of the sort key and of the key, as LEB128; the key as JSON; the value as JSON |
 
-use bytes::Bytes;
 use settle_database::RecordError;
 use settle_engine::key::{push_bytes, take_bytes};
 
@@ -13,7 +12,7 @@ use crate::{
     codec::{Reader, put_bytes, put_number},
     mapper::MappedRow,
     sort::Buffer,
-    tree::NewRow,
+    tree::NewRowRef,
 };
 
 /// Adds a row; `key` and `payload` are room for its parts.
@@ -35,22 +34,65 @@ pub(super) fn push(
     buffer.push(key, payload);
 }
 
-/// The row that [`push`] took apart.
-pub(super) fn decode(key: &[u8], payload: &[u8]) -> Result<NewRow, RecordError> {
+/// Rows in their order, in one piece of memory.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    bytes: Vec<u8>,
+    /// Where the key and the payload of each end.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Block {
+    pub(super) fn with_capacity(rows: usize, bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(rows) }
+    }
+
+    pub(super) fn push(&mut self, key: &[u8], payload: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(payload);
+        self.ends.push((middle, self.bytes.len()));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Hands each row to `take`.
+    pub(super) fn each<E: From<RecordError>>(
+        &self,
+        mut take: impl FnMut(NewRowRef<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut start = 0;
+        for &(middle, end) in &self.ends {
+            with_row(&self.bytes[start..middle], &self.bytes[middle..end], &mut take)?;
+            start = end;
+        }
+        Ok(())
+    }
+}
+
+/// Hands on the row that [`push`] took apart.
+fn with_row<E: From<RecordError>>(
+    key: &[u8],
+    payload: &[u8],
+    take: impl FnOnce(NewRowRef<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     let mut from = Reader::over("sorted row", payload);
     let sort_key_length = from.count()?;
     let json = from.bytes()?;
+    let malformed = |reason| from.malformed(reason);
     let (sort_key, rest) =
-        key.split_at_checked(sort_key_length).ok_or_else(|| from.malformed("too short"))?;
-    let (id, n) = take_bytes(rest).ok_or_else(|| from.malformed("no id"))?;
-    let n: [u8; 4] = n.try_into().map_err(|_| from.malformed("no number"))?;
-    Ok(NewRow {
-        sort_key: sort_key.to_vec(),
-        id: String::from_utf8(id).map_err(|_| from.malformed("an id is not UTF-8"))?,
-        n: u32::from_be_bytes(n),
-        key: Bytes::copy_from_slice(json),
-        value: Bytes::copy_from_slice(from.remaining()),
-    })
+        key.split_at_checked(sort_key_length).ok_or_else(|| malformed("too short"))?;
+    let (id, n) = take_bytes(rest).ok_or_else(|| malformed("no id"))?;
+    let n: [u8; 4] = n.try_into().map_err(|_| malformed("no number"))?;
+    let id = std::str::from_utf8(&id).map_err(|_| malformed("an id is not UTF-8"))?;
+    let (n, value) = (u32::from_be_bytes(n), from.remaining());
+    take(NewRowRef { sort_key, id, n, key: json, value })
 }
 
 #[cfg(test)]
@@ -76,13 +118,22 @@ mod tests {
                 push(&mut buffer, id, *n, &row(sort), &mut room);
             }
             let mut merge = Merge::new(Vec::new(), buffer.sorted());
-            for (sort, id, n) in &rows {
-                let (key, payload) = merge.next_row().unwrap().unwrap();
-                let MappedRow { sort_key, key: json, value } = row(sort);
-                let expected = NewRow { sort_key, id: id.clone(), n: *n, key: json, value };
-                prop_assert_eq!(decode(key, payload).unwrap(), expected);
+            let mut block = Block::default();
+            while let Some((key, payload)) = merge.next_row().unwrap() {
+                block.push(key, payload);
             }
-            prop_assert!(merge.next_row().unwrap().is_none());
+            prop_assert_eq!(block.len(), rows.len());
+            let mut expected = rows.iter();
+            block
+                .each(|found| {
+                    let (sort, id, n) = expected.next().expect("as many as were pushed");
+                    let MappedRow { sort_key, key, value } = row(sort);
+                    let sort_key = &*sort_key;
+                    let row = NewRowRef { sort_key, id, n: *n, key: &key, value: &value };
+                    assert_eq!(found, row);
+                    Ok::<_, RecordError>(())
+                })
+                .unwrap();
         }
     }
 }

@@ -19,13 +19,17 @@ use settle_engine::{Batch, Engine, Expected, Operation, Urgency};
 use settle_model::time::{Clock, Timestamp};
 use settle_script::ScriptError;
 
-use super::{Index, lock};
+use super::{
+    Index,
+    leaves::{self, Seen},
+    lock,
+};
 use crate::{
     catalog::{Catalog, CursorRecord, IndexRecord, Stored, background, committed, get_many},
     documents::{DocumentRecord, new_row},
     indexes::Shared,
     keys,
-    mapper::{Mappable, Mapped, Mapper},
+    mapper::{Mapped, Mapper},
     tree::{NewRow, RowKey, ShapeKey, Tree},
     view::ViewError,
 };
@@ -56,7 +60,7 @@ struct TreeEdits {
 
 impl Updater {
     pub(super) fn new(shared: &Shared, index: &Arc<Index>, record: &IndexRecord) -> Self {
-        let trees = 0..index.definition.maps.len();
+        let trees = 0..index.definition.tree_count();
         Self {
             index: Arc::downgrade(index),
             engine: shared.parts.engine.clone(),
@@ -75,7 +79,8 @@ impl Updater {
     }
 
     async fn load_cursor(&mut self) -> Result<u64, ViewError> {
-        let cursor = self.catalog.cursor(self.database.number(), self.number).await?;
+        let cursor = self.catalog.cursor(self.database.number(), self.number).await;
+        let cursor = cursor.map_err(ViewError::of_index)?;
         // Without one, the index has been cleaned up, or another has taken its place.
         let cursor = cursor.ok_or(StorageError::Contended)?;
         let sequence = cursor.record.sequence;
@@ -121,20 +126,23 @@ impl Updater {
             .iter()
             .map(|change| keys::document(self.database.number(), self.number, &change.id))
             .collect();
-        let live = changes.iter().filter_map(|change| {
-            let document = change.document.clone()?;
-            Some(Mappable { id: change.id.clone(), document })
+        let seen = changes.iter().map(|change| Seen {
+            id: change.id.clone(),
+            sequence: change.sequence,
+            deleted: change.deleted,
+            has_others: change.has_others,
+            document: change.document.clone(),
         });
-        let (mapped, stored) = tokio::join!(
-            self.mapper.map(live.collect()),
-            get_many(&*self.engine, record_keys.clone()),
-        );
+        let documents = leaves::mappable(&self.mapper, &self.database, &self.grant, seen).await?;
+        let (mapped, stored) =
+            tokio::join!(self.mapper.map(documents), get_many(&*self.engine, record_keys.clone()),);
         let mut mapped: HashMap<_, _> =
             mapped?.into_iter().map(|mapped| (mapped.id.clone(), mapped)).collect();
         let mut edits: BTreeMap<usize, TreeEdits> = BTreeMap::new();
         for ((change, key), value) in changes.into_iter().zip(record_keys).zip(stored?) {
             if let Some(value) = &value {
-                let record = DocumentRecord::decode(&key, value).map_err(StorageError::from)?;
+                let record = DocumentRecord::decode(&key, value);
+                let record = record.map_err(|error| ViewError::of_index(error.into()))?;
                 cursor.rows = cursor.rows.saturating_sub(record.rows());
                 cursor.external = cursor.external.saturating_sub(record.external);
                 cursor.active = cursor.active.saturating_sub(record.active);
@@ -144,18 +152,20 @@ impl Updater {
             }
             let made = mapped.remove(&change.id);
             let record = made.as_ref().and_then(DocumentRecord::of);
-            if let (Some(Mapped { id, maps }), Some(record)) = (made, record) {
+            if let Some(record) = record {
                 cursor.rows += record.rows();
                 cursor.external += record.external;
                 cursor.active += record.active;
                 let value = record.encode(&key);
                 operations.push(Operation::Put { key, value });
+            } else if value.is_some() {
+                operations.push(Operation::Delete { key });
+            }
+            if let Some(Mapped { id, maps }) = made {
                 for (map, rows) in maps.into_iter().enumerate().filter(|(_, it)| !it.is_empty()) {
                     let rows = (0..).zip(rows).map(|(n, row)| new_row(&id, n, row));
                     edits.entry(map).or_default().puts.extend(rows);
                 }
-            } else if value.is_some() {
-                operations.push(Operation::Delete { key });
             }
         }
         for (map, TreeEdits { puts, deletes }) in edits {
@@ -204,6 +214,7 @@ impl Updater {
                 | StorageError::Inconsistent { .. },
             )
             | ViewError::Tree(_)
+            | ViewError::Damaged { .. }
             | ViewError::DesignMissing { .. }
             | ViewError::DesignDeleted { .. }
             | ViewError::ViewMissing { .. }

@@ -49,7 +49,14 @@ impl World {
     }
 
     pub(super) async fn on(engine: Arc<dyn Engine>, settings: IndexSettings) -> Self {
-        let documents: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+        Self::of(Arc::new(MemoryEngine::new()), engine, settings).await
+    }
+
+    pub(super) async fn of(
+        documents: Arc<dyn Engine>,
+        engine: Arc<dyn Engine>,
+        settings: IndexSettings,
+    ) -> Self {
         let engine = Arc::new(FaultyEngine::new(engine));
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_767_225_600)));

@@ -15,7 +15,7 @@ use super::{
     element::Element,
     error::TreeError,
     keys::{self, CUT, TOP},
-    record::{self, EntryView},
+    record::{self, EntryView, RowContent},
     shape::{self, Begins, Splitter},
 };
 use crate::limits::{APPLY_READ_BYTES, APPLY_READ_RUNS};
@@ -139,8 +139,9 @@ impl Tree {
                 }
             };
             let whole_id = keys::id_cut(&id).map(|_| id.as_str());
-            let payload = record::row(rank, sort.len(), tail, whole_id, &key, &value);
-            rows.insert(keys::row_key(&sort, &id, n), Some(payload));
+            let (sort_length, key, value) = (sort.len(), &*key, &*value);
+            let content = RowContent { rank, sort_length, tail, id: whole_id, key, value };
+            rows.insert(keys::row_key(&sort, &id, n), Some(content.payload()));
         }
         Ok(rows)
     }

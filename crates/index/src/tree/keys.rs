@@ -6,8 +6,8 @@ use settle_engine::{Direction, Scan, key};
 
 use super::{RowKey, Tree, error::TreeError};
 
-/// The highest level. With 64 rows a segment it has one entry for a thousand million rows.
-pub(super) const TOP: u8 = 5;
+/// The highest level. With 16 rows a segment it has one entry for 268 million rows.
+pub(super) const TOP: u8 = 7;
 
 /// Behind all levels, so that whoever walks off one of them still meets a record of the tree.
 const ROOT: u8 = 0xFF;
@@ -21,10 +21,16 @@ pub(super) const LABEL: usize = 16;
 impl Tree {
     /// Level 0: a row. Above: an entry, whose row key is empty where it is the first of its level.
     pub(super) fn at(&self, level: u8, row_key: &[u8]) -> Vec<u8> {
-        let mut key = Vec::with_capacity(self.prefix.len() + 1 + row_key.len());
+        let mut key = self.level(level, row_key.len());
+        key.extend_from_slice(row_key);
+        key
+    }
+
+    /// What the keys of a level begin with, in a vector that has room for so many bytes more.
+    pub(super) fn level(&self, level: u8, room: usize) -> Vec<u8> {
+        let mut key = Vec::with_capacity(self.prefix.len() + 1 + room);
         key.extend_from_slice(&self.prefix);
         key.push(level);
-        key.extend_from_slice(row_key);
         key
     }
 
@@ -61,25 +67,34 @@ const ID_DIGEST: usize = 16;
 
 /// A row key; `sort` is the sort key, or what it is cut to.
 pub(super) fn row_key(sort: &[u8], id: &str, n: u32) -> Vec<u8> {
-    let mut key = document_key(sort, id);
-    key::push_number(&mut key, u64::from(n));
+    let mut key = Vec::with_capacity(sort.len() + id.len() + 8);
+    push_row_key(&mut key, sort, id, n);
     key
+}
+
+pub(super) fn push_row_key(key: &mut Vec<u8>, sort: &[u8], id: &str, n: u32) {
+    push_document_key(key, sort, id);
+    key::push_number(key, u64::from(n));
 }
 
 /// What the row keys of one document under one sort key begin with.
 pub(super) fn document_key(sort: &[u8], id: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(sort.len() + id.len() + 8);
+    push_document_key(&mut key, sort, id);
+    key
+}
+
+fn push_document_key(key: &mut Vec<u8>, sort: &[u8], id: &str) {
     key.extend_from_slice(sort);
     match id_cut(id) {
-        None => key::push_bytes(&mut key, id.as_bytes()),
+        None => key::push_bytes(key, id.as_bytes()),
         Some(length) => {
-            key::push_bytes(&mut key, &id.as_bytes()[..length]);
+            key::push_bytes(key, &id.as_bytes()[..length]);
             key.truncate(key.len() - ID_IS_CUT.len());
             key.extend_from_slice(&ID_IS_CUT);
             key.extend_from_slice(&blake3::hash(id.as_bytes()).as_bytes()[..ID_DIGEST]);
         }
     }
-    key
 }
 
 /// How many bytes of an id stand in row keys; `None` for all.
@@ -98,13 +113,15 @@ pub(super) fn id_cut(id: &str) -> Option<usize> {
 pub(super) fn id_of(row_key: &[u8], sort_length: usize) -> Result<Option<Cow<'_, str>>, TreeError> {
     let malformed = || TreeError::Malformed { reason: "a row key without an id" };
     let rest = row_key.get(sort_length..).ok_or_else(malformed)?;
-    let zero = rest.iter().position(|&byte| byte == 0).ok_or_else(malformed)?;
-    if rest.get(zero + 1) == Some(&1) {
-        let id = std::str::from_utf8(&rest[..zero]).map_err(|_| malformed())?;
-        return Ok(Some(Cow::Borrowed(id)));
+    match key::take_bytes(rest) {
+        None => Ok(None),
+        Some((Cow::Borrowed(id), _)) => {
+            std::str::from_utf8(id).map(|id| Some(Cow::Borrowed(id))).map_err(|_| malformed())
+        }
+        Some((Cow::Owned(id), _)) => {
+            String::from_utf8(id).map(|id| Some(Cow::Owned(id))).map_err(|_| malformed())
+        }
     }
-    let Some((id, _)) = key::take_bytes(rest) else { return Ok(None) };
-    String::from_utf8(id).map(|id| Some(Cow::Owned(id))).map_err(|_| malformed())
 }
 
 /// The last part of a row key, behind the id.

@@ -4,20 +4,19 @@
 //! is an element of the next level. What comes out is what [`apply`](super::Tree::apply) would have
 //! made of the same rows.
 
-use std::ops::Bound;
+use std::borrow::Cow;
 
-use settle_engine::{Direction, Engine, Operation, Plan, Scan, Step, Visit, Visitor};
+use settle_engine::Operation;
 
 use super::{
-    NewRow, ShapeKey, Tree,
+    NewRowRef, ShapeKey, Tree,
     cut::{FIRST_LABEL, LABEL_STEP},
     element::Element,
     error::TreeError,
     keys::{self, CUT, TOP},
-    record::{self, Reader},
+    record::{self, RowContent},
     shape::{self, Begins, Splitter},
 };
-use crate::codec::{put_bytes, put_number};
 
 /// Makes a tree from rows that come in key order. See [`Tree::loader`].
 #[derive(Debug)]
@@ -26,7 +25,9 @@ pub struct Loader {
     shape: ShapeKey,
     /// Level 1 first.
     levels: Vec<Level>,
-    last: Option<Last>,
+    last: Last,
+    /// Room.
+    identity: Vec<u8>,
     rows: u64,
     operations: Vec<Operation>,
     operation_bytes: usize,
@@ -49,14 +50,27 @@ struct Open {
     elements: Vec<Element>,
 }
 
-/// The row that was pushed last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The row that was pushed last, if there was one.
+#[derive(Debug, Default)]
 struct Last {
     sort_key: Vec<u8>,
     id: String,
     n: u32,
     /// Where the sort key is cut.
     label: u128,
+}
+
+/// What a row key has beside the sort key and the id.
+const ROW_KEY_ROOM: usize = 8;
+
+impl Last {
+    fn set(&mut self, sort_key: &[u8], id: &str, n: u32, label: u128) {
+        self.sort_key.clear();
+        self.sort_key.extend_from_slice(sort_key);
+        self.id.clear();
+        self.id.push_str(id);
+        (self.n, self.label) = (n, label);
+    }
 }
 
 impl Tree {
@@ -67,126 +81,46 @@ impl Tree {
             tree: self.clone(),
             shape: *shape,
             levels: (1..=TOP).map(level).collect(),
-            last: None,
+            last: Last::default(),
+            identity: Vec::new(),
             rows: 0,
             operations: Vec::new(),
             operation_bytes: 0,
             closed: (0..TOP).map(|_| Vec::new()).collect(),
         }
     }
-
-    /// Goes on where a loader stood at a [`checkpoint`](Loader::checkpoint) whose operations are
-    /// committed. Rows that were pushed after it are pushed again.
-    pub async fn resume(
-        &self,
-        engine: &dyn Engine,
-        shape: &ShapeKey,
-        checkpoint: &[u8],
-    ) -> Result<Loader, TreeError> {
-        let mut loader = self.loader(shape);
-        let mut reader = Reader { payload: checkpoint, at: 0 };
-        loader.rows = reader.number()?;
-        if loader.rows == 0 {
-            return Ok(loader);
-        }
-        let malformed = TreeError::Malformed { reason: "a loader's checkpoint" };
-        let sort_key = checkpoint[reader.bytes()?].to_vec();
-        let id = String::from_utf8(checkpoint[reader.bytes()?].to_vec())
-            .map_err(|_| malformed.clone())?;
-        let n = u32::try_from(reader.number()?).map_err(|_| malformed)?;
-        let mut label = [0; keys::LABEL];
-        label.copy_from_slice(&checkpoint[reader.bytes()?]);
-        let label = u128::from_be_bytes(label);
-        loader.last = Some(Last { sort_key, id, n, label });
-        for (below, level) in (0..TOP).zip(&mut loader.levels) {
-            let in_run = u32::try_from(reader.number()?).unwrap_or_default();
-            level.splitter.is_first = reader.byte()? == 1;
-            level.splitter.in_run = in_run;
-            if reader.byte()? == 0 {
-                continue;
-            }
-            let key = checkpoint[reader.bytes()?].to_vec();
-            let rank = reader.byte()?;
-            let first = &checkpoint[reader.bytes()?];
-            let elements = self.elements_from(engine, below, first).await?;
-            level.open = Some(Open { key, rank, elements });
-        }
-        Ok(loader)
-    }
-
-    /// The elements of a level from one on.
-    async fn elements_from(
-        &self,
-        engine: &dyn Engine,
-        level: u8,
-        first: &[u8],
-    ) -> Result<Vec<Element>, TreeError> {
-        let scan = Scan {
-            start: Bound::Included(self.at(level, first)),
-            end: Bound::Excluded(self.end_at(level, None)),
-            direction: Direction::Ascending,
-        };
-        let visitor = Elements { tree: self.clone(), elements: Ok(Vec::new()) };
-        engine.read_to_end(Plan::new(vec![Step::Scan(scan)]), visitor).await?.elements
-    }
-}
-
-struct Elements {
-    tree: Tree,
-    elements: Result<Vec<Element>, TreeError>,
-}
-
-impl Visitor for Elements {
-    fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        let Ok(elements) = &mut self.elements else { return Visit::Stop };
-        let (level, row_key) = self.tree.split(key);
-        let element =
-            record::open(key, value.unwrap_or_default()).and_then(|payload| match level {
-                0 => Element::row(row_key, payload, self.tree.reads_rows()),
-                _ => Element::entry(row_key, payload),
-            });
-        match element {
-            Ok(element) => {
-                elements.push(element);
-                Visit::Next
-            }
-            Err(error) => {
-                self.elements = Err(error);
-                Visit::Stop
-            }
-        }
-    }
 }
 
 impl Loader {
     /// The next row; rows come in the order of (sort key, id, n), each once.
-    pub fn push(&mut self, row: NewRow) -> Result<(), TreeError> {
-        let NewRow { sort_key, id, n, key, value } = row;
-        let label = self.label(&sort_key, &id, n)?;
-        let (sort, tail) = match keys::whole(&sort_key) {
-            Some(_) => (None, None),
-            None => (Some(keys::labelled(&sort_key, label)), Some(&sort_key[CUT..])),
+    pub fn push(&mut self, row: NewRowRef<'_>) -> Result<(), TreeError> {
+        let NewRowRef { sort_key, id, n, key, value } = row;
+        let label = self.label(sort_key, id, n)?;
+        let (sort, tail) = match keys::whole(sort_key) {
+            Some(whole) => (Cow::Borrowed(whole), None),
+            None => (Cow::Owned(keys::labelled(sort_key, label)), Some(&sort_key[CUT..])),
         };
-        let sort = sort.as_deref().unwrap_or(&sort_key);
-        let rank = shape::rank(&self.shape, &sort_key, &id, n);
-        let whole_id = keys::id_cut(&id).map(|_| id.as_str());
-        let payload = record::row(rank, sort.len(), tail, whole_id, &key, &value);
-        let row_key = keys::row_key(sort, &id, n);
-        self.put(0, &row_key, &payload);
-        let element = Element::row(&row_key, &payload, self.tree.reads_rows())?;
+        let rank = shape::rank_in(&self.shape, sort_key, id, n, &mut self.identity);
+        let whole_id = keys::id_cut(id).map(|_| id);
+        let content = RowContent { rank, sort_length: sort.len(), tail, id: whole_id, key, value };
+        let mut at = self.tree.level(0, sort.len() + id.len() + ROW_KEY_ROOM);
+        let row_key_at = at.len();
+        keys::push_row_key(&mut at, &sort, id, n);
+        let stored = content.sealed(&at);
+        let row_key = &at[row_key_at..];
+        // A function is told the id, which stands in the key.
+        let named = if self.tree.reducers.are_native() { &[][..] } else { row_key };
+        let element = Element::row(named, record::payload_of(&stored), self.tree.reads_rows())?;
         self.rows += 1;
-        self.last = Some(Last { sort_key, id, n, label });
-        self.feed(1, element)
+        self.last.set(sort_key, id, n, label);
+        self.feed(1, row_key, element)?;
+        self.put(at, stored);
+        Ok(())
     }
 
     /// Bytes of keys and values of operations that [`drain`](Self::drain) would give.
     pub fn waiting_bytes(&self) -> usize {
         self.operation_bytes
-    }
-
-    /// Rows so far.
-    pub fn row_count(&self) -> u64 {
-        self.rows
     }
 
     /// Appends the operations for what was pushed since the last time.
@@ -197,30 +131,6 @@ impl Loader {
         operations.append(&mut self.operations);
         self.operation_bytes = 0;
         Ok(())
-    }
-
-    /// Where it stands after a [`drain`](Self::drain), to be committed with its operations.
-    pub fn checkpoint(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        put_number(&mut out, self.rows);
-        let Some(last) = &self.last else { return out };
-        put_bytes(&mut out, &last.sort_key);
-        put_bytes(&mut out, last.id.as_bytes());
-        put_number(&mut out, u64::from(last.n));
-        put_bytes(&mut out, &last.label.to_be_bytes());
-        for level in &self.levels {
-            put_number(&mut out, u64::from(level.splitter.in_run));
-            out.push(u8::from(level.splitter.is_first));
-            let Some(open) = &level.open else {
-                out.push(0);
-                continue;
-            };
-            out.push(1);
-            put_bytes(&mut out, &open.key);
-            out.push(open.rank);
-            put_bytes(&mut out, &open.elements.first().expect("a segment has an element").key);
-        }
-        out
     }
 
     /// Appends the operations for all that is left. The tree is whole once they are committed.
@@ -243,7 +153,10 @@ impl Loader {
 
     /// Checks the order; the label of the row, should its sort key be cut.
     fn label(&self, sort_key: &[u8], id: &str, n: u32) -> Result<u128, TreeError> {
-        let Some(last) = &self.last else { return Ok(FIRST_LABEL) };
+        let last = &self.last;
+        if self.rows == 0 {
+            return Ok(FIRST_LABEL);
+        }
         if (last.sort_key.as_slice(), last.id.as_str(), last.n) >= (sort_key, id, n) {
             return Err(TreeError::Disorder);
         }
@@ -256,15 +169,13 @@ impl Loader {
         Ok(if is_of_group { last.label.saturating_add(LABEL_STEP) } else { FIRST_LABEL })
     }
 
-    fn put(&mut self, level: u8, row_key: &[u8], payload: &[u8]) {
-        let key = self.tree.at(level, row_key);
-        let value = record::seal(&key, payload);
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.operation_bytes += key.len() + value.len();
         self.operations.push(Operation::Put { key, value });
     }
 
-    /// Adds an element to what the entries of `level` are made of.
-    fn feed(&mut self, level: u8, element: Element) -> Result<(), TreeError> {
+    /// Adds the element at `row_key` to what the entries of `level` are made of.
+    fn feed(&mut self, level: u8, row_key: &[u8], element: Element) -> Result<(), TreeError> {
         let Some(state) = self.levels.get_mut(usize::from(level) - 1) else { return Ok(()) };
         let (key, rank) = match state.splitter.next(element.rank) {
             Begins::No => {
@@ -273,7 +184,7 @@ impl Loader {
                 }
                 return Ok(());
             }
-            Begins::Here => (element.key.clone(), element.rank),
+            Begins::Here => (row_key.to_vec(), element.rank),
             Begins::AtTheBeginning => (Vec::new(), 0),
         };
         let before = state.open.replace(Open { key, rank, elements: vec![element] });
@@ -307,7 +218,9 @@ impl Loader {
     fn enter(&mut self, level: u8, segment: &Open, partials: &[Vec<u8>]) -> Result<(), TreeError> {
         let count = segment.elements.iter().map(|element| element.count).sum();
         let payload = record::entry(segment.rank, count, partials);
-        self.put(level, &segment.key, &payload);
-        self.feed(level + 1, Element::entry(&segment.key, &payload)?)
+        let at = self.tree.at(level, &segment.key);
+        let value = record::seal(&at, &payload);
+        self.put(at, value);
+        self.feed(level + 1, &segment.key, Element::entry(&segment.key, &payload)?)
     }
 }

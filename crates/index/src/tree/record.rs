@@ -28,26 +28,51 @@ pub(super) struct RowParts {
     pub(super) value: Range<usize>,
 }
 
-/// The payload of a row.
-pub(super) fn row(
-    rank: u8,
-    sort_length: usize,
-    tail: Option<&[u8]>,
-    id: Option<&str>,
-    key: &[u8],
-    json: &[u8],
-) -> Vec<u8> {
-    let mut out = Vec::with_capacity(16 + tail.map_or(0, <[u8]>::len) + key.len() + json.len());
-    let tail_mark = if tail.is_some() { SORT_KEY_IS_CUT } else { 0 };
-    let id_mark = if id.is_some() { ID_IS_CUT } else { 0 };
-    out.push(rank | tail_mark | id_mark);
-    put_number(&mut out, sort_length as u64);
-    for part in [tail, id.map(str::as_bytes)].into_iter().flatten() {
-        put_bytes(&mut out, part);
+/// What is put into the payload of a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowContent<'a> {
+    pub(super) rank: u8,
+    /// Of what stands of the sort key in the row key.
+    pub(super) sort_length: usize,
+    pub(super) tail: Option<&'a [u8]>,
+    pub(super) id: Option<&'a str>,
+    pub(super) key: &'a [u8],
+    pub(super) value: &'a [u8],
+}
+
+impl RowContent<'_> {
+    pub(super) fn payload(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.room());
+        self.push(&mut out);
+        out
     }
-    put_bytes(&mut out, key);
-    out.extend_from_slice(json);
-    out
+
+    /// The whole value of a row at `key`.
+    pub(super) fn sealed(&self, key: &[u8]) -> Vec<u8> {
+        let mut out = value::begin(VERSION);
+        out.reserve_exact(self.room());
+        self.push(&mut out);
+        value::seal(key, out)
+    }
+
+    fn room(&self) -> usize {
+        16 + self.tail.map_or(0, <[u8]>::len)
+            + self.id.map_or(0, str::len)
+            + self.key.len()
+            + self.value.len()
+    }
+
+    fn push(&self, out: &mut Vec<u8>) {
+        let tail_mark = if self.tail.is_some() { SORT_KEY_IS_CUT } else { 0 };
+        let id_mark = if self.id.is_some() { ID_IS_CUT } else { 0 };
+        out.push(self.rank | tail_mark | id_mark);
+        put_number(out, self.sort_length as u64);
+        for part in [self.tail, self.id.map(str::as_bytes)].into_iter().flatten() {
+            put_bytes(out, part);
+        }
+        put_bytes(out, self.key);
+        out.extend_from_slice(self.value);
+    }
 }
 
 impl RowParts {
@@ -118,6 +143,11 @@ pub(super) fn seal(key: &[u8], payload: &[u8]) -> Vec<u8> {
     value::seal(key, out)
 }
 
+/// The payload of a value that was just sealed.
+pub(super) fn payload_of(sealed: &[u8]) -> &[u8] {
+    &sealed[value::HEADER_LENGTH..]
+}
+
 /// The payload of a value.
 pub(super) fn open<'v>(key: &[u8], stored: &'v [u8]) -> Result<&'v [u8], TreeError> {
     match value::open(key, stored)? {
@@ -169,7 +199,7 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{EntryView, RowParts, entry, open, partial, row, seal};
+    use super::{EntryView, RowContent, RowParts, entry, open, partial, seal};
 
     #[test]
     fn a_row_is_read_as_it_was_written() {
@@ -179,7 +209,10 @@ mod tests {
             (None, Some("id")),
             (Some(b""), Some("id")),
         ] {
-            let payload = row(3, 200, tail, id, b"[1,2]", b"{\"a\":1}");
+            let (key, value) = (&b"[1,2]"[..], &b"{\"a\":1}"[..]);
+            let row = RowContent { rank: 3, sort_length: 200, tail, id, key, value };
+            let payload = row.payload();
+            assert_eq!(open(b"at", &row.sealed(b"at")).unwrap(), payload);
             let parts = RowParts::parse(&payload).unwrap();
             assert_eq!((parts.rank, parts.sort_length), (3, 200));
             assert_eq!(parts.tail.map(|range| &payload[range]), tail);

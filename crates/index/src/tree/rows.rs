@@ -173,7 +173,7 @@ impl Tree {
             tree: self.clone(),
             rows_step,
             total: 0,
-            before: counts.then(|| Counter::new(self, Vec::new(), before)),
+            before: before.filter(|_| counts).map(Before::To),
             skip,
             limit: scan.limit,
             sink,
@@ -190,15 +190,15 @@ impl Tree {
                 Progress::Done => break true,
                 Progress::Paused(resume) if resume.step < rows_step => {
                     // All of it is of one view, so the places are found again in the next one.
-                    reader.before = reader.before.map(|it| it.anew(self));
+                    reader.before = reader.before.map(Before::anew);
                 }
                 Progress::Paused(_) => break false,
             }
         };
         let before = match (scan.direction, &reader.before) {
             (_, None) => 0,
-            (Direction::Ascending, Some(before)) => before.count.rows,
-            (Direction::Descending, Some(before)) => reader.total - before.count.rows,
+            (Direction::Ascending, Some(before)) => before.rows(),
+            (Direction::Descending, Some(before)) => reader.total.saturating_sub(before.rows()),
         };
         let offset = before.saturating_add(scan.skip).min(reader.total);
         let place = Place { total: reader.total, offset };
@@ -240,8 +240,9 @@ impl Counter {
         }
     }
 
-    fn anew(self, tree: &Tree) -> Self {
-        Self::new(tree, Vec::new(), self.walk.end().map(<[u8]>::to_vec))
+    /// All rows before `end`, in a tree of so many.
+    fn from_first(tree: &Tree, rows: u64, end: Vec<u8>) -> Self {
+        Self { walk: Walk::from_first(rows, Some(end)), ..Self::new(tree, Vec::new(), None) }
     }
 
     fn restart(&mut self) {
@@ -314,12 +315,37 @@ impl Visitor for Selector {
     }
 }
 
+/// The rows before a row key: to be counted once it is known how many there are, or counted.
+enum Before {
+    To(Vec<u8>),
+    Counted(Box<Counter>),
+}
+
+impl Before {
+    fn rows(&self) -> u64 {
+        match self {
+            Self::To(_) => 0,
+            Self::Counted(counter) => counter.count.rows,
+        }
+    }
+
+    /// For another view.
+    fn anew(self) -> Self {
+        match self {
+            Self::To(_) => self,
+            Self::Counted(counter) => {
+                Self::To(counter.walk.end().map(<[u8]>::to_vec).unwrap_or_default())
+            }
+        }
+    }
+}
+
 /// Reads the root, counts what is before, and hands rows to a sink.
 struct RowReader<S> {
     tree: Tree,
     rows_step: usize,
     total: u64,
-    before: Option<Counter>,
+    before: Option<Before>,
     skip: u64,
     limit: u64,
     sink: S,
@@ -335,14 +361,20 @@ where
         if step == self.rows_step {
             return self.row(key, value.unwrap_or_default());
         }
-        match (&mut self.before, value) {
-            (_, Some(value)) if step == 0 => {
-                self.total = record::parse_root(record::open(key, value)?)?;
-            }
-            (Some(before), Some(value)) => return before.look(key, value),
-            (_, _) => {}
+        let Some(value) = value else { return Ok(Visit::Next) };
+        if step == 0 {
+            self.total = record::parse_root(record::open(key, value)?)?;
+            return Ok(Visit::Next);
         }
-        Ok(Visit::Next)
+        let counter = match self.before.take() {
+            None => return Ok(Visit::NextStep),
+            Some(Before::Counted(counter)) => counter,
+            Some(Before::To(end)) => Box::new(Counter::from_first(&self.tree, self.total, end)),
+        };
+        let Before::Counted(counter) = self.before.insert(Before::Counted(counter)) else {
+            unreachable!("it was put there")
+        };
+        counter.look(key, value)
     }
 
     fn row(&mut self, key: &[u8], value: &[u8]) -> Result<Visit, TreeError> {

@@ -29,6 +29,23 @@ pub struct NewRow {
     pub value: Bytes,
 }
 
+/// A new row, lent to who loads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewRowRef<'a> {
+    pub sort_key: &'a [u8],
+    pub id: &'a str,
+    pub n: u32,
+    pub key: &'a [u8],
+    pub value: &'a [u8],
+}
+
+impl NewRow {
+    pub fn lend(&self) -> NewRowRef<'_> {
+        let Self { sort_key, id, n, key, value } = self;
+        NewRowRef { sort_key, id, n: *n, key, value }
+    }
+}
+
 /// Which row. The order of the fields is the order of rows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowKey {

@@ -16,7 +16,7 @@
 //! One view is assumed. Where a read is cut in two, [`Walk::restart`] forgets what rests on the view
 //! and goes on behind what is taken.
 
-use super::{error::TreeError, keys::TOP, record::EntryView};
+use super::{error::TreeError, keys::TOP, record::EntryView, shape};
 use crate::limits::ROWS_BEFORE_LEVELS;
 
 /// Takes what a walk finds, in key order.
@@ -38,6 +38,8 @@ pub(super) struct Walk {
     marks: Vec<Vec<u8>>,
     /// An entry whose end is not known yet.
     pending: Pending,
+    /// Where a range without a start is begun.
+    top: u8,
 }
 
 /// Row key and payload of an entry, if there is one. Its buffers are used again and again.
@@ -108,9 +110,20 @@ impl Walk {
 
     /// `start` is empty where the range has none.
     pub(super) fn new(start: Vec<u8>, end: Option<Vec<u8>>) -> Self {
+        Self::begun_at(TOP, start, end)
+    }
+
+    /// From the first of so many rows to `end`. Levels that have hardly an entry are left out; any level
+    /// will do, so `rows` may be what another view had.
+    pub(super) fn from_first(rows: u64, end: Option<Vec<u8>>) -> Self {
+        Self::begun_at(shape::level_of_few(rows), Vec::new(), end)
+    }
+
+    fn begun_at(top: u8, start: Vec<u8>, end: Option<Vec<u8>>) -> Self {
         let state =
-            if start.is_empty() { State::Down { level: TOP } } else { State::Rows { taken: 0 } };
-        Self { end, taken_to: start, state, marks: Vec::new(), pending: Pending::default() }
+            if start.is_empty() { State::Down { level: top } } else { State::Rows { taken: 0 } };
+        let (marks, pending) = (Vec::new(), Pending::default());
+        Self { end, taken_to: start, state, marks, pending, top }
     }
 
     pub(super) fn end(&self) -> Option<&[u8]> {
@@ -119,12 +132,12 @@ impl Walk {
 
     /// Forgets what was seen but not taken; [`begin`](Self::begin) says where to go on.
     pub(super) fn restart(&mut self) {
-        *self = Self::new(std::mem::take(&mut self.taken_to), self.end.take());
+        *self = Self::begun_at(self.top, std::mem::take(&mut self.taken_to), self.end.take());
     }
 
     /// Where it wants to begin.
     pub(super) fn begin(&self) -> (u8, Vec<u8>) {
-        let level = if self.taken_to.is_empty() { TOP } else { 0 };
+        let level = if self.taken_to.is_empty() { self.top } else { 0 };
         (level, self.taken_to.clone())
     }
 

@@ -3,17 +3,17 @@
 use settle_database::{Next, Sink};
 
 use super::{ReadyView, ViewError};
-use crate::tree::{Group, Place, Range, ReduceScan, RowScan, TreeRow};
+use crate::tree::{Group, Place, Range, ReduceScan, RowScan, TreeError, TreeRow};
 
 impl ReadyView {
     /// How many rows there are.
     pub async fn total(&self) -> Result<u64, ViewError> {
-        Ok(self.tree.total(&*self.engine).await?)
+        self.checked(self.tree.total(&*self.engine).await).await
     }
 
     /// How many rows a range has, in O(log n).
     pub async fn count(&self, range: &Range) -> Result<u64, ViewError> {
-        Ok(self.tree.count(&*self.engine, range).await?)
+        self.checked(self.tree.count(&*self.engine, range).await).await
     }
 
     /// One slice of the rows in a range: until the sink has enough, or the engine's budget is used
@@ -22,7 +22,7 @@ impl ReadyView {
     where
         S: for<'r> Sink<TreeRow<'r>>,
     {
-        Ok(self.tree.rows(&*self.engine, scan, sink).await?)
+        self.checked(self.tree.rows(&*self.engine, scan, sink).await).await
     }
 
     /// As [`rows`](Self::rows), for the first slice, with the place of its first row in all rows, as
@@ -35,7 +35,7 @@ impl ReadyView {
     where
         S: for<'r> Sink<TreeRow<'r>>,
     {
-        Ok(self.tree.rows_and_place(&*self.engine, scan, sink).await?)
+        self.checked(self.tree.rows_and_place(&*self.engine, scan, sink).await).await
     }
 
     /// One slice of the groups of a range, in O(groups · log n).
@@ -43,8 +43,46 @@ impl ReadyView {
         &self,
         scan: ReduceScan,
     ) -> Result<(Vec<Group>, Next<ReduceScan>), ViewError> {
-        let (reduced, next) = self.tree.reduce(&*self.engine, scan).await?;
+        let reduced = self.tree.reduce(&*self.engine, scan).await;
+        let (reduced, next) = self.checked(reduced).await?;
         Ok((reduced.groups, next))
+    }
+
+    /// The rows of a range that other leaves than live winners have, in an index that keeps them.
+    pub(crate) async fn leaf_count(&self, range: &Range) -> Result<u64, ViewError> {
+        match &self.leaves {
+            None => Ok(0),
+            Some(leaves) => self.checked(leaves.count(&*self.engine, range).await).await,
+        }
+    }
+
+    /// As [`rows`](Self::rows), of other leaves than live winners.
+    pub(crate) async fn leaf_rows<S>(
+        &self,
+        scan: RowScan,
+        sink: S,
+    ) -> Result<(S, Next<RowScan>), ViewError>
+    where
+        S: for<'r> Sink<TreeRow<'r>>,
+    {
+        match &self.leaves {
+            None => Ok((sink, Next::Done)),
+            Some(leaves) => self.checked(leaves.rows(&*self.engine, scan, sink).await).await,
+        }
+    }
+
+    /// Lets go of the index where it is found to be damaged; it is built again for the next one who asks.
+    async fn checked<T>(&self, read: Result<T, TreeError>) -> Result<T, ViewError> {
+        let error = match read {
+            Ok(read) => return Ok(read),
+            Err(error) => ViewError::from(error),
+        };
+        if let ViewError::Damaged { reason } = &error {
+            let (database, signature) = (self.database.number(), &self.definition.signature);
+            let shared = &self.indexes.shared;
+            shared.let_go_damaged(database, signature, Some(self.number), reason).await;
+        }
+        Err(error)
     }
 
     /// Which of the reducers of its rows is the view's, for [`ReduceScan::reducer`]; 0 where it has

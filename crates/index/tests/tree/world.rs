@@ -116,7 +116,7 @@ impl World {
         let mut loader = self.tree.loader(&SHAPE);
         let mut operations = Vec::new();
         for row in rows {
-            loader.push(row).unwrap();
+            loader.push(row.lend()).unwrap();
             if loader.waiting_bytes() > 1 << 16 {
                 loader.drain(&mut operations).await.unwrap();
                 commit(&*self.engine, std::mem::take(&mut operations)).await;

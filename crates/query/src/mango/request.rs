@@ -95,6 +95,30 @@ const KEYS: [&str; 19] = [
 pub(crate) struct Options<'a>(&'a [u8]);
 
 impl FindRequest {
+    /// All that a selector selects, in any order.
+    pub fn of_selector(selector: Selector) -> Self {
+        Self {
+            selector,
+            use_index: Vec::new(),
+            bookmark: None,
+            limit: u64::MAX,
+            skip: 0,
+            sort: Vec::new(),
+            fields: None,
+            partition: None,
+            r: 1,
+            conflicts: false,
+            stale: false,
+            update: true,
+            stable: false,
+            execution_stats: false,
+            allow_fallback: true,
+            count: false,
+            aggregation: None,
+            joins: Vec::new(),
+        }
+    }
+
     /// Parses the body of a request, minified JSON.
     pub fn parse(body: &[u8]) -> Result<Self, MangoError> {
         let options = Options::new(body)?;

@@ -11,6 +11,14 @@ pub const RANK_MAX: u8 = 100;
 /// sees the error `builtin_reduce_error` in place of the value, as with CouchDB's `reduce_limit`.
 pub const SUM_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes of JSON that one `_top_N`, `_bottom_N`, `_first` or `_last` holds: `N` values of an `N`th of it each,
+/// or one value.
+///
+/// Every segment and every level of an index keeps so much. A client sees the error `builtin_reduce_error`
+/// in place of the value: from `_top_N` and `_bottom_N` where any of the rows has a longer value, from
+/// `_first` and `_last` where that row has.
+pub const RANKED_BYTES_MAX: usize = 64 * 1024;
+
 /// Objects in objects that `_sum` adds, arrays in arrays that `_stats` does. A client sees the same as
 /// for a value that is no number.
 pub const NESTING_MAX: usize = 64;

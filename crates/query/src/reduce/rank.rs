@@ -1,10 +1,13 @@
 //! `_top_N` and `_bottom_N`: the values that come last or first in collation order, each once.
 //!
 //! Of values that collate as equal the one of the earliest row is kept.
+//!
+//! A value that is too long makes the whole partial an error, whatever its rank, so that rows that are
+//! cut into segments otherwise do not give something else.
 
 use settle_model::json;
 
-use super::{ReduceError, bytes::DAMAGED};
+use super::{ReduceError, bytes::DAMAGED, error::error_json, limits::RANKED_BYTES_MAX};
 use crate::collate::{Collation, push_sort_key};
 
 /// Which values rank first.
@@ -13,6 +16,9 @@ pub(super) enum Order {
     First,
     Last,
 }
+
+/// What an error's partial begins with.
+const ERROR: u8 = 5;
 
 /// At most so many values with their sort keys, best first.
 struct Ranking<'a> {
@@ -27,12 +33,30 @@ pub(super) fn reduce<'a>(
     most: u8,
     values: impl Iterator<Item = &'a [u8]>,
 ) -> Vec<u8> {
+    let value_bytes_max = RANKED_BYTES_MAX / usize::from(most.max(1));
     let mut ranking = Ranking::new(order, most);
-    values.for_each(|value| ranking.insert(value));
+    for value in values {
+        if value.len() > value_bytes_max {
+            return too_long(order, most, value_bytes_max);
+        }
+        ranking.insert(value);
+    }
     ranking.write()
 }
 
-/// A partial is the JSON of its values, so an empty one is of no rows.
+fn too_long(order: Order, most: u8, value_bytes_max: usize) -> Vec<u8> {
+    let name = match order {
+        Order::First => "bottom",
+        Order::Last => "top",
+    };
+    let reason = format!(
+        "Reduce output must shrink more rapidly: `_{name}_{most}` takes values of at most \
+         {value_bytes_max} bytes"
+    );
+    [&[ERROR], &*error_json(&reason, None)].concat()
+}
+
+/// A partial is the JSON of its values, so an empty one is of no rows; or an error.
 pub(super) fn combine<'a>(
     order: Order,
     most: u8,
@@ -40,6 +64,9 @@ pub(super) fn combine<'a>(
 ) -> Vec<u8> {
     let mut ranking = Ranking::new(order, most);
     for partial in partials {
+        if partial.first() == Some(&ERROR) {
+            return partial.to_vec();
+        }
         if !is_array(partial) {
             return DAMAGED.to_vec();
         }
@@ -51,6 +78,7 @@ pub(super) fn combine<'a>(
 pub(super) fn finish(partial: &[u8]) -> Result<Vec<u8>, ReduceError> {
     match partial {
         b"" => Ok(b"[]".to_vec()),
+        [ERROR, error @ ..] => Ok(error.to_vec()),
         _ if is_array(partial) => Ok(partial.to_vec()),
         _ => Err(ReduceError::Damaged),
     }

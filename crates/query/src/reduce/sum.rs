@@ -10,7 +10,8 @@ use settle_model::json;
 
 use super::{
     ReduceError,
-    bytes::{DAMAGED, Reader, push_bytes, push_varint, quoted},
+    bytes::{DAMAGED, Reader, push_bytes, push_varint},
+    error::error_json,
     exact::Exact,
     limits::{NESTING_MAX, SUM_BYTES_MAX},
 };
@@ -131,22 +132,6 @@ impl Partial {
         }
         out
     }
-}
-
-fn error_json(reason: &str, cause: Option<&[u8]>) -> Vec<u8> {
-    let mut out = br#"{"error":"builtin_reduce_error","reason":"#.to_vec();
-    json::write_string(&mut out, reason);
-    if let Some(cause) = cause {
-        out.extend_from_slice(b",\"caused_by\":");
-        let shown = quoted(cause);
-        if shown.as_bytes() == cause {
-            out.extend_from_slice(cause);
-        } else {
-            json::write_string(&mut out, &shown);
-        }
-    }
-    out.push(b'}');
-    out
 }
 
 impl Sum {

@@ -127,6 +127,10 @@ settings! {
     "revisions.keep" revisions_keep: Duration = "1 h";
     /// How long an attachment that no document refers to any more is kept before it is removed.
     "attachments.keep" attachments_keep: Duration = "10 min";
+    /// The memory in which one build of an index sorts its rows, at least 1 MiB; what has no room
+    /// goes to files. Two indexes are built in the background at a time, and each that a request
+    /// waits for.
+    "indexes.sort_memory" indexes_sort_memory: ByteCount = "64 MiB";
     /// How many processes run the JavaScript functions of design documents. `auto` is one for each
     /// core, and at least two, since one is kept free of index builds.
     "scripts.workers" scripts_workers: WorkerCount = "auto";
