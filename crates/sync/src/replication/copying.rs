@@ -1,0 +1,493 @@
+//! Batches of rows on their way: which revisions are missing, their documents, their writes.
+//!
+//! A batch is done when each of its revisions is *settled*: the target has it, wrote it, or refused it
+//! for good, or it cannot be carried. Batches go on side by side and may end in any order.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use settle_model::{revision::RevId, tree::Missing};
+
+use super::{
+    Ending, Failure, FailureKind, Replication, ReplicationError,
+    message::{Document, Fetched, Output, Refusal, Row, Side, Want},
+    task::{Staging, Task, Work},
+};
+use crate::{
+    limits::{ATTACHMENTS_INLINE_BYTES_MAX, DOCUMENT_BYTES_MAX, MISSING_MAX, MISSING_PAUSE},
+    seq::Seq,
+};
+
+#[derive(Debug)]
+pub(super) struct Batch {
+    rows: usize,
+    /// What it reaches; `None` if its last rows have no sequence.
+    reached: Option<Seq>,
+    /// Tasks that belong to it, ...
+    open: usize,
+    /// ... and those of them that may bring documents.
+    fetching: usize,
+    /// Documents that wait to be written together.
+    outbox: Vec<Arc<Document>>,
+    outbox_bytes: usize,
+}
+
+/// How many batches may be done behind one that is not, for each that may be under way.
+const DONE_AHEAD_MAX: usize = 16;
+
+/// Errors that a database gives for one document, and that will pass. All others are for good.
+const PASSING_ERRORS: [&str; 8] = [
+    "timeout",
+    "internal_server_error",
+    "service_unavailable",
+    "nodedown",
+    "write_quorum_not_met",
+    "insufficient_storage",
+    "too_many_requests",
+    "unknown_error",
+];
+
+impl Batch {
+    fn is_done(&self) -> bool {
+        self.open == 0 && self.outbox.is_empty()
+    }
+
+    /// Rows that are not done.
+    pub(super) fn open_rows(&self) -> usize {
+        if self.is_done() { 0 } else { self.rows }
+    }
+}
+
+impl Replication {
+    pub(super) fn start_batches(&mut self) {
+        loop {
+            let open = self.batches.values().filter(|batch| !batch.is_done()).count();
+            let is_full = open >= self.job.worker_processes
+                || self.batches.len() >= self.job.worker_processes * DONE_AHEAD_MAX;
+            if is_full || self.feed.rows() == 0 {
+                return;
+            }
+            let (rows, reached) = self.feed.take(self.batch_rows());
+            let number = self.next_batch;
+            self.next_batch += 1;
+            self.stats.doc_write_failures += rows.iter().map(|row| row.unreadable).sum::<u64>();
+            let batch = Batch {
+                rows: rows.len(),
+                reached,
+                open: 0,
+                fetching: 0,
+                outbox: Vec::new(),
+                outbox_bytes: 0,
+            };
+            self.batches.insert(number, batch);
+            let rows: Vec<_> = rows.into_iter().filter(|row| !row.revs.is_empty()).collect();
+            if !rows.is_empty() {
+                self.add(Task::Diff { batch: number, rows });
+            }
+            self.settle(number);
+            self.read_ahead();
+        }
+    }
+
+    /// Bytes that a request for documents may bring.
+    pub(super) fn fetch_bytes(&self, large: bool) -> usize {
+        let memory = self.run.memory_bytes_max;
+        if large {
+            return DOCUMENT_BYTES_MAX.min(memory);
+        }
+        self.peers[Side::Source.place()].pace.bytes().min(memory / 4)
+    }
+
+    /// A task of a batch, to be done after those that wait.
+    fn add(&mut self, task: Task) {
+        self.count_in(&task);
+        self.peer(task.side()).queue.push_back(Work::new(task));
+    }
+
+    pub(super) fn count_in(&mut self, task: &Task) {
+        let batch = task.batch().and_then(|number| self.batches.get_mut(&number));
+        if let Some(batch) = batch {
+            batch.open += 1;
+            batch.fetching += usize::from(task.brings_documents());
+        }
+    }
+
+    /// A task of `batch` has ended; those that follow from it have been added.
+    fn count_out(&mut self, number: u64, brought_documents: bool) {
+        if let Some(batch) = self.batches.get_mut(&number) {
+            batch.open -= 1;
+            batch.fetching -= usize::from(brought_documents);
+        }
+        self.settle(number);
+    }
+
+    /// Writes what is left of a batch, and goes on behind batches that are done.
+    fn settle(&mut self, number: u64) {
+        let Some(batch) = self.batches.get(&number) else { return };
+        if batch.fetching == 0 {
+            self.flush(number);
+        }
+        let is_done = |batch: &Batch| batch.is_done();
+        if let Some(batch) = self.batches.get(&number).filter(|it| is_done(it))
+            && let Some(reached) = &batch.reached
+            && !self.batches.range(number + 1..).any(|(_, later)| is_done(later))
+        {
+            self.source_seq = reached.clone();
+        }
+        while let Some(first) = self.batches.first_entry().filter(|it| is_done(it.get())) {
+            if let Some(reached) = first.remove().reached {
+                self.through_seq = reached;
+            }
+        }
+    }
+
+    pub(super) fn flush_all(&mut self) {
+        let numbers: Vec<_> = self.batches.keys().copied().collect();
+        for number in numbers {
+            self.flush(number);
+        }
+    }
+
+    fn flush(&mut self, number: u64) {
+        let Some(batch) = self.batches.get_mut(&number) else { return };
+        if batch.outbox.is_empty() {
+            return;
+        }
+        batch.outbox_bytes = 0;
+        let documents = std::mem::take(&mut batch.outbox);
+        self.add(Task::Write { batch: number, documents });
+    }
+
+    pub(super) fn got_missing(
+        &mut self,
+        batch: u64,
+        rows: &[Row],
+        missing: &[(Arc<str>, Missing)],
+    ) {
+        let missing: HashMap<&str, &Missing> = missing.iter().map(|(id, it)| (&**id, it)).collect();
+        let mut wants = Vec::new();
+        for row in rows {
+            self.stats.missing_checked += row.revs.len() as u64;
+            let Some(found) = missing.get(&*row.id) else { continue };
+            let revs: HashSet<&RevId> = found.missing.iter().collect();
+            let ancestors: Arc<[RevId]> = found.possible_ancestors.as_slice().into();
+            let lacked = row.revs.iter().filter(|rev| revs.contains(rev));
+            let want = |rev: &RevId| Want::new(row.id.clone(), rev.clone(), ancestors.clone());
+            wants.extend(lacked.map(want));
+        }
+        self.stats.missing_found += wants.len() as u64;
+        let size = self.peers[Side::Source.place()].pace.documents();
+        for wants in wants.chunks(size) {
+            let wants = wants.to_vec();
+            self.add(Task::Fetch { batch, wants, inline: false, single: false, large: false });
+        }
+        self.count_out(batch, true);
+    }
+
+    /// What does not go into one request: without bulk requests, other documents than the first.
+    pub(super) fn split_for_sending(&mut self, work: &mut Work) -> Option<Work> {
+        let Task::Fetch { batch, wants, inline, single, large } = &mut work.task else { return None };
+        if self.bulk && !*single {
+            return None;
+        }
+        let first = wants.first()?.id.clone();
+        let end = wants.iter().position(|want| want.id != first)?;
+        let wants = wants.split_off(end);
+        let (batch, inline, single, large) = (*batch, *inline, *single, *large);
+        let rest = Task::Fetch { batch, wants, inline, single, large };
+        self.count_in(&rest);
+        Some(Work { task: rest, ..*work })
+    }
+
+    /// The answer to wants, in their order; `bulk` says how they were asked for.
+    pub(super) fn got_documents(
+        &mut self,
+        batch: u64,
+        mut wants: Vec<Want>,
+        results: Vec<Fetched>,
+        inline: bool,
+        bulk: bool,
+        large: bool,
+    ) {
+        let unread = wants.split_off(results.len().min(wants.len()));
+        if !unread.is_empty() {
+            let task = Task::Fetch { batch, wants: unread, inline, single: !bulk, large: false };
+            self.count_in(&task);
+            self.peer(Side::Source).queue.push_front(Work::new(task));
+        }
+        if bulk {
+            self.stats.bulk_get_attempts += wants.len() as u64;
+        }
+        let mut with_attachments = Vec::new();
+        for (want, result) in wants.into_iter().zip(results) {
+            match result {
+                Fetched::Documents(documents) if !documents.is_empty() => {
+                    self.stats.bulk_get_docs += u64::from(bulk);
+                    let mut again = false;
+                    for document in documents {
+                        again |= !self.accept(batch, &want, document, inline);
+                    }
+                    if again {
+                        with_attachments.push(want);
+                    }
+                }
+                Fetched::Documents(_) | Fetched::Missing => {
+                    self.missing_at_source(batch, want, "missing".to_owned());
+                }
+                Fetched::Failed { error, reason } => match &*error {
+                    "forbidden" | "unauthorized" => {
+                        self.refuse_want(&want, error, reason);
+                    }
+                    _ => self.missing_at_source(batch, want, format!("{error}: {reason}")),
+                },
+                Fetched::TooLarge if large => {
+                    let reason = "the document is larger than a replication holds".to_owned();
+                    self.refuse_want(&want, "too_large".to_owned(), reason);
+                }
+                Fetched::TooLarge => {
+                    let wants = vec![want];
+                    self.add(Task::Fetch { batch, wants, inline, single: !bulk, large: true });
+                }
+            }
+        }
+        if !with_attachments.is_empty() {
+            let wants = with_attachments;
+            self.add(Task::Fetch { batch, wants, inline: true, single: !bulk, large: false });
+        }
+        self.count_out(batch, true);
+    }
+
+    /// Takes a document on its way; `false` if it must be fetched again with its attachments.
+    fn accept(&mut self, batch: u64, want: &Want, document: Document, inline: bool) -> bool {
+        let attachments = document.changed_attachments(&want.atts_since);
+        let lengths = attachments.iter().map(|place| document.attachments[*place].length);
+        let bytes = lengths.fold(0_u64, u64::saturating_add);
+        if !attachments.is_empty() && !inline && bytes <= ATTACHMENTS_INLINE_BYTES_MAX {
+            return false;
+        }
+        self.stats.docs_read += 1;
+        self.held += document.bytes();
+        let document = Arc::new(document);
+        if !attachments.is_empty() {
+            let missed = want.missed;
+            let staging = Staging { document, attachments, next: 0, received: 0, missed };
+            self.add(Task::Stage { batch, staging });
+            return true;
+        }
+        if document.is_design() {
+            // Alone: who may not write these may write the others.
+            self.add(Task::Write { batch, documents: vec![document] });
+            return true;
+        }
+        let pace = &self.peers[Side::Target.place()].pace;
+        let (documents_max, bytes_max) = (pace.documents(), pace.bytes());
+        let Some(batch_state) = self.batches.get_mut(&batch) else { return true };
+        batch_state.outbox_bytes += document.bytes();
+        batch_state.outbox.push(document);
+        if batch_state.outbox.len() >= documents_max || batch_state.outbox_bytes >= bytes_max {
+            self.flush(batch);
+        }
+        true
+    }
+
+    /// The source lists it and does not give it: it may be purged, or not be everywhere yet.
+    fn missing_at_source(&mut self, batch: u64, mut want: Want, reason: String) {
+        want.missed += 1;
+        if want.missed > MISSING_MAX {
+            let Want { id, rev, .. } = want;
+            let error = ReplicationError::Document { id: id.to_string(), rev, reason };
+            return self.end(Ending::Failed(error));
+        }
+        let (wants, inline, large) = (vec![want], false, false);
+        let task = Task::Fetch { batch, wants, inline, single: true, large };
+        self.count_in(&task);
+        let not_before = self.now.monotonic + MISSING_PAUSE;
+        let work = Work { not_before, ..Work::new(task) };
+        self.peer(Side::Source).queue.push_back(work);
+    }
+
+    pub(super) fn got_attachment(&mut self, batch: u64, mut staging: Staging) {
+        staging.next += 1;
+        staging.received = 0;
+        if staging.next < staging.attachments.len() {
+            let task = Task::Stage { batch, staging };
+            self.count_in(&task);
+            self.peer(Side::Source).queue.push_front(Work::new(task));
+        } else {
+            self.add(Task::WriteStaged { batch, staging });
+        }
+        self.count_out(batch, false);
+    }
+
+    /// The target has answered a write of `documents`, with all of them but those that it refused.
+    pub(super) fn wrote(
+        &mut self,
+        batch: u64,
+        documents: Vec<Arc<Document>>,
+        staging: Option<Staging>,
+        refusals: Vec<Refusal>,
+        tries: u32,
+    ) {
+        let mut refused: HashMap<Arc<str>, Vec<Refusal>> = HashMap::new();
+        for refusal in refusals {
+            refused.entry(refusal.id.clone()).or_default().push(refusal);
+        }
+        let mut passing = Vec::new();
+        for document in documents {
+            let is_it = |it: &&Refusal| it.rev.as_ref().is_none_or(|rev| *rev == document.rev);
+            let of_document = refused.get(&document.id).into_iter().flatten().find(is_it);
+            let Some(refusal) = of_document.cloned() else {
+                self.held -= document.bytes();
+                self.stats.docs_written += 1;
+                continue;
+            };
+            if PASSING_ERRORS.contains(&&*refusal.error) {
+                passing.push((document, refusal));
+            } else {
+                self.not_written(batch, &document, staging.as_ref(), refusal);
+            }
+        }
+        if let Some((_, refusal)) = passing.first() {
+            let reason = format!("{}: {}", refusal.error, refusal.reason);
+            let documents = passing.into_iter().map(|(document, _)| document).collect();
+            let task = match staging {
+                None => Task::Write { batch, documents },
+                Some(staging) => Task::WriteStaged { batch, staging },
+            };
+            self.count_in(&task);
+            let work = Work { tries, ..Work::new(task) };
+            let sent = self.now.monotonic;
+            let flight = super::Flight {
+                work,
+                side: Side::Target,
+                sent,
+                deadline: sent,
+                reserved: 0,
+            };
+            self.failed(flight, Failure { kind: FailureKind::Broken, reason });
+        }
+        self.count_out(batch, false);
+    }
+
+    /// A document that the target refused for good; for want of an attachment it is fetched again with
+    /// all of them.
+    fn not_written(
+        &mut self,
+        batch: u64,
+        document: &Document,
+        staging: Option<&Staging>,
+        refusal: Refusal,
+    ) {
+        self.held -= document.bytes();
+        let sent = staging.map_or(0, |staging| staging.attachments.len());
+        if refusal.error == "missing_stub" && sent < document.attachments.len() {
+            self.stats.docs_read -= 1;
+            let wants = vec![Want::new(document.id.clone(), document.rev.clone(), [].into())];
+            self.add(Task::Fetch { batch, wants, inline: false, single: false, large: false });
+            return;
+        }
+        self.stats.doc_write_failures += 1;
+        let rev = Some(document.rev.clone());
+        self.outputs.push(Output::Refused(Refusal { rev, ..refusal }));
+    }
+
+    fn refuse_want(&mut self, want: &Want, error: String, reason: String) {
+        self.stats.doc_write_failures += 1;
+        let (id, rev) = (want.id.clone(), Some(want.rev.clone()));
+        self.outputs.push(Output::Refused(Refusal { id, rev, error, reason }));
+    }
+
+    /// A request was refused as a whole, for good.
+    pub(super) fn copying_refused(&mut self, mut work: Work, side: Side, failure: Failure) {
+        use FailureKind::{
+            Broken, Busy, Conflict, Forbidden, Lost, MissingStub, NotFound, Refused, TimedOut,
+            TooLarge, Unauthorized,
+        };
+        // Whether the request is refused, or the one who asks.
+        let by_content = match failure.kind {
+            TooLarge | Refused | Conflict | MissingStub => true,
+            Unauthorized | Forbidden | NotFound => false,
+            Busy { .. } | Broken | TimedOut | Lost => return self.give_up(&work, side, failure),
+        };
+        let is_bulk = self.bulk && matches!(work.task, Task::Fetch { single: false, .. });
+        if is_bulk && matches!(failure.kind, NotFound | Refused | Conflict) {
+            // The source does not know such requests.
+            self.bulk = false;
+            return self.peer(side).queue.push_front(work);
+        }
+        if by_content && let Some(half) = work.task.split() {
+            self.count_in(&half);
+            self.peer(side).queue.push_front(Work::new(half));
+            return self.peer(side).queue.push_front(work);
+        }
+        let error = match failure.kind {
+            TooLarge => "too_large".to_owned(),
+            MissingStub => "missing_stub".to_owned(),
+            kind => kind.to_string(),
+        };
+        let reason = failure.reason.clone();
+        match work.task {
+            Task::Diff { batch, rows } if by_content => {
+                for row in rows {
+                    self.stats.doc_write_failures += row.revs.len() as u64;
+                    let (error, reason) = (error.clone(), reason.clone());
+                    self.outputs.push(Output::Refused(Refusal { id: row.id, rev: None, error, reason }));
+                }
+                self.count_out(batch, true);
+            }
+            Task::Fetch { batch, mut wants, inline, single, large } if by_content => {
+                // A long list of what the target has may be what is too long.
+                if let Some(want) = wants.iter_mut().find(|want| !want.atts_since.is_empty()) {
+                    want.atts_since = [].into();
+                    let task = Task::Fetch { batch, wants, inline, single, large };
+                    return self.peer(side).queue.push_front(Work::new(task));
+                }
+                for want in wants {
+                    self.refuse_want(&want, error.clone(), reason.clone());
+                }
+                self.count_out(batch, true);
+            }
+            Task::Fetch { batch, wants, single, .. }
+                if failure.kind == NotFound && (single || !self.bulk) =>
+            {
+                for want in wants {
+                    self.missing_at_source(batch, want, reason.clone());
+                }
+                self.count_out(batch, true);
+            }
+            Task::Stage { batch, staging } if by_content || failure.kind == NotFound => {
+                let document = staging.document;
+                self.held -= document.bytes();
+                self.stats.docs_read -= 1;
+                let mut want = Want::new(document.id.clone(), document.rev.clone(), [].into());
+                want.missed = staging.missed;
+                if by_content {
+                    self.refuse_want(&want, error, reason);
+                } else {
+                    self.missing_at_source(batch, want, reason);
+                }
+                self.count_out(batch, false);
+            }
+            Task::Write { batch, documents }
+                if by_content || (documents[0].is_design() && failure.kind != NotFound) =>
+            {
+                for document in documents {
+                    let id = document.id.clone();
+                    let (error, reason) = (error.clone(), reason.clone());
+                    let refusal = Refusal { id, rev: None, error, reason };
+                    self.not_written(batch, &document, None, refusal);
+                }
+                self.count_out(batch, false);
+            }
+            Task::WriteStaged { batch, staging } if failure.kind != NotFound => {
+                let document = staging.document.clone();
+                let refusal = Refusal { id: document.id.clone(), rev: None, error, reason };
+                self.not_written(batch, &document, Some(&staging), refusal);
+                self.count_out(batch, false);
+            }
+            task => self.give_up(&Work { task, ..work }, side, failure),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The JSON that travels between replicators and databases.
