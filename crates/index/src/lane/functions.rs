@@ -31,15 +31,12 @@ pub(super) async fn check(
         source,
     };
     for (kind, name, source) in functions {
-        scripts.compile(&program, kind, &name, source).await.map_err(|error| {
-            WriteError::Script(match error {
-                ScriptError::Compilation { function, message } => {
-                    let message = format!("Compilation of {function} failed: {message}");
-                    ScriptError::Compilation { function, message }
-                }
-                error => error,
-            })
-        })?;
+        let compiled = scripts.compile(&program, kind, &name, source).await;
+        if let Err(ScriptError::Compilation { function, message }) = compiled {
+            let message = format!("Compilation of {function} failed: {message}");
+            return Err(ScriptError::Compilation { function, message }.into());
+        }
+        compiled?;
     }
     Ok(())
 }
