@@ -234,14 +234,14 @@ impl Index {
                 Err(FollowError::Failed { reason }) => {
                     let error = self.failure(reason);
                     self.leave(&opened, Phase::Failed(error.clone()));
-                    match error {
-                        // Another index has taken this one's place, as after a damage.
-                        ViewError::Storage(StorageError::Contended) => {}
-                        ViewError::Damaged { reason } if !was_damaged => {
-                            was_damaged = true;
-                            self.let_go(shared, Some(opened.number), &reason).await;
-                        }
-                        error => return Err(error),
+                    if let ViewError::Damaged { reason } = &error
+                        && !was_damaged
+                    {
+                        was_damaged = true;
+                        self.let_go(shared, Some(opened.number), reason).await;
+                    } else if !matches!(error, ViewError::Storage(StorageError::Contended)) {
+                        // Else another index has taken this one's place, as after a damage.
+                        return Err(error);
                     }
                 }
             }

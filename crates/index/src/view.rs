@@ -132,10 +132,10 @@ impl From<TreeError> for ViewError {
 impl ViewError {
     /// What went wrong with a record of the index itself, and not of a document.
     pub(crate) fn of_index(error: StorageError) -> Self {
-        match error {
-            StorageError::Record(error) => Self::Damaged { reason: error.to_string() },
-            error => Self::Storage(error),
+        if let StorageError::Record(error) = error {
+            return Self::Damaged { reason: error.to_string() };
         }
+        Self::Storage(error)
     }
 }
 
