@@ -12,7 +12,7 @@
 //! account it is, and as if nobody else had it: what others have makes no difference, so that nothing can be
 //! learnt from it. The sum is taken again when it is some seconds old, and writes in between are added to
 //! it. For that long it may be too high by what was deleted, and too low by what indexes grew and by what
-//! was written while it was taken. See `docs/decisions/0012-what-an-account-keeps.md`.
+//! was written while it was taken. See `docs/decisions/0013-what-an-account-keeps.md`.
 //!
 //! **Ends.** Deleting an account only says when it goes. Until then its user cannot sign in, nothing is lost,
 //! and an admin can take it back. Then its databases, tokens and documents go. A user whose document somebody
