@@ -11,7 +11,8 @@
 //! indexes, as they are stored. An attachment counts once, in however many documents and databases of the
 //! account it is, and as if nobody else had it: what others have makes no difference, so that nothing can be
 //! learnt from it. The sum is taken again when it is some seconds old, and writes in between are added to
-//! it, so that it may be too high for that long, and is never too low by more than indexes have grown.
+//! it. For that long it may be too high by what was deleted, and too low by what indexes grew and by what
+//! was written while it was taken. See `docs/decisions/0012-what-an-account-keeps.md`.
 //!
 //! **Ends.** Deleting an account only says when it goes. Until then its user cannot sign in, nothing is lost,
 //! and an admin can take it back. Then its databases, tokens and documents go. A user whose document somebody
