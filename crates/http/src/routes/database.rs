@@ -63,7 +63,7 @@ pub(super) const ROUTES: &[Route] = &[
                 .body(JSON)
                 .answers(&[201, 202, 404, 409, 412, 415]),
             put(AdministerServer, "Create the database", handler!(database::create))
-                .answers(&[201, 400, 412]),
+                .answers(&[201, 400, 404, 412]),
         ],
     },
     Route {

@@ -21,7 +21,13 @@ const RANGE: &[Parameter] = &[
 ];
 
 pub(super) const ROUTES: &[Route] = &[
-    Route { path: "/", operations: &[get(Open, "Who the server is", handler!(server::welcome))] },
+    // What accounts have too is answered with 404 below one that is not there.
+    Route {
+        path: "/",
+        operations: &[
+            get(Open, "Who the server is", handler!(server::welcome)).answers(&[200, 404])
+        ],
+    },
     Route {
         path: "/_up",
         operations: &[get(Open, "Whether requests can be sent here", handler!(server::up))
@@ -30,7 +36,8 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         path: "/_uuids",
         operations: &[get(SignedIn, "Ids that nothing else has", handler!(server::uuids))
-            .takes(&[parameter("count", Kind::Integer, "how many, up to 1000")])],
+            .takes(&[parameter("count", Kind::Integer, "how many, up to 1000")])
+            .answers(&[200, 404])],
     },
     Route {
         path: "/_session",
@@ -77,7 +84,8 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/_tokens",
         operations: &[
             get(SignedIn, "Tokens of a user, without their secrets", handler!(tokens::list))
-                .takes(USER),
+                .takes(USER)
+                .answers(&[200, 404]),
             post(SignedIn, "Make a token, whose secret is told once", handler!(tokens::make))
                 .takes(USER)
                 .body(JSON)
@@ -94,16 +102,17 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/_all_dbs",
         operations: &[get(Inspect, "Names of all databases", handler!(databases::all))
             .takes(RANGE)
-            .answers(&[200, 304])],
+            .answers(&[200, 304, 404])],
     },
     Route {
         path: "/_dbs_info",
         operations: &[
             get(Inspect, "Information on all databases", handler!(databases::info_of_range))
-                .takes(RANGE),
+                .takes(RANGE)
+                .answers(&[200, 404]),
             post(Inspect, "Information on some databases", handler!(databases::info_of_keys))
                 .body(JSON)
-                .answers(&[200, 415]),
+                .answers(&[200, 404, 415]),
         ],
     },
     Route {
@@ -116,7 +125,8 @@ pub(super) const ROUTES: &[Route] = &[
                 parameter("descending", Kind::Boolean, "newest first"),
                 parameter("heartbeat", Kind::Integer, "milliseconds between signs of life"),
                 parameter("timeout", Kind::Integer, "milliseconds to wait for a row"),
-            ])],
+            ])
+            .answers(&[200, 404])],
     },
     Route {
         path: "/_active_tasks",

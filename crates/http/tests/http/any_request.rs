@@ -99,6 +99,8 @@ fn any_path() -> impl Strategy<Value = String> {
         segments.collect::<Vec<_>>().join("/")
     });
     let separated = (vec(any_segment(), 0..5), select(vec!["/", "/", "//"]));
+    let known = (known, select(vec!["", "", "", "/~ada", "/~none", "/~a%2Fb"]));
+    let known = known.prop_map(|(path, account)| format!("{account}{path}"));
     let noise =
         separated.prop_map(|(segments, separator)| format!("/{}", segments.join(separator)));
     let there =
