@@ -1,7 +1,7 @@
 //! People: who signs in, and how.
 //!
 //! The site's admin stands in the configuration; everybody else is a document of the database
-//! `_users`, whose rules are in [`rules`]. Two ways in: a name and a password with every request
+//! `_users`, whose rules are in the module `rules`. Two ways in: a name and a password with every request
 //! (Basic), or a session that was opened with them once (a cookie). New passwords are kept as argon2id
 //! hashes, those of CouchDB are read and replaced at the next sign-in. One check of such a hash takes
 //! some ten milliseconds of a core and 19 MiB by intention, so checks run apart from the request threads,
