@@ -78,8 +78,8 @@ pub const USAGE_SHARE_OF_TIME: u32 = 50;
 /// Accounts that make databases at one time, roughly: those of one place wait for each other.
 pub const CREATING_AT_ONCE: usize = 1_024;
 
-/// Bytes that local documents may take beyond an account's quota: the checkpoints with which a full account
-/// is read.
+/// Bytes that may be written beyond an account's quota of what a full account is read with: checkpoints, and
+/// definitions of indexes. Beyond: 507 with the reason.
 pub const LOCAL_BYTES_BEYOND: u64 = 1 << 20;
 
 /// Accounts whose sums are remembered. Beyond, all are forgotten and added up again.

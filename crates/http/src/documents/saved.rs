@@ -52,8 +52,20 @@ fn uploaded_bytes(source: &AttachmentSource) -> u64 {
     }
 }
 
-/// Writes a local document; the N of its new revision `0-N`. A full account still takes the checkpoints
-/// with which it is read.
+/// Refuses to add so many bytes where the account of the database is more than full: what it is read with,
+/// checkpoints and definitions of indexes, it takes a little longer.
+pub(crate) async fn check_room_to_read(
+    call: &Call,
+    database: &Database,
+    bytes: usize,
+) -> Result<(), ApiError> {
+    if let Some(owner) = &database.protected().owner {
+        call.app.accounts.check_bytes(owner, bytes as u64, LOCAL_BYTES_BEYOND).await?;
+    }
+    Ok(())
+}
+
+/// Writes a local document; the N of its new revision `0-N`.
 pub(crate) async fn put_local(
     call: &Call,
     database: &Database,
@@ -62,10 +74,7 @@ pub(crate) async fn put_local(
     base: Option<u64>,
     body: &[u8],
 ) -> Result<u64, ApiError> {
-    if let Some(owner) = &database.protected().owner {
-        let bytes = body.len() as u64;
-        call.app.accounts.check_bytes(owner, bytes, LOCAL_BYTES_BEYOND).await?;
-    }
+    check_room_to_read(call, database, body.len()).await?;
     Ok(database.put_local(grant, id, base, body).await?)
 }
 

@@ -469,6 +469,7 @@ async fn a_full_account_can_be_read_synced_from_and_emptied() {
             (ADA, &format!("PUT /~ada/a/y/file\n{kind}abc")),
             (ADA, &format!("PUT /~ada/a/y/file?large\n{kind}{large}")),
             (ADA, &format!("PUT /~ada/a/_local/y\n\n{{\"text\":\"{large}\"}}")),
+            (ADA, &format!("POST /~ada/a/_index\n{kind}{{\"index\":{{\"fields\":[\"n\"]}},\"ddoc\":\"d\",\"name\":\"n\"}}")),
             (ADA, "PUT /~ada/a/_local/checkpoint\n\n{\"last_seq\":1}"),
             (ADA, &format!("POST /~ada/a/_revs_diff\n{kind}{{\"x\":[\"{rev}\"]}}")),
             (ADA, &format!("POST /~ada/a/_ensure_full_commit\n{kind}{{}}")),
@@ -496,6 +497,8 @@ async fn a_full_account_can_be_read_synced_from_and_emptied() {
           507 {"error":"insufficient_storage","reason":"the account keeps … bytes, and may keep 10; delete something first"}
         ada: PUT /~ada/a/_local/y
           507 {"error":"insufficient_storage","reason":"the account keeps … bytes, and may keep 10; delete something first"}
+        ada: POST /~ada/a/_index
+          200 {"result":"created","id":"_design/d","name":"n"}
         ada: PUT /~ada/a/_local/checkpoint
           201 http://localhost:5984/~ada/a/_local%2Fcheckpoint {"ok":true,"id":"_local/checkpoint","rev":"0-1"}
         ada: POST /~ada/a/_revs_diff

@@ -7,7 +7,9 @@ use settle_index::{DefinitionError, IndexDeletion};
 use settle_model::json;
 use settle_query::mango::{IndexCreation, list_json, parse_bulk_delete};
 
-use crate::{call::Call, error::ApiError, limits, open::open, reply};
+use crate::{
+    call::Call, documents::saved::check_room_to_read, error::ApiError, limits, open::open, reply,
+};
 
 /// `GET /{db}/_index`
 pub(crate) async fn indexes(call: Call) -> Result<Response, ApiError> {
@@ -33,7 +35,9 @@ fn number(call: &Call, name: &str, least: usize) -> Result<Option<usize>, ApiErr
 pub(crate) async fn create(mut call: Call) -> Result<Response, ApiError> {
     call.require_json()?;
     let (database, grant) = open::<Administer>(&call).await?;
-    let creation = IndexCreation::parse(&call.object(limits::SMALL_BODY_MAX).await?)?;
+    let definition = call.object(limits::SMALL_BODY_MAX).await?;
+    let creation = IndexCreation::parse(&definition)?;
+    check_room_to_read(&call, &database, definition.len()).await?;
     let created = call.app.indexes.create_index(&database, &grant, &creation).await?;
     let mut text = b"{\"result\":".to_vec();
     json::write_string(&mut text, if created { "created" } else { "exists" });
