@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use crate::limits::{
-    JOB_PAUSE_FIRST, JOB_PAUSE_MAX, REQUEST_PAUSE_FIRST, REQUEST_PAUSE_MAX,
-};
+use crate::limits::{JOB_PAUSE_FIRST, JOB_PAUSE_MAX, REQUEST_PAUSE_FIRST, REQUEST_PAUSE_MAX};
 
 /// The pause before a job starts again that has failed `failures` times in a row. `chance` is any
 /// random number.

@@ -67,7 +67,10 @@ pub enum Selection {
     /// A selector, minified JSON. Whether it is a right one, the source says.
     Selector(Vec<u8>),
     /// A function of a design document (`design/name`), or one that is built in (`_view`, `_design`).
-    Filter { name: String, params: Vec<(String, String)> },
+    Filter {
+        name: String,
+        params: Vec<(String, String)>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -280,7 +280,8 @@ impl Replication {
 
     /// Sends what waits for `side`, as far as it may be asked now.
     fn send_ready(&mut self, side: Side) {
-        while self.phase != Phase::Ended && self.now.monotonic >= self.peers[side.place()].not_before
+        while self.phase != Phase::Ended
+            && self.now.monotonic >= self.peers[side.place()].not_before
         {
             let Some(work) = self.take_ready(side) else { break };
             self.send(side, work);
@@ -299,8 +300,8 @@ impl Replication {
             match &work.task {
                 Task::Fetch { large, .. } => {
                     // In their order, or a large one would never find room.
-                    no_memory |= self.memory_bytes() + self.fetch_bytes(*large)
-                        > self.run.memory_bytes_max;
+                    no_memory |=
+                        self.memory_bytes() + self.fetch_bytes(*large) > self.run.memory_bytes_max;
                     has_place && !no_memory
                 }
                 Task::Stage { .. } => has_place && !is_staging,
@@ -551,7 +552,11 @@ impl Replication {
         let Phase::Ending(ending) = mem::replace(&mut self.phase, Phase::Ended) else { return };
         self.stop_work();
         let checkpoint = self.saves.checkpoint.as_deref().cloned();
-        self.outputs.push(Output::End(Outcome { checkpoint, recorded: self.saves.recorded, ending }));
+        self.outputs.push(Output::End(Outcome {
+            checkpoint,
+            recorded: self.saves.recorded,
+            ending,
+        }));
     }
 }
 

@@ -102,7 +102,8 @@ impl Remote {
         proxy: Option<(Url, Option<Credentials>)>,
     ) -> Result<Endpoint, JobError> {
         let parsed = Url::parse(url, PEER_SCHEMES);
-        let (mut url, in_url) = parsed.map_err(|problem| JobError::Url { member: name, problem })?;
+        let (mut url, in_url) =
+            parsed.map_err(|problem| JobError::Url { member: name, problem })?;
         if url.query.is_none() && !url.path.ends_with('/') {
             url.path.push('/');
         }

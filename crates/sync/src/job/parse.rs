@@ -249,10 +249,8 @@ impl<'a> Members<'a> {
             return Err(JobError::Parameter { member: name, expected: "a JSON object" });
         }
         let params = members(object).map(|(key, value)| {
-            let text = string_value(value).map_or_else(
-                || String::from_utf8_lossy(value).into_owned(),
-                Cow::into_owned,
-            );
+            let text = string_value(value)
+                .map_or_else(|| String::from_utf8_lossy(value).into_owned(), Cow::into_owned);
             (unescape(key).into_owned(), text)
         });
         Ok(params.collect())

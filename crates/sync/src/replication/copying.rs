@@ -188,7 +188,9 @@ impl Replication {
 
     /// What does not go into one request: without bulk requests, other documents than the first.
     pub(super) fn split_for_sending(&mut self, work: &mut Work) -> Option<Work> {
-        let Task::Fetch { batch, wants, inline, single, large } = &mut work.task else { return None };
+        let Task::Fetch { batch, wants, inline, single, large } = &mut work.task else {
+            return None;
+        };
         if self.bulk && !*single {
             return None;
         }
@@ -359,13 +361,8 @@ impl Replication {
             self.count_in(&task);
             let work = Work { tries, ..Work::new(task) };
             let sent = self.now.monotonic;
-            let flight = super::Flight {
-                work,
-                side: Side::Target,
-                sent,
-                deadline: sent,
-                reserved: 0,
-            };
+            let flight =
+                super::Flight { work, side: Side::Target, sent, deadline: sent, reserved: 0 };
             self.failed(flight, Failure { kind: FailureKind::Broken, reason });
         }
         self.count_out(batch, false);
@@ -433,7 +430,12 @@ impl Replication {
                 for row in rows {
                     self.stats.doc_write_failures += row.revs.len() as u64;
                     let (error, reason) = (error.clone(), reason.clone());
-                    self.outputs.push(Output::Refused(Refusal { id: row.id, rev: None, error, reason }));
+                    self.outputs.push(Output::Refused(Refusal {
+                        id: row.id,
+                        rev: None,
+                        error,
+                        reason,
+                    }));
                 }
                 self.count_out(batch, true);
             }

@@ -50,9 +50,14 @@ pub enum Input {
 /// What a replication asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    Send { id: RequestId, request: Request },
+    Send {
+        id: RequestId,
+        request: Request,
+    },
     /// Nobody waits for the answer any more. What it brings may be thrown away.
-    Abandon { id: RequestId },
+    Abandon {
+        id: RequestId,
+    },
     /// A revision that will not be on the target. The replication goes on.
     Refused(Refusal),
     /// The last output of all.
@@ -71,24 +76,39 @@ pub enum Request {
     ReadCheckpoint(Side),
     /// A page of changes behind `since`, of what the job selects, at most `limit` rows. If there are
     /// none, the first one is waited for as long as `wait` says; then an empty page is answered.
-    Changes { since: Seq, limit: usize, wait: Option<Duration> },
+    Changes {
+        since: Seq,
+        limit: usize,
+        wait: Option<Duration>,
+    },
     /// Which of these revisions the target does not have.
     Diff(Vec<(Arc<str>, Vec<RevId>)>),
     Fetch(Fetch),
     /// Bring an attachment to where the write of its document finds it, from byte `from` on: what is
     /// before that is in place. What is staged may be dropped when that write was answered, or the
     /// replication has ended.
-    Stage { document: Arc<Document>, attachment: usize, from: u64 },
+    Stage {
+        document: Arc<Document>,
+        attachment: usize,
+        from: u64,
+    },
     /// Write revisions as they are, without making new ones. Their attachments are inside, or stubs of
     /// what the target has.
     Write(Vec<Arc<Document>>),
     /// Write one revision, with these of its attachments from where they were staged; the others are
     /// stubs of what the target has.
-    WriteStaged { document: Arc<Document>, staged: Vec<usize> },
+    WriteStaged {
+        document: Arc<Document>,
+        staged: Vec<usize>,
+    },
     /// Make all that was written durable.
     Commit(Side),
     /// Write the checkpoint document over the revision `rev`, or anew.
-    WriteCheckpoint { side: Side, rev: Option<String>, checkpoint: Arc<Checkpoint> },
+    WriteCheckpoint {
+        side: Side,
+        rev: Option<String>,
+        checkpoint: Arc<Checkpoint>,
+    },
 }
 
 /// Read revisions from the source, or, of one that is no leaf any more, the leaves behind it.
@@ -260,7 +280,9 @@ impl Request {
     pub fn side(&self) -> Side {
         match self {
             Self::Changes { .. } | Self::Fetch(_) | Self::Stage { .. } => Side::Source,
-            Self::Create | Self::Diff(_) | Self::Write(_) | Self::WriteStaged { .. } => Side::Target,
+            Self::Create | Self::Diff(_) | Self::Write(_) | Self::WriteStaged { .. } => {
+                Side::Target
+            }
             Self::Info(side)
             | Self::ReadCheckpoint(side)
             | Self::Commit(side)
