@@ -379,7 +379,10 @@ impl Replication {
     fn replied(&mut self, flight: Flight, reply: Reply) {
         let took = self.now.monotonic.saturating_sub(flight.sent);
         match (flight.work.task, reply) {
-            (Task::Create, Reply::Done) => self.alive(flight.side, took, 0, 0),
+            (Task::Create, Reply::Done) => {
+                self.alive(Side::Target, took, 0, 0);
+                self.ask_info(Side::Target);
+            }
             (Task::Info(side), Reply::Info(info)) => {
                 self.alive(side, took, 0, 0);
                 self.got_info(side, info);

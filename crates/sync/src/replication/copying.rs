@@ -225,7 +225,7 @@ impl Replication {
         let mut with_attachments = Vec::new();
         for (want, result) in wants.into_iter().zip(results) {
             match result {
-                Fetched::Documents(documents) if !documents.is_empty() => {
+                Fetched::Documents(documents) => {
                     self.stats.bulk_get_docs += u64::from(bulk);
                     let mut again = false;
                     for document in documents {
@@ -235,11 +235,12 @@ impl Replication {
                         with_attachments.push(want);
                     }
                 }
-                Fetched::Documents(_) | Fetched::Missing => {
+                Fetched::Missing => {
                     self.missing_at_source(batch, want, "missing".to_owned());
                 }
                 Fetched::Failed { error, reason } => match &*error {
-                    "forbidden" | "unauthorized" => {
+                    // `doc_validation`: it is no document, and will not become one.
+                    "forbidden" | "unauthorized" | "doc_validation" => {
                         self.refuse_want(&want, error, reason);
                     }
                     _ => self.missing_at_source(batch, want, format!("{error}: {reason}")),

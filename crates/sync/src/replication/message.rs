@@ -210,7 +210,7 @@ pub enum Reply {
 /// What became of one want.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {
-    /// The revision, or the leaves that descend from it.
+    /// The revision, or the leaves that descend from it; none, if these came with another want.
     Documents(Vec<Document>),
     /// The source says that it has not got it.
     Missing,
@@ -322,11 +322,12 @@ impl Document {
     /// The attachments that a database does not have yet which has `known` revisions of the document.
     /// What came with an ancestor that it has, it has.
     pub fn changed_attachments(&self, known: &[RevId]) -> Vec<usize> {
-        let since = self.path.as_ref().map_or(0, |path| {
-            let known = path.revs().filter(|rev| known.contains(rev));
-            known.map(|rev| rev.generation()).max().unwrap_or(0)
-        });
-        let changed = |it: &&Attachment| it.revpos.is_none_or(|revpos| revpos > since);
+        let ancestors = self.path.iter().flat_map(RevPath::revs);
+        let since = ancestors.filter(|rev| known.contains(rev)).map(|rev| rev.generation()).max();
+        let changed = |it: &Attachment| match (it.revpos, since) {
+            (Some(revpos), Some(since)) => revpos > since,
+            (None, _) | (_, None) => true,
+        };
         let all = self.attachments.iter().enumerate();
         all.filter(|(_, it)| changed(it)).map(|(place, _)| place).collect()
     }
