@@ -140,15 +140,17 @@ pub fn parse_bulk_get(wants: &[Want], body: &[u8]) -> Result<Vec<Fetched>, WireE
 /// The reply to a request for revisions of one document, as JSON: a result for each want. Leaves that
 /// came instead of a revision that is no leaf any more are taken for the first want without its own.
 pub fn parse_open_revs(wants: &[Want], body: &[u8]) -> Result<Vec<Fetched>, WireError> {
-    let error = WireError { request: "open_revs", expected: "list of revisions" };
-    let json = minify(body).ok().filter(|json| json.first() == Some(&b'['));
-    let json = json.ok_or(error.clone())?;
-    let mut documents = Vec::new();
-    for result in elements(&json) {
-        if let Some(document) = member(result, "ok") {
-            documents.push(parse_document(document)?);
-        }
+    let body = body.trim_ascii();
+    if !body.starts_with(b"[") || !body.ends_with(b"]") {
+        return Err(WireError { request: "open_revs", expected: "list of revisions" });
     }
+    let no_documents =
+        || wants.iter().map(|_| no_document("it is not JSON that we take")).collect();
+    let Ok(json) = minify(body) else { return Ok(no_documents()) };
+    let documents = elements(&json).filter_map(|result| member(result, "ok"));
+    let Ok(documents) = documents.map(parse_document).collect::<Result<Vec<_>, _>>() else {
+        return Ok(no_documents());
+    };
     let mut results: Vec<_> = wants.iter().map(|_| Vec::new()).collect();
     let mut others = Vec::new();
     for document in documents {
@@ -172,11 +174,12 @@ pub fn parse_open_revs(wants: &[Want], body: &[u8]) -> Result<Vec<Fetched>, Wire
     Ok(fetched.collect())
 }
 
+/// What is no document will not become one: it is refused.
+fn no_document(reason: &str) -> Fetched {
+    Fetched::Failed { error: "doc_validation".to_owned(), reason: reason.to_owned() }
+}
+
 fn fetched(want: &Want, result: &[u8]) -> Fetched {
-    let no_document = |reason: &str| Fetched::Failed {
-        error: "doc_validation".to_owned(),
-        reason: reason.to_owned(),
-    };
     // With rules of ours that other servers do not have, such as no key twice.
     let Ok(result) = minify(result) else { return no_document("it is not JSON that we take") };
     if text_member(&result, "id").as_deref() != Some(&*want.id) {
