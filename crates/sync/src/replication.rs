@@ -49,6 +49,7 @@ use std::{
 use self::{
     copying::Batch,
     feed::Feed,
+    message::Failing,
     opening::Opening,
     peer::Peer,
     saving::Saves,
@@ -297,16 +298,14 @@ impl Replication {
             if self.now.monotonic < work.not_before {
                 return false;
             }
-            match &work.task {
-                Task::Fetch { large, .. } => {
-                    // In their order, or a large one would never find room.
-                    no_memory |=
-                        self.memory_bytes() + self.fetch_bytes(*large) > self.run.memory_bytes_max;
-                    has_place && !no_memory
-                }
-                Task::Stage { .. } => has_place && !is_staging,
-                task => has_place || !task.takes_a_place(),
+            if let Task::Fetch { large, .. } = &work.task {
+                // In their order, or a large one would never find room.
+                let bytes = self.memory_bytes() + self.fetch_bytes(*large);
+                no_memory |= bytes > self.run.memory_bytes_max;
+                return has_place && !no_memory;
             }
+            let is_second = is_staging && matches!(work.task, Task::Stage { .. });
+            (has_place || !work.task.takes_a_place()) && !is_second
         };
         let found = peer.queue.iter().position(ready);
         if no_memory {
@@ -324,10 +323,7 @@ impl Replication {
         if let Request::Changes { wait: Some(wait), .. } = &request {
             limit += *wait;
         }
-        let reserved = match &request {
-            Request::Fetch(fetch) => fetch.bytes_max,
-            _ => 0,
-        };
+        let reserved = if let Request::Fetch(fetch) = &request { fetch.bytes_max } else { 0 };
         self.reserved += reserved;
         if work.task.takes_a_place() {
             self.peer(side).in_flight += 1;
@@ -447,7 +443,7 @@ impl Replication {
 
     fn failed(&mut self, flight: Flight, failure: Failure) {
         let Flight { mut work, side, sent, .. } = flight;
-        if !failure.kind.is_passing() {
+        if failure.kind.failing() != Failing::Passing {
             return self.refused(work, side, failure);
         }
         let may_wait = match &self.phase {
@@ -457,19 +453,14 @@ impl Replication {
         let (now, chance) = (self.now.monotonic, self.chance.next());
         let peer = self.peer(side);
         peer.failed(now, sent, failure.kind, chance);
-        let gives_up = match failure.kind {
-            FailureKind::Busy { retry_after } => {
-                peer.is_busy_too_long(now) || retry_after.is_some_and(|it| it > RETRY_AFTER_MAX)
-            }
-            _ => peer.failures > self.job.retries_per_request,
+        let (gives_up, halves) = if let FailureKind::Busy { retry_after } = failure.kind {
+            let too_long = retry_after.is_some_and(|it| it > RETRY_AFTER_MAX);
+            (too_long || peer.is_busy_too_long(now), None)
+        } else {
+            let halves = work.task.split();
+            work.tries += u32::from(halves.is_none());
+            (peer.failures > self.job.retries_per_request, halves)
         };
-        let halves = match failure.kind {
-            FailureKind::Busy { .. } => None,
-            _ => work.task.split(),
-        };
-        if halves.is_none() && !matches!(failure.kind, FailureKind::Busy { .. }) {
-            work.tries += 1;
-        }
         if !may_wait || gives_up || work.tries > self.job.retries_per_request {
             return self.give_up(&work, side, failure);
         }

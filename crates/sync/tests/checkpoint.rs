@@ -47,7 +47,7 @@ fn check(source: &str, target: &str, expected: &str) {
     let (source, target) = (side(source), side(target));
     let found = common_ancestor(source.as_ref(), target.as_ref(), "7");
     let history: Vec<_> = found.history.iter().map(|it| it.session_id.as_str()).collect();
-    let seq = found.seq.map_or("nothing".to_owned(), |seq| seq.text().into_owned());
+    let seq = found.seq.map_or_else(|| "nothing".to_owned(), |seq| seq.text().into_owned());
     assert_eq!(format!("{seq} after {}", history.join(" ")).trim_end(), expected);
 }
 

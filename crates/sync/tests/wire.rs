@@ -271,9 +271,9 @@ proptest! {
         body.extend_from_slice(b"]}");
         let results = wire::parse_bulk_get(&wants, &body).unwrap();
         prop_assert_eq!(results.len(), ids.len());
-        let documents = results.into_iter().map(|result| match result {
-            Fetched::Documents(mut documents) => Arc::new(documents.remove(0)),
-            other => panic!("{other:?}"),
+        let documents = results.into_iter().map(|result| {
+            let Fetched::Documents(mut documents) = result else { panic!("{result:?}") };
+            Arc::new(documents.remove(0))
         });
         let written = wire::bulk_docs_body(&documents.collect::<Vec<_>>());
         let bulk = settle_model::document::parse_bulk(&written).unwrap();

@@ -12,7 +12,7 @@ use settle_model::{revision::RevId, tree::Missing};
 
 use super::{
     Ending, Failure, FailureKind, Replication, ReplicationError,
-    message::{Document, Fetched, Output, Refusal, Row, Side, Want},
+    message::{Document, Failing, Fetched, Output, Refusal, Row, Side, Want},
     task::{Staging, Task, Work},
 };
 use crate::{
@@ -399,18 +399,10 @@ impl Replication {
 
     /// A request was refused as a whole, for good.
     pub(super) fn copying_refused(&mut self, mut work: Work, side: Side, failure: Failure) {
-        use FailureKind::{
-            Broken, Busy, Conflict, Forbidden, Lost, MissingStub, NotFound, Refused, TimedOut,
-            TooLarge, Unauthorized,
-        };
-        // Whether the request is refused, or the one who asks.
-        let by_content = match failure.kind {
-            TooLarge | Refused | Conflict | MissingStub => true,
-            Unauthorized | Forbidden | NotFound => false,
-            Busy { .. } | Broken | TimedOut | Lost => return self.give_up(&work, side, failure),
-        };
+        let by_content = failure.kind.failing() == Failing::Content;
+        let not_found = failure.kind == FailureKind::NotFound;
         let is_bulk = self.bulk && matches!(work.task, Task::Fetch { single: false, .. });
-        if is_bulk && matches!(failure.kind, NotFound | Refused | Conflict) {
+        if is_bulk && (not_found || failure.kind == FailureKind::Refused) {
             // The source does not know such requests.
             self.bulk = false;
             return self.peer(side).queue.push_front(work);
@@ -420,23 +412,31 @@ impl Replication {
             self.peer(side).queue.push_front(Work::new(half));
             return self.peer(side).queue.push_front(work);
         }
+        // Who may write documents may yet not write design documents, or one that a rule forbids.
+        let forbidden = !by_content && !not_found;
         let error = match failure.kind {
-            TooLarge => "too_large".to_owned(),
-            MissingStub => "missing_stub".to_owned(),
-            kind => kind.to_string(),
+            FailureKind::TooLarge => "too_large".to_owned(),
+            FailureKind::MissingStub => "missing_stub".to_owned(),
+            FailureKind::Unauthorized
+            | FailureKind::Forbidden
+            | FailureKind::NotFound
+            | FailureKind::Conflict
+            | FailureKind::Refused
+            | FailureKind::Busy { .. }
+            | FailureKind::Broken
+            | FailureKind::TimedOut
+            | FailureKind::Lost => failure.kind.to_string(),
         };
         let reason = failure.reason.clone();
+        let refusal = |id: &Arc<str>| {
+            let (error, reason) = (error.clone(), reason.clone());
+            Refusal { id: id.clone(), rev: None, error, reason }
+        };
         match work.task {
             Task::Diff { batch, rows } if by_content => {
                 for row in rows {
                     self.stats.doc_write_failures += row.revs.len() as u64;
-                    let (error, reason) = (error.clone(), reason.clone());
-                    self.outputs.push(Output::Refused(Refusal {
-                        id: row.id,
-                        rev: None,
-                        error,
-                        reason,
-                    }));
+                    self.outputs.push(Output::Refused(refusal(&row.id)));
                 }
                 self.count_out(batch, true);
             }
@@ -452,15 +452,13 @@ impl Replication {
                 }
                 self.count_out(batch, true);
             }
-            Task::Fetch { batch, wants, single, .. }
-                if failure.kind == NotFound && (single || !self.bulk) =>
-            {
+            Task::Fetch { batch, wants, .. } if not_found => {
                 for want in wants {
                     self.missing_at_source(batch, want, reason.clone());
                 }
                 self.count_out(batch, true);
             }
-            Task::Stage { batch, staging } if by_content || failure.kind == NotFound => {
+            Task::Stage { batch, staging } if by_content || not_found => {
                 let document = staging.document;
                 self.held -= document.bytes();
                 self.stats.docs_read -= 1;
@@ -474,23 +472,31 @@ impl Replication {
                 self.count_out(batch, false);
             }
             Task::Write { batch, documents }
-                if by_content || (documents[0].is_design() && failure.kind != NotFound) =>
+                if by_content || (forbidden && documents.iter().all(|it| it.is_design())) =>
             {
                 for document in documents {
-                    let id = document.id.clone();
-                    let (error, reason) = (error.clone(), reason.clone());
-                    let refusal = Refusal { id, rev: None, error, reason };
-                    self.not_written(batch, &document, None, refusal);
+                    self.not_written(batch, &document, None, refusal(&document.id));
                 }
                 self.count_out(batch, false);
             }
-            Task::WriteStaged { batch, staging } if failure.kind != NotFound => {
+            Task::WriteStaged { batch, staging } if by_content || forbidden => {
                 let document = staging.document.clone();
-                let refusal = Refusal { id: document.id.clone(), rev: None, error, reason };
-                self.not_written(batch, &document, Some(&staging), refusal);
+                self.not_written(batch, &document, Some(&staging), refusal(&document.id));
                 self.count_out(batch, false);
             }
-            task => self.give_up(&Work { task, ..work }, side, failure),
+            task @ (Task::Create
+            | Task::Info(_)
+            | Task::ReadCheckpoint(_)
+            | Task::Changes { .. }
+            | Task::Diff { .. }
+            | Task::Fetch { .. }
+            | Task::Stage { .. }
+            | Task::Write { .. }
+            | Task::WriteStaged { .. }
+            | Task::Commit(_)
+            | Task::WriteCheckpoint { .. }) => {
+                self.give_up(&Work { task, ..work }, side, failure);
+            }
         }
     }
 }

@@ -333,18 +333,23 @@ impl Document {
     }
 }
 
+/// What a failure says about the next try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failing {
+    /// It may have another outcome.
+    Passing,
+    /// What was asked is refused; something else may not be.
+    Content,
+    /// Whatever is asked will be refused: by who asks, or for want of a database.
+    Everything,
+}
+
 impl FailureKind {
-    /// Whether another try may have another outcome.
-    pub(super) fn is_passing(self) -> bool {
+    pub(super) fn failing(self) -> Failing {
         match self {
-            Self::Busy { .. } | Self::Broken | Self::TimedOut | Self::Lost => true,
-            Self::Unauthorized
-            | Self::Forbidden
-            | Self::NotFound
-            | Self::Conflict
-            | Self::MissingStub
-            | Self::TooLarge
-            | Self::Refused => false,
+            Self::Busy { .. } | Self::Broken | Self::TimedOut | Self::Lost => Failing::Passing,
+            Self::Conflict | Self::MissingStub | Self::TooLarge | Self::Refused => Failing::Content,
+            Self::Unauthorized | Self::Forbidden | Self::NotFound => Failing::Everything,
         }
     }
 }

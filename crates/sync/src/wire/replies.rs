@@ -121,8 +121,9 @@ pub fn parse_problem(body: &[u8]) -> Option<(String, String)> {
     Some((text_member(&json, "error")?, text_member(&json, "reason").unwrap_or_default()))
 }
 
-/// The reply to `_bulk_get`, or the beginning of it: results that are not complete are left out. Their
-/// order is that of the wants. A source that answers with something else does not know such requests:
+/// The reply to `_bulk_get`, or the beginning of it: results that are not complete are left out.
+///
+/// Their order is that of the wants. A source that answers with something else does not know such requests:
 /// its host reports [`FailureKind::Refused`](crate::replication::FailureKind).
 pub fn parse_bulk_get(wants: &[Want], body: &[u8]) -> Result<Vec<Fetched>, WireError> {
     let fetch = |results: &mut dyn Iterator<Item = &[u8]>| {
