@@ -3,7 +3,8 @@
 //! A request shall take a second or so: shorter ones waste round trips, longer ones are lost work
 //! when the link is cut, and reach the time limit where it is slow. So what one request carries
 //! doubles while requests are short, and is halved when they are long or fail. How many are under
-//! way grows by one as often as all of them were answered, and is halved when one fails.
+//! way grows by one as often as all of them were answered, goes down by one when one is long, and is
+//! halved when one fails.
 //!
 //! Source: the feedback of TCP, additive increase and multiplicative decrease, which CouchDB's
 //! `couch_replicator_rate_limiter` also uses.
@@ -55,15 +56,19 @@ impl Pace {
 
     /// A request that carried so much was answered after `took`.
     pub(crate) fn answered(&mut self, documents: usize, bytes: usize, took: Duration) {
+        if took > REQUEST_LONG {
+            self.documents = (self.documents / 2).max(1);
+            self.bytes = (self.bytes / 2).max(REQUEST_BYTES_MIN);
+            self.together = (self.together - 1).max(1);
+            self.answered = 0;
+            return;
+        }
         self.answered += 1;
         if self.answered >= self.together {
             self.answered = 0;
             self.together = (self.together + 1).min(self.together_max);
         }
-        if took > REQUEST_LONG {
-            self.documents = (self.documents / 2).max(1);
-            self.bytes = (self.bytes / 2).max(REQUEST_BYTES_MIN);
-        } else if took < REQUEST_SHORT {
+        if took < REQUEST_SHORT {
             // What was not made use of says nothing about what would be borne.
             if documents >= self.documents {
                 self.documents = (self.documents * 2).min(self.documents_max);
@@ -94,7 +99,7 @@ mod tests {
         }
         assert_eq!((pace.documents(), pace.bytes(), pace.together()), (500, REQUEST_BYTES_MAX, 20));
         pace.answered(500, 1, Duration::from_secs(6));
-        assert_eq!((pace.documents(), pace.together()), (250, 20));
+        assert_eq!((pace.documents(), pace.together()), (250, 19));
         for _ in 0..20 {
             pace.failed();
         }

@@ -16,7 +16,7 @@ pub use self::{
     document::parse_document,
     replies::{
         parse_bulk_docs, parse_bulk_get, parse_changes, parse_checkpoint, parse_committed,
-        parse_info, parse_open_revs, parse_problem, parse_revs_diff,
+        parse_filter, parse_info, parse_open_revs, parse_problem, parse_revs_diff,
     },
     requests::{
         bulk_docs_body, bulk_get_body, changes_body, changes_query, checkpoint_body,

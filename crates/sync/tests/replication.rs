@@ -23,6 +23,8 @@ use settle_sync::{
 /// What a server does with a request.
 enum Do {
     Reply(Reply),
+    /// It takes longer than the usual 10 ms.
+    Later(Duration, Reply),
     Fail(FailureKind),
     /// Some bytes of an attachment come, then the connection is lost.
     Cut(u64),
@@ -34,6 +36,11 @@ enum Do {
 /// Runs a job against `serve`, to which every request comes 10 ms after it was sent, and writes down
 /// what was asked. The second argument of `serve` counts the requests of that kind.
 fn run(job: &str, mut serve: impl FnMut(&Request, usize) -> Do) -> String {
+    run_timed(job, |request, count, _| serve(request, count))
+}
+
+/// The third argument of `serve` is the time.
+fn run_timed(job: &str, mut serve: impl FnMut(&Request, usize, Duration) -> Do) -> String {
     let job = Arc::new(Job::parse(job.as_bytes()).unwrap());
     let mut time = Duration::ZERO;
     let now = |time: Duration| Now {
@@ -44,7 +51,7 @@ fn run(job: &str, mut serve: impl FnMut(&Request, usize) -> Do) -> String {
     let mut log = String::new();
     let mut seen: Vec<std::mem::Discriminant<Request>> = Vec::new();
     let mut inputs: Vec<(Duration, Input)> = vec![(time, Input::Tick)];
-    for _ in 0..500 {
+    for _ in 0..5_000 {
         inputs.sort_by_key(|(time, _)| *time);
         let wake = replication.wake_at().unwrap_or(Duration::MAX);
         let is_first = inputs.first().is_some_and(|(time, _)| *time <= wake);
@@ -63,8 +70,11 @@ fn run(job: &str, mut serve: impl FnMut(&Request, usize) -> Do) -> String {
                     writeln!(log, "{millis:6} {}", shown(&request)).unwrap();
                     let answer = |answer| Input::Answer { request: id, answer };
                     let later = time + Duration::from_millis(10);
-                    match serve(&request, count) {
+                    match serve(&request, count, time) {
                         Do::Reply(reply) => inputs.push((later, answer(Ok(reply)))),
+                        Do::Later(pause, reply) => {
+                            inputs.push((time + pause, answer(Ok(reply))));
+                        }
                         Do::Fail(kind) => inputs.push((later, answer(Err(failure(kind))))),
                         Do::Cut(received) => {
                             inputs.push((later, Input::Progress { request: id, received }));
@@ -792,6 +802,52 @@ fn a_document_that_the_peer_chokes_on_is_found_by_halves() {
         read 4 written 3 failed 0
     "#]],
     );
+}
+
+/// 200 documents of 20 KB over 40 KB/s, with 30 s for each request, take 100 s at least.
+#[test]
+fn a_slow_link_gets_what_it_can_carry() {
+    let ids: Vec<_> = (0..200).map(|number| format!("doc{number:03}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut free_at = Duration::ZERO;
+    let mut sent = 0;
+    let log = run_timed(ONCE, |request, _, now| match request {
+        Request::Fetch(fetch) => {
+            let count = fetch.wants.len().min(fetch.bytes_max / 20_300);
+            let documents = fetch.wants.iter().take(count).map(|want| {
+                let json = vec![b' '; 20_000];
+                Fetched::Documents(vec![Document { json, ..document(&want.id, &[]) }])
+            });
+            sent += count;
+            free_at = free_at.max(now) + Duration::from_millis(500) * u32::try_from(count).unwrap();
+            Do::Later(free_at - now, Reply::Fetched(documents.collect()))
+        }
+        _ => serve(&ids, request),
+    });
+    let end: u64 =
+        log.lines().rev().nth(1).unwrap().trim().split(' ').next().unwrap().parse().unwrap();
+    assert!(log.contains("completed"), "{log}");
+    assert!(end < 200_000 && sent < 400, "{end} ms, {sent} documents sent: {log}");
+}
+
+#[test]
+fn a_source_that_is_written_to_all_the_time_has_an_end() {
+    let mut number = 0;
+    let log = run(ONCE, |request, _| match request {
+        Request::Changes { .. } => {
+            let rows = (0..10).map(|_| {
+                number += 1;
+                let (seq, id) = (Seq::from_text(&format!("{number}-x")), format!("doc{number}"));
+                Row { seq: Some(seq), id: id.into(), revs: Vec::new(), unreadable: 0 }
+            });
+            let rows = rows.collect();
+            let last_seq = Seq::from_text(&format!("{number}-x"));
+            Do::Reply(Reply::Page(Page { rows, last_seq, pending: Some(50) }))
+        }
+        _ => serve(&[], request),
+    });
+    let pages = log.matches("changes since").count();
+    assert!(log.contains("completed") && pages == 13, "{log}");
 }
 
 #[test]

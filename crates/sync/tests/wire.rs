@@ -243,6 +243,13 @@ fn of_a_write_only_what_failed_is_told() {
 }
 
 #[test]
+fn the_code_of_a_filter_is_found() {
+    let design = br#"{"_id":"_design/d","filters":{"f":"function"}}"#;
+    assert_eq!(wire::parse_filter(design, "f").as_deref(), Some("function"));
+    assert_eq!(wire::parse_filter(design, "g"), None);
+}
+
+#[test]
 fn a_database_is_who_it_says() {
     let info = wire::parse_info(br#"{"update_seq":"5-x","instance_start_time":"170"}"#).unwrap();
     assert_eq!((info.instance_start_time.as_str(), info.update_seq.integer()), ("170", Some(5)));

@@ -85,8 +85,8 @@ pub enum Request {
     Diff(Vec<(Arc<str>, Vec<RevId>)>),
     Fetch(Fetch),
     /// Bring an attachment to where the write of its document finds it, from byte `from` on: what is
-    /// before that is in place. What is staged may be dropped when that write was answered, or the
-    /// replication has ended.
+    /// before that is in place. Whoever has more of it, from an earlier run, need not fetch that. What is
+    /// staged may be dropped when that write was answered, or the replication has ended.
     Stage {
         document: Arc<Document>,
         attachment: usize,
@@ -119,8 +119,8 @@ pub struct Fetch {
     pub bulk: bool,
     /// With the content of attachments that are newer than what `atts_since` names; else all are stubs.
     pub attachments: bool,
-    /// Stop after so many bytes, and answer with what is complete. A document that alone is larger is
-    /// [`Fetched::TooLarge`].
+    /// Stop after so many bytes, and answer with what is complete; so may be done when the connection is
+    /// cut. A document that alone is larger is [`Fetched::TooLarge`].
     pub bytes_max: usize,
 }
 

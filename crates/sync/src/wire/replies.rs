@@ -115,6 +115,12 @@ pub fn parse_bulk_docs(body: &[u8]) -> Result<Vec<Refusal>, WireError> {
     Ok(refused.collect())
 }
 
+/// The code of a filter function, from its design document.
+pub fn parse_filter(design: &[u8], function: &str) -> Option<String> {
+    let json = object(design, "", "").ok()?;
+    text_member(member(&json, "filters")?, function)
+}
+
 /// `error` and `reason` of any reply that says so.
 pub fn parse_problem(body: &[u8]) -> Option<(String, String)> {
     let json = object(body, "", "").ok()?;
