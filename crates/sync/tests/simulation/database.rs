@@ -154,6 +154,13 @@ impl Database {
         self.durable.seq = self.highest;
     }
 
+    /// A document is purged: as if it had never been.
+    pub(crate) fn purge(&mut self, random: &mut Random) {
+        let id = format!("doc{}", random.below(60));
+        self.state.docs.remove(&*id);
+        self.durable.docs.remove(&*id);
+    }
+
     pub(crate) fn lose_checkpoint(&mut self) {
         self.state.checkpoint = None;
         self.durable.checkpoint = None;
@@ -173,7 +180,13 @@ impl Database {
         (self.seq(number) == *seq && number <= self.state.seq).then_some(number)
     }
 
-    pub(crate) fn changes(&self, since: &Seq, limit: usize, select: &Select) -> Page {
+    pub(crate) fn changes(
+        &self,
+        since: &Seq,
+        limit: usize,
+        select: &Select,
+        quirks: &Quirks,
+    ) -> Page {
         let since = self.resolve(since).unwrap_or(0);
         let mut all: Vec<_> = self.state.docs.iter().filter(|(_, doc)| doc.seq > since).collect();
         all.sort_by_key(|(_, doc)| doc.seq);
@@ -187,7 +200,7 @@ impl Database {
             passed += 1;
             last = doc.seq;
             if select.holds(id) {
-                let seq = Some(self.seq(doc.seq));
+                let seq = (doc.seq % quirks.seq_interval == 0).then(|| self.seq(doc.seq));
                 rows.push(Row {
                     seq,
                     id: (*id).clone(),
@@ -197,7 +210,8 @@ impl Database {
             }
         }
         let last_seq = self.seq(if passed == all.len() { self.state.seq } else { last });
-        Page { rows, last_seq, pending: Some((all.len() - passed) as u64) }
+        let pending = quirks.says_pending.then_some((all.len() - passed) as u64);
+        Page { rows, last_seq, pending }
     }
 
     pub(crate) fn missing(&self, revs: &[(Arc<str>, Vec<RevId>)]) -> Vec<(Arc<str>, Missing)> {
@@ -315,6 +329,37 @@ impl Database {
 }
 
 pub(crate) struct Copy(State);
+
+/// What servers do differently.
+#[derive(Debug, Clone)]
+pub(crate) struct Quirks {
+    pub(crate) says_pending: bool,
+    /// Of so many rows, one has a sequence.
+    pub(crate) seq_interval: u64,
+    pub(crate) knows_bulk: bool,
+    /// Attachments can be had inside a document.
+    pub(crate) sends_attachments: bool,
+    pub(crate) refuses_checkpoints: bool,
+    pub(crate) refuses_commits: bool,
+    /// Of 100 revisions asked for, so many are not there yet.
+    pub(crate) lags: u64,
+    pub(crate) request_documents_max: usize,
+}
+
+impl Quirks {
+    pub(crate) fn drawn(random: &mut Random) -> Self {
+        Self {
+            says_pending: random.percent(70),
+            seq_interval: if random.percent(70) { 1 } else { random.between(2, 20) },
+            knows_bulk: random.percent(80),
+            sends_attachments: random.percent(80),
+            refuses_checkpoints: random.percent(10),
+            refuses_commits: random.percent(5),
+            lags: if random.percent(20) { 10 } else { 0 },
+            request_documents_max: if random.percent(20) { 3 } else { 10_000 },
+        }
+    }
+}
 
 /// What a job selects.
 #[derive(Debug, Clone)]

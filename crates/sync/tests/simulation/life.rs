@@ -14,12 +14,12 @@ use settle_sync::{
     job_pause,
     replication::{
         Document, Ending, Failure, FailureKind, Fetched, Info, Input, Now, Output, Refusal,
-        Replication, Reply, Request, RequestId, Run, Side,
+        Replication, Reply, Request, RequestId, Run, Side, Want,
     },
 };
 
 use crate::{
-    database::{Copy, Database, Select},
+    database::{Copy, Database, Quirks, Select},
     network::{Fate, Network},
     random::Random,
 };
@@ -124,9 +124,7 @@ struct World {
     select: Select,
     memory: usize,
     with_attachments: bool,
-    knows_bulk: bool,
-    refuses_checkpoints: bool,
-    request_documents_max: usize,
+    quirks: Quirks,
     replication: Option<Replication>,
     run: u64,
     failures: u32,
@@ -187,9 +185,7 @@ impl World {
             select: Select { ids, winners },
             memory: if with_attachments { 4 << 20 } else { 256 << 10 },
             with_attachments,
-            knows_bulk: random.percent(80),
-            refuses_checkpoints: random.percent(10),
-            request_documents_max: if random.percent(20) { 3 } else { 10_000 },
+            quirks: Quirks::drawn(&mut random),
             replication: None,
             run: 0,
             failures: 0,
@@ -364,7 +360,8 @@ impl World {
     }
 
     fn accident(&mut self) {
-        match self.random.below(7) {
+        match self.random.below(8) {
+            7 => self.source.purge(&mut self.random),
             0 => {
                 self.source.crash();
                 self.cut(Side::Source);
@@ -483,7 +480,7 @@ impl World {
 
     fn arrive(&mut self, run: u64, id: RequestId, request: Request, fate: Doom) {
         if let Request::Changes { since, limit, wait: Some(wait) } = &request
-            && self.source.changes(since, *limit, &self.select).rows.is_empty()
+            && self.source.changes(since, *limit, &self.select, &self.quirks).rows.is_empty()
             && !wait.is_zero()
         {
             let pause = Duration::from_secs(1).min(*wait);
@@ -529,11 +526,11 @@ impl World {
                 found => Reply::Checkpoint(found),
             },
             Request::Changes { since, limit, .. } => {
-                Reply::Page(self.source.changes(since, *limit, &self.select))
+                Reply::Page(self.source.changes(since, *limit, &self.select, &self.quirks))
             }
             Request::Diff(revs) => Reply::Missing(self.target.missing(revs)),
             Request::Fetch(fetch) => {
-                if fetch.bulk && !self.knows_bulk {
+                if fetch.bulk && !self.quirks.knows_bulk {
                     return Err(failure(FailureKind::NotFound));
                 }
                 if !fetch.bulk {
@@ -543,7 +540,7 @@ impl World {
                 let mut left = fetch.bytes_max;
                 let mut results = Vec::new();
                 for want in &fetch.wants {
-                    let found = self.source.fetch(want, fetch.attachments);
+                    let found = self.fetch(want, fetch.attachments);
                     let bytes = match &found {
                         Fetched::Documents(documents) => {
                             documents.iter().map(Document::bytes).sum()
@@ -572,10 +569,10 @@ impl World {
                 Reply::Done
             }
             Request::Write(documents) => {
-                if documents.len() > self.request_documents_max {
+                if documents.len() > self.quirks.request_documents_max {
                     self.summary.split += 1;
                 }
-                too_many(documents.len(), self.request_documents_max)?;
+                too_many(documents.len(), self.quirks.request_documents_max)?;
                 let results: Vec<_> = documents.iter().map(|it| self.write(it, &[])).collect();
                 Reply::Written(results.into_iter().filter_map(Result::err).collect())
             }
@@ -589,12 +586,16 @@ impl World {
                 }
                 Reply::Written(self.write(document, staged).err().into_iter().collect())
             }
+            Request::Commit(Side::Source) if self.quirks.refuses_commits => {
+                self.source.commit(); // it is always durable
+                return Err(failure(FailureKind::Refused));
+            }
             Request::Commit(side) => Reply::Committed(match side {
                 Side::Source => self.source.commit(),
                 Side::Target => self.target.commit(),
             }),
             Request::WriteCheckpoint { side, rev, checkpoint } => {
-                if *side == Side::Source && self.refuses_checkpoints {
+                if *side == Side::Source && self.quirks.refuses_checkpoints {
                     return Err(failure(FailureKind::Forbidden));
                 }
                 self.check_checkpoint(checkpoint);
@@ -621,6 +622,13 @@ impl World {
             Side::Source => &self.source,
             Side::Target => &self.target,
         }
+    }
+
+    fn fetch(&mut self, want: &Want, with_attachments: bool) -> Fetched {
+        if self.is_noisy && self.random.percent(self.quirks.lags) {
+            return Fetched::Missing;
+        }
+        self.source.fetch(want, with_attachments && self.quirks.sends_attachments)
     }
 
     fn write(&mut self, document: &Document, staged: &[usize]) -> Result<(), Refusal> {
