@@ -52,7 +52,7 @@ use self::{
     opening::Opening,
     peer::Peer,
     saving::Saves,
-    task::{Flight, Task, Work},
+    task::{Attachments, Flight, Task, Work},
 };
 pub use self::{
     message::{
@@ -346,10 +346,10 @@ impl Replication {
             Task::Diff { rows, .. } => {
                 Request::Diff(rows.iter().map(|it| (it.id.clone(), it.revs.clone())).collect())
             }
-            Task::Fetch { wants, inline, single, large, .. } => Request::Fetch(Fetch {
+            Task::Fetch { wants, attachments, single, large, .. } => Request::Fetch(Fetch {
                 wants: wants.clone(),
                 bulk: self.bulk && !single,
-                attachments: *inline,
+                attachments: *attachments == Attachments::Inside,
                 bytes_max: self.fetch_bytes(*large),
             }),
             Task::Stage { staging, .. } => Request::Stage {
@@ -394,13 +394,14 @@ impl Replication {
                 self.alive(Side::Target, took, rows.len(), 0);
                 self.got_missing(portion, &rows, &missing);
             }
-            (Task::Fetch { portion, wants, inline, single, large }, Reply::Fetched(results))
-                if !results.is_empty() =>
-            {
+            (
+                Task::Fetch { portion, wants, attachments, single, large },
+                Reply::Fetched(results),
+            ) if !results.is_empty() => {
                 let bytes = results.iter().map(Fetched::bytes).sum();
                 self.alive(Side::Source, took, results.len(), bytes);
                 let bulk = self.bulk && !single;
-                self.got_documents(portion, wants, results, inline, bulk, large);
+                self.got_documents(portion, wants, results, attachments, bulk, large);
             }
             (Task::Stage { portion, staging }, Reply::Done) => {
                 self.peer(Side::Source).is_alive();

@@ -11,9 +11,9 @@ use std::{
 use settle_model::{revision::RevId, tree::Missing};
 
 use super::{
-    Ending, Failure, FailureKind, Replication, ReplicationError,
+    Ending, Failure, FailureKind, Phase, Replication, ReplicationError,
     message::{Document, Failing, Fetched, Output, Refusal, Row, Side, Want},
-    task::{Staging, Task, Work},
+    task::{Attachments, Staging, Task, Work},
 };
 use crate::{
     limits::{ATTACHMENTS_INLINE_BYTES_MAX, DOCUMENT_BYTES_MAX, MISSING_MAX, MISSING_PAUSE},
@@ -48,6 +48,11 @@ const PASSING_ERRORS: [&str; 8] = [
     "too_many_requests",
     "unknown_error",
 ];
+
+fn first_fetch(portion: u64, wants: Vec<Want>) -> Task {
+    let attachments = Attachments::Unseen;
+    Task::Fetch { portion, wants, attachments, single: false, large: false }
+}
 
 impl Portion {
     fn is_done(&self) -> bool {
@@ -180,15 +185,14 @@ impl Replication {
         self.stats.missing_found += wants.len() as u64;
         let size = self.peers[Side::Source.place()].pace.documents();
         for wants in wants.chunks(size) {
-            let wants = wants.to_vec();
-            self.add(Task::Fetch { portion, wants, inline: false, single: false, large: false });
+            self.add(first_fetch(portion, wants.to_vec()));
         }
         self.count_out(portion, true);
     }
 
     /// What does not go into one request: without bulk requests, other documents than the first.
     pub(super) fn split_for_sending(&mut self, work: &mut Work) -> Option<Work> {
-        let Task::Fetch { portion, wants, inline, single, large } = &mut work.task else {
+        let Task::Fetch { portion, wants, attachments, single, large } = &mut work.task else {
             return None;
         };
         if self.bulk && !*single {
@@ -197,8 +201,8 @@ impl Replication {
         let first = wants.first()?.id.clone();
         let end = wants.iter().position(|want| want.id != first)?;
         let wants = wants.split_off(end);
-        let (portion, inline, single, large) = (*portion, *inline, *single, *large);
-        let rest = Task::Fetch { portion, wants, inline, single, large };
+        let (portion, attachments) = (*portion, *attachments);
+        let rest = Task::Fetch { portion, wants, attachments, single: *single, large: *large };
         self.count_in(&rest);
         Some(Work { task: rest, ..*work })
     }
@@ -209,30 +213,34 @@ impl Replication {
         portion: u64,
         mut wants: Vec<Want>,
         results: Vec<Fetched>,
-        inline: bool,
+        attachments: Attachments,
         bulk: bool,
         large: bool,
     ) {
+        let fetch = |wants, attachments, large| {
+            let single = !bulk;
+            Task::Fetch { portion, wants, attachments, single, large }
+        };
         let unread = wants.split_off(results.len().min(wants.len()));
         if !unread.is_empty() {
-            let task = Task::Fetch { portion, wants: unread, inline, single: !bulk, large: false };
+            let task = fetch(unread, attachments, false);
             self.count_in(&task);
             self.peer(Side::Source).queue.push_front(Work::new(task));
         }
         if bulk {
             self.stats.bulk_get_attempts += wants.len() as u64;
         }
-        let mut with_attachments = Vec::new();
+        let mut inside = Vec::new();
         for (want, result) in wants.into_iter().zip(results) {
             match result {
                 Fetched::Documents(documents) => {
                     self.stats.bulk_get_docs += u64::from(bulk);
                     let mut again = false;
                     for document in documents {
-                        again |= !self.accept(portion, &want, document, inline);
+                        again |= !self.accept(portion, &want, document, attachments);
                     }
                     if again {
-                        with_attachments.push(want);
+                        inside.push(want);
                     }
                 }
                 Fetched::Missing => {
@@ -245,29 +253,32 @@ impl Replication {
                     }
                     _ => self.missing_at_source(portion, want, format!("{error}: {reason}")),
                 },
+                Fetched::TooLarge if attachments == Attachments::Inside => {
+                    self.add(fetch(vec![want], Attachments::Apart, false));
+                }
                 Fetched::TooLarge if large => {
                     let reason = "the document is larger than a replication holds".to_owned();
                     self.refuse_want(&want, "too_large".to_owned(), reason);
                 }
-                Fetched::TooLarge => {
-                    let wants = vec![want];
-                    self.add(Task::Fetch { portion, wants, inline, single: !bulk, large: true });
-                }
+                Fetched::TooLarge => self.add(fetch(vec![want], attachments, true)),
+            }
+            if self.phase != Phase::Running {
+                return; // one of them has ended it
             }
         }
-        if !with_attachments.is_empty() {
-            let wants = with_attachments;
-            self.add(Task::Fetch { portion, wants, inline: true, single: !bulk, large: false });
+        if !inside.is_empty() {
+            self.add(fetch(inside, Attachments::Inside, false));
         }
         self.count_out(portion, true);
     }
 
-    /// Takes a document on its way; `false` if it must be fetched again with its attachments.
-    fn accept(&mut self, portion: u64, want: &Want, document: Document, inline: bool) -> bool {
+    /// Takes a document on its way; `false` if it must be fetched again with its attachments inside.
+    fn accept(&mut self, portion: u64, want: &Want, document: Document, how: Attachments) -> bool {
         let attachments = document.changed_attachments(&want.atts_since);
         let lengths = attachments.iter().map(|place| document.attachments[*place].length);
         let bytes = lengths.fold(0_u64, u64::saturating_add);
-        if !attachments.is_empty() && !inline && bytes <= ATTACHMENTS_INLINE_BYTES_MAX {
+        let is_first = how == Attachments::Unseen && !attachments.is_empty();
+        if is_first && bytes <= ATTACHMENTS_INLINE_BYTES_MAX {
             return false;
         }
         self.stats.docs_read += 1;
@@ -297,14 +308,17 @@ impl Replication {
 
     /// The source lists it and does not give it: it may be purged, or not be everywhere yet.
     fn missing_at_source(&mut self, portion: u64, mut want: Want, reason: String) {
+        if self.phase != Phase::Running {
+            return; // another one has ended it
+        }
         want.missed += 1;
         if want.missed > MISSING_MAX {
             let Want { id, rev, .. } = want;
             let error = ReplicationError::Document { id: id.to_string(), rev, reason };
             return self.end(Ending::Failed(error));
         }
-        let (wants, inline, large) = (vec![want], false, false);
-        let task = Task::Fetch { portion, wants, inline, single: true, large };
+        let (wants, attachments) = (vec![want], Attachments::Unseen);
+        let task = Task::Fetch { portion, wants, attachments, single: true, large: false };
         self.count_in(&task);
         let not_before = self.now.monotonic + MISSING_PAUSE;
         let work = Work { not_before, ..Work::new(task) };
@@ -383,7 +397,7 @@ impl Replication {
         if refusal.error == "missing_stub" && sent < document.attachments.len() {
             self.stats.docs_read -= 1;
             let wants = vec![Want::new(document.id.clone(), document.rev.clone(), [].into())];
-            self.add(Task::Fetch { portion, wants, inline: false, single: false, large: false });
+            self.add(first_fetch(portion, wants));
             return;
         }
         self.stats.doc_write_failures += 1;
@@ -440,11 +454,11 @@ impl Replication {
                 }
                 self.count_out(portion, true);
             }
-            Task::Fetch { portion, mut wants, inline, single, large } if by_content => {
+            Task::Fetch { portion, mut wants, attachments, single, large } if by_content => {
                 // A long list of what the target has may be what is too long.
                 if let Some(want) = wants.iter_mut().find(|want| !want.atts_since.is_empty()) {
                     want.atts_since = [].into();
-                    let task = Task::Fetch { portion, wants, inline, single, large };
+                    let task = Task::Fetch { portion, wants, attachments, single, large };
                     return self.peer(side).queue.push_front(Work::new(task));
                 }
                 for want in wants {

@@ -22,8 +22,7 @@ pub(super) enum Task {
     Fetch {
         portion: u64,
         wants: Vec<Want>,
-        /// With the content of attachments.
-        inline: bool,
+        attachments: Attachments,
         /// Not in bulk.
         single: bool,
         /// One that did not fit among others, and may take all the memory.
@@ -46,6 +45,17 @@ pub(super) enum Task {
         side: Side,
         checkpoint: Arc<Checkpoint>,
     },
+}
+
+/// How the changed attachments of a document come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attachments {
+    /// That is decided when they are seen.
+    Unseen,
+    /// Inside the document, since they are small.
+    Inside,
+    /// Apart from it, one at a time.
+    Apart,
 }
 
 /// A document whose attachments are copied one after the other.
@@ -154,10 +164,10 @@ impl Task {
             Self::Diff { portion, rows } => {
                 Some(Self::Diff { portion: *portion, rows: half(rows)? })
             }
-            Self::Fetch { portion, wants, inline, single, large } => Some(Self::Fetch {
+            Self::Fetch { portion, wants, attachments, single, large } => Some(Self::Fetch {
                 portion: *portion,
                 wants: half(wants)?,
-                inline: *inline,
+                attachments: *attachments,
                 single: *single,
                 large: *large,
             }),
