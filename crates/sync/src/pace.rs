@@ -23,6 +23,7 @@ pub(crate) struct Pace {
     documents_max: usize,
     /// Bytes of one request.
     bytes: usize,
+    bytes_max: usize,
     /// Requests under way.
     together: usize,
     together_max: usize,
@@ -36,6 +37,7 @@ impl Pace {
             documents: REQUEST_DOCUMENTS_START.min(documents_max),
             documents_max,
             bytes: REQUEST_BYTES_START,
+            bytes_max: REQUEST_BYTES_MAX,
             together: REQUESTS_START.min(together_max),
             together_max,
             answered: 0,
@@ -74,9 +76,15 @@ impl Pace {
                 self.documents = (self.documents * 2).min(self.documents_max);
             }
             if bytes >= self.bytes / 2 {
-                self.bytes = (self.bytes * 2).min(REQUEST_BYTES_MAX);
+                self.bytes = (self.bytes * 2).min(self.bytes_max);
             }
         }
+    }
+
+    /// A request with so many bytes is too large for the peer: none shall come near that again.
+    pub(crate) fn too_large(&mut self, bytes: usize) {
+        self.bytes_max = self.bytes_max.min(bytes / 2).max(REQUEST_BYTES_MIN);
+        self.bytes = self.bytes.min(self.bytes_max);
     }
 
     pub(crate) fn failed(&mut self) {
@@ -104,6 +112,16 @@ mod tests {
             pace.failed();
         }
         assert_eq!((pace.documents(), pace.bytes(), pace.together()), (1, REQUEST_BYTES_MIN, 1));
+    }
+
+    #[test]
+    fn what_was_too_large_is_not_tried_again() {
+        let mut pace = Pace::new(500, 20);
+        pace.too_large(1_000_000);
+        for _ in 0..20 {
+            pace.answered(500, pace.bytes(), Duration::from_millis(10));
+        }
+        assert_eq!(pace.bytes(), 500_000);
     }
 
     #[test]

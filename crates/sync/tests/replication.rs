@@ -14,10 +14,11 @@ use settle_sync::{
     checkpoint::Checkpoint,
     job::Job,
     replication::{
-        Attachment, Document, Ending, Failure, FailureKind, Fetched, Info, Input, Now, Output,
-        Page, Refusal, Replication, Reply, Request, RequestId, Row, Run, Side,
+        Attachment, Document, Ending, Failure, FailureKind, Fetched, Info, Input, Now, Outcome,
+        Output, Page, Refusal, Replication, Reply, Request, RequestId, Row, Run, Side,
     },
     seq::Seq,
+    stats::{Progress, Stats},
 };
 
 /// What a server does with a request.
@@ -802,6 +803,76 @@ fn a_document_that_the_peer_chokes_on_is_found_by_halves() {
         read 4 written 3 failed 0
     "#]],
     );
+}
+
+#[test]
+fn requests_grow_with_what_the_peers_bear() {
+    let ids: Vec<_> = (0..20_000).map(|number| format!("doc{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut left = ids.len();
+    let log = run(ONCE, |request, _| match request {
+        Request::Changes { since, limit, .. } => {
+            let Do::Reply(Reply::Page(mut page)) = serve(&ids, request) else { unreachable!() };
+            page.rows.truncate(*limit);
+            left -= page.rows.len();
+            let last = page.rows.last().and_then(|row| row.seq.clone());
+            page.last_seq = last.unwrap_or_else(|| since.clone());
+            page.pending = Some(left as u64);
+            Do::Reply(Reply::Page(page))
+        }
+        _ => serve(&ids, request),
+    });
+    assert!(log.contains("completed") && log.contains("written 20000 failed 0"), "{log}");
+    let requests = log.lines().count();
+    assert!(requests < 250, "{requests} requests");
+}
+
+#[test]
+fn a_job_that_waits_takes_little_memory() {
+    let bytes = size_of::<Replication>();
+    assert!(bytes < 2_048, "{bytes} bytes");
+}
+
+#[test]
+fn progress_and_results_are_told_in_couchdbs_words() {
+    let stats = Stats { docs_read: 3, docs_written: 2, ..Stats::default() };
+    let seq = Seq::from_text("5-x");
+    let progress = Progress {
+        stats,
+        changes_pending: None,
+        source_seq: seq.clone(),
+        through_seq: seq.clone(),
+        checkpointed_source_seq: Seq::zero(),
+    };
+    let text = |json: Vec<u8>| String::from_utf8(json).unwrap();
+    check(
+        &text(progress.to_json()),
+        &expect![[
+            r#"{"revisions_checked":0,"missing_revisions_found":0,"docs_read":3,"docs_written":2,"changes_pending":null,"doc_write_failures":0,"bulk_get_docs":0,"bulk_get_attempts":0,"checkpointed_source_seq":0,"source_seq":"5-x","through_seq":"5-x"}"#
+        ]],
+    );
+    let checkpoint = Checkpoint {
+        session_id: "s1".to_owned(),
+        source_last_seq: seq,
+        history: Vec::new(),
+        source_without_checkpoint: None,
+    };
+    let mut outcome =
+        Outcome { checkpoint: Some(checkpoint), recorded: true, ending: Ending::Completed };
+    check(
+        &text(outcome.to_json(true)),
+        &expect![[
+            r#"{"ok":true,"session_id":"s1","source_last_seq":"5-x","replication_id_version":5,"history":[]}"#
+        ]],
+    );
+    outcome.recorded = false;
+    check(
+        &text(outcome.to_json(true)),
+        &expect![[
+            r#"{"ok":true,"no_changes":true,"session_id":"s1","source_last_seq":"5-x","replication_id_version":5,"history":[]}"#
+        ]],
+    );
+    check(&text(outcome.to_json(false)), &expect![[r#"{"ok":true,"use_checkpoints":false}"#]]);
 }
 
 /// 200 documents of 20 KB over 40 KB/s, with 30 s for each request, take 100 s at least.

@@ -421,6 +421,13 @@ impl Replication {
             self.bulk = false;
             return self.peer(side).queue.push_front(work);
         }
+        if failure.kind == FailureKind::TooLarge
+            && let Task::Write { documents, .. } = &work.task
+            && documents.len() > 1
+        {
+            let bytes = documents.iter().map(|it| it.bytes()).sum();
+            self.peer(side).pace.too_large(bytes);
+        }
         if by_content && let Some(half) = work.task.split() {
             self.count_in(&half);
             self.peer(side).queue.push_front(Work::new(half));
