@@ -72,8 +72,8 @@ pub const CHECKPOINT_BYTES_MAX: usize = 8 << 20;
 /// and not yet been written, and what requests under way may bring.
 pub const MEMORY_BYTES_DEFAULT: usize = 32 << 20;
 
-/// Bytes of one document without its attachments, unless its host gave the replication less memory.
-/// A larger one is not copied, and counts as a failure to write.
+/// Bytes of one document without its attachments. A larger one is not copied, and counts as a failure
+/// to write. One that is larger than what the replication may hold is held alone.
 pub const DOCUMENT_BYTES_MAX: usize = 32 << 20;
 
 /// Bytes that a document in memory counts for beside its text.

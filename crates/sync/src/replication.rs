@@ -76,7 +76,7 @@ pub struct Run {
     pub session_id: String,
     /// A random number, that pauses are drawn from.
     pub seed: u64,
-    /// Bytes of documents that are held at a time.
+    /// Bytes of documents that are held at a time. One that is larger is held alone.
     pub memory_bytes_max: usize,
     /// What earlier runs of the job have counted.
     pub stats: Stats,
@@ -201,6 +201,11 @@ impl Replication {
         }
     }
 
+    /// Lets it hold more or less from now on: a host shares its memory out among its runs.
+    pub fn set_memory_bytes_max(&mut self, bytes: usize) {
+        self.run.memory_bytes_max = bytes;
+    }
+
     /// Bytes of documents in memory, and those that requests under way may bring.
     pub fn memory_bytes(&self) -> usize {
         self.held + self.reserved
@@ -300,7 +305,7 @@ impl Replication {
             if let Task::Fetch { large, .. } = &work.task {
                 // In their order, or a large one would never find room.
                 let bytes = self.memory_bytes() + self.fetch_bytes(*large);
-                no_memory |= bytes > self.run.memory_bytes_max;
+                no_memory |= bytes > self.run.memory_bytes_max && self.memory_bytes() > 0;
                 return has_place && !no_memory;
             }
             let is_second = is_staging && matches!(work.task, Task::Stage { .. });

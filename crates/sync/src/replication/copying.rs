@@ -98,11 +98,10 @@ impl Replication {
 
     /// Bytes that a request for documents may bring.
     pub(super) fn fetch_bytes(&self, large: bool) -> usize {
-        let memory = self.run.memory_bytes_max;
         if large {
-            return DOCUMENT_BYTES_MAX.min(memory);
+            return DOCUMENT_BYTES_MAX;
         }
-        self.peers[Side::Source.place()].pace.bytes().min(memory / 4)
+        self.peers[Side::Source.place()].pace.bytes().min(self.run.memory_bytes_max / 4)
     }
 
     /// A task of a portion, to be done after those that wait.

@@ -25,7 +25,7 @@ pub(super) enum Task {
         attachments: Attachments,
         /// Not in bulk.
         single: bool,
-        /// One that did not fit among others, and may take all the memory.
+        /// One that did not fit among others, and may take as much as any document.
         large: bool,
     },
     Stage {

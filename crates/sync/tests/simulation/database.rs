@@ -104,7 +104,7 @@ impl Database {
             attachments.clear();
         }
         let bytes = match random.below(20) {
-            0 => random.between(10_000, 50_000),
+            0 => random.between(10_000, 100_000),
             _ => random.between(20, 2_000),
         };
         let bytes = usize::try_from(bytes).unwrap();

@@ -12,6 +12,7 @@ use settle_sync::{
     checkpoint::Checkpoint,
     job::Job,
     job_pause,
+    limits::DOCUMENT_BYTES_MAX,
     replication::{
         Document, Ending, Failure, FailureKind, Fetched, Info, Input, Now, Output, Refusal,
         Replication, Reply, Request, RequestId, Run, Side, Want,
@@ -42,6 +43,7 @@ pub(crate) struct Summary {
     timeouts: u64,
     split: u64,
     refused: u64,
+    large: u64,
 }
 
 impl Summary {
@@ -61,6 +63,7 @@ impl Summary {
         self.timeouts += other.timeouts;
         self.split += other.split;
         self.refused += other.refused;
+        self.large += other.large;
     }
 
     /// A simulation in which nothing happens shows nothing.
@@ -78,6 +81,7 @@ impl Summary {
             self.timeouts,
             self.split,
             self.refused,
+            self.large,
         ];
         assert!(all.iter().all(|count| *count > 10), "{self:?}");
     }
@@ -409,7 +413,10 @@ impl World {
         let now = self.now();
         let Some(replication) = &mut self.replication else { return };
         let outputs = replication.handle(now, input);
-        assert!(replication.memory_bytes() <= self.memory, "{} bytes", replication.memory_bytes());
+        let bytes = replication.memory_bytes();
+        let alone = bytes == DOCUMENT_BYTES_MAX;
+        assert!(bytes <= self.memory || alone, "{bytes} bytes");
+        self.summary.large += u64::from(alone);
         for output in outputs {
             match output {
                 Output::Send { id, request } => self.send(id, request),
