@@ -43,9 +43,9 @@ pub struct Job {
     pub use_checkpoints: bool,
     pub checkpoint_interval: Duration,
     pub use_bulk_get: bool,
-    /// Rows of changes that are handled together, at most.
+    /// Rows of changes that are handled together, a portion, at most.
     pub worker_batch_size: usize,
-    /// Batches under way, at most.
+    /// Portions under way, at most.
     pub worker_processes: usize,
     /// Requests to each peer at a time, at most.
     pub http_connections: usize,

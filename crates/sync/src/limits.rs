@@ -25,7 +25,7 @@ pub const WORKER_BATCH_SIZE_DEFAULT: usize = 500;
 /// ... and the most. A job that asks for more gets this many.
 pub const WORKER_BATCH_SIZE_MAX: usize = 10_000;
 
-/// Batches that are under way at a time, where the job does not say.
+/// Portions of rows that are under way at a time, where the job does not say.
 pub const WORKER_PROCESSES_DEFAULT: usize = 4;
 
 /// ... and the most. A job that asks for more gets this many.
@@ -72,8 +72,8 @@ pub const CHECKPOINT_BYTES_MAX: usize = 8 << 20;
 /// and not yet been written, and what requests under way may bring.
 pub const MEMORY_BYTES_DEFAULT: usize = 32 << 20;
 
-/// Bytes of one document without its attachments, unless its host gave the replication less memory.
-/// A larger one is not copied, and counts as a failure to write.
+/// Bytes of one document without its attachments. A larger one is not copied, and counts as a failure
+/// to write. One that is larger than what the replication may hold is held alone.
 pub const DOCUMENT_BYTES_MAX: usize = 32 << 20;
 
 /// Bytes that a document in memory counts for beside its text.
@@ -102,8 +102,8 @@ pub const REQUEST_LONG: Duration = Duration::from_secs(5);
 /// are copied one at a time, and go on where they stopped when the link is cut.
 pub const ATTACHMENTS_INLINE_BYTES_MAX: u64 = 256 << 10;
 
-/// Rows of changes that are read ahead of what is compared, for each batch that may be under way.
-pub const BATCHES_READ_AHEAD: usize = 2;
+/// Rows of changes that are read ahead of what is compared, for each portion that may be under way.
+pub const PORTIONS_READ_AHEAD: usize = 2;
 
 /// Rows of a page of changes, at least: small pages waste round trips.
 pub const PAGE_ROWS_MIN: usize = 100;

@@ -1,21 +1,20 @@
 //! One run of a replication, from the first request to the last checkpoint.
 //!
 //! ```text
-//!            ┌ changes ─► rows ─► batches ─► diff ─► fetch ─┬──────────► write ─┐
-//!  opening ──┤                                              └─ stage ──► write ─┤── through ─► end
-//!            └──────────────────── checkpoints ◄────────────────────────────────┘
+//!            ┌ changes ─► rows ─► portions ─► diff ─► fetch ─┬──────────► write ─┐
+//!  opening ──┤                                               └─ stage ──► write ─┤── through ─► end
+//!            └───────────────────── checkpoints ◄────────────────────────────────┘
 //! ```
 //!
-//! - *Opening*: who are the two databases, and where did the last run stop ([`opening`]).
-//! - *Changes* are read in pages, ahead of what is worked on ([`feed`]).
-//! - *Batches* of rows go their way side by side ([`copying`]): the target says which revisions it
+//! - *Opening*: who are the two databases, and where did the last run stop (`opening`).
+//! - *Changes* are read in pages, ahead of what is worked on (`feed`).
+//! - *Portions* of rows go their way side by side (`copying`): the target says which revisions it
 //!   lacks, these are fetched and written. Attachments that are large are *staged* first, one at a
 //!   time, and go on where they stopped when the link was cut.
-//! - Everything up to the *through* sequence is done: the batches up to there, without a gap. Only that
-//!   becomes a checkpoint, after both sides have said that what they hold is durable ([`saving`]).
+//! - Everything up to the *through* sequence is done: the portions up to there, without a gap. Only that
+//!   becomes a checkpoint, after both sides have said that what they hold is durable (`saving`).
 //!
-//! Each thing to do is a [`Task`](task::Task) in the queue of the peer that is asked ([`peer`]). A
-//! request that fails for a passing reason is tried again after a pause, in halves if it carried
+//! Each thing to do is a task in the queue of the peer that is asked (`task`, `peer`). A request that fails for a passing reason is tried again after a pause, in halves if it carried
 //! several documents: so one that the peer chokes on is found, and a slow link gets what it can
 //! carry. When a request fails too often, the run ends, after a last checkpoint if that is possible.
 //! Whoever runs the job starts the next run after [`crate::job_pause`].
@@ -24,8 +23,8 @@
 //! in [`Input::Tick`] at the time that [`Replication::wake_at`] says. Answers may come in any order,
 //! twice, or never. Dropping a replication at any time is safe; [`Input::Cancel`] is more polite.
 //!
-//! Source: reference of CouchDB's replicator (`couch_replicator_worker`, `_scheduler_job`,
-//! `_changes_reader`, `_httpc`) and of PouchDB's (`pouchdb-replication`). Different here: changes are
+//! Source: CouchDB's replicator (`couch_replicator_worker`, `_scheduler_job`, `_changes_reader`,
+//! `_httpc`) and PouchDB's (`pouchdb-replication`). Different here: changes are
 //! read in pages, as PouchDB does, so that a page that is lost is asked for again; attachments go on
 //! where they stopped; a refusal of one document that will pass (a time-out inside the target) is
 //! tried again, where CouchDB counts it and goes on.
@@ -47,12 +46,13 @@ use std::{
 };
 
 use self::{
-    copying::Batch,
+    copying::Portion,
     feed::Feed,
+    message::Failing,
     opening::Opening,
     peer::Peer,
     saving::Saves,
-    task::{Flight, Task, Work},
+    task::{Attachments, Flight, Task, Work},
 };
 pub use self::{
     message::{
@@ -76,7 +76,7 @@ pub struct Run {
     pub session_id: String,
     /// A random number, that pauses are drawn from.
     pub seed: u64,
-    /// Bytes of documents that are held at a time.
+    /// Bytes of documents that are held at a time. One that is larger is held alone.
     pub memory_bytes_max: usize,
     /// What earlier runs of the job have counted.
     pub stats: Stats,
@@ -98,8 +98,8 @@ pub struct Replication {
     opening: Opening,
     feed: Feed,
     /// Those that are under way, and those that are done behind one that is not.
-    batches: BTreeMap<u64, Batch>,
-    next_batch: u64,
+    portions: BTreeMap<u64, Portion>,
+    next_portion: u64,
     /// Bytes of documents that were read and are not yet settled.
     held: usize,
     /// Bytes that requests under way may bring.
@@ -143,8 +143,8 @@ impl Replication {
             outputs: Vec::new(),
             opening: Opening::default(),
             feed: Feed::new(),
-            batches: BTreeMap::new(),
-            next_batch: 0,
+            portions: BTreeMap::new(),
+            next_portion: 0,
             held: 0,
             reserved: 0,
             bulk: job.use_bulk_get,
@@ -190,7 +190,7 @@ impl Replication {
     }
 
     pub fn progress(&self) -> Progress {
-        let open: usize = self.batches.values().map(Batch::open_rows).sum();
+        let open: usize = self.portions.values().map(Portion::open_rows).sum();
         let read = u64::try_from(self.feed.rows() + open).unwrap_or(u64::MAX);
         Progress {
             stats: self.stats,
@@ -199,6 +199,11 @@ impl Replication {
             through_seq: self.through_seq.clone(),
             checkpointed_source_seq: self.saves.saved_seq.clone(),
         }
+    }
+
+    /// Lets it hold more or less from now on: a host shares its memory out among its runs.
+    pub fn set_memory_bytes_max(&mut self, bytes: usize) {
+        self.run.memory_bytes_max = bytes;
     }
 
     /// Bytes of documents in memory, and those that requests under way may bring.
@@ -263,7 +268,7 @@ impl Replication {
     fn advance(&mut self) {
         if self.phase == Phase::Running {
             self.read_ahead();
-            self.start_batches();
+            self.start_portions();
             self.save_if_due();
             if self.is_complete() {
                 self.end(Ending::Completed);
@@ -275,7 +280,7 @@ impl Replication {
     }
 
     fn is_complete(&self) -> bool {
-        self.feed.is_done() && self.batches.is_empty() && self.saves.saving.is_none()
+        self.feed.is_done() && self.portions.is_empty() && self.saves.saving.is_none()
     }
 
     /// Sends what waits for `side`, as far as it may be asked now.
@@ -297,16 +302,14 @@ impl Replication {
             if self.now.monotonic < work.not_before {
                 return false;
             }
-            match &work.task {
-                Task::Fetch { large, .. } => {
-                    // In their order, or a large one would never find room.
-                    no_memory |=
-                        self.memory_bytes() + self.fetch_bytes(*large) > self.run.memory_bytes_max;
-                    has_place && !no_memory
-                }
-                Task::Stage { .. } => has_place && !is_staging,
-                task => has_place || !task.takes_a_place(),
+            if let Task::Fetch { large, .. } = &work.task {
+                // In their order, or a large one would never find room.
+                let bytes = self.memory_bytes() + self.fetch_bytes(*large);
+                no_memory |= bytes > self.run.memory_bytes_max && self.memory_bytes() > 0;
+                return has_place && !no_memory;
             }
+            let is_second = is_staging && matches!(work.task, Task::Stage { .. });
+            (has_place || !work.task.takes_a_place()) && !is_second
         };
         let found = peer.queue.iter().position(ready);
         if no_memory {
@@ -324,10 +327,7 @@ impl Replication {
         if let Request::Changes { wait: Some(wait), .. } = &request {
             limit += *wait;
         }
-        let reserved = match &request {
-            Request::Fetch(fetch) => fetch.bytes_max,
-            _ => 0,
-        };
+        let reserved = if let Request::Fetch(fetch) = &request { fetch.bytes_max } else { 0 };
         self.reserved += reserved;
         if work.task.takes_a_place() {
             self.peer(side).in_flight += 1;
@@ -351,10 +351,10 @@ impl Replication {
             Task::Diff { rows, .. } => {
                 Request::Diff(rows.iter().map(|it| (it.id.clone(), it.revs.clone())).collect())
             }
-            Task::Fetch { wants, inline, single, large, .. } => Request::Fetch(Fetch {
+            Task::Fetch { wants, attachments, single, large, .. } => Request::Fetch(Fetch {
                 wants: wants.clone(),
                 bulk: self.bulk && !single,
-                attachments: *inline,
+                attachments: *attachments == Attachments::Inside,
                 bytes_max: self.fetch_bytes(*large),
             }),
             Task::Stage { staging, .. } => Request::Stage {
@@ -379,7 +379,10 @@ impl Replication {
     fn replied(&mut self, flight: Flight, reply: Reply) {
         let took = self.now.monotonic.saturating_sub(flight.sent);
         match (flight.work.task, reply) {
-            (Task::Create, Reply::Done) => self.alive(flight.side, took, 0, 0),
+            (Task::Create, Reply::Done) => {
+                self.alive(Side::Target, took, 0, 0);
+                self.ask_info(Side::Target);
+            }
             (Task::Info(side), Reply::Info(info)) => {
                 self.alive(side, took, 0, 0);
                 self.got_info(side, info);
@@ -392,32 +395,33 @@ impl Replication {
                 self.peer(Side::Source).is_alive();
                 self.got_page(page, limit, wait.map(|_| took));
             }
-            (Task::Diff { batch, rows }, Reply::Missing(missing)) => {
+            (Task::Diff { portion, rows }, Reply::Missing(missing)) => {
                 self.alive(Side::Target, took, rows.len(), 0);
-                self.got_missing(batch, &rows, &missing);
+                self.got_missing(portion, &rows, &missing);
             }
-            (Task::Fetch { batch, wants, inline, single, large }, Reply::Fetched(results))
-                if !results.is_empty() =>
-            {
+            (
+                Task::Fetch { portion, wants, attachments, single, large },
+                Reply::Fetched(results),
+            ) if !results.is_empty() => {
                 let bytes = results.iter().map(Fetched::bytes).sum();
                 self.alive(Side::Source, took, results.len(), bytes);
                 let bulk = self.bulk && !single;
-                self.got_documents(batch, wants, results, inline, bulk, large);
+                self.got_documents(portion, wants, results, attachments, bulk, large);
             }
-            (Task::Stage { batch, staging }, Reply::Done) => {
+            (Task::Stage { portion, staging }, Reply::Done) => {
                 self.peer(Side::Source).is_alive();
-                self.got_attachment(batch, staging);
+                self.got_attachment(portion, staging);
             }
-            (Task::Write { batch, documents }, Reply::Written(refusals)) => {
+            (Task::Write { portion, documents }, Reply::Written(refusals)) => {
                 let bytes = documents.iter().map(|it| it.bytes()).sum();
                 self.alive(Side::Target, took, documents.len(), bytes);
-                self.wrote(batch, documents, None, refusals, flight.work.tries);
+                self.wrote(portion, documents, None, refusals, flight.work.tries);
             }
-            (Task::WriteStaged { batch, staging }, Reply::Written(refusals)) => {
+            (Task::WriteStaged { portion, staging }, Reply::Written(refusals)) => {
                 self.peer(Side::Target).is_alive();
                 let document = staging.document.clone();
                 let tries = flight.work.tries;
-                self.wrote(batch, vec![document], Some(staging), refusals, tries);
+                self.wrote(portion, vec![document], Some(staging), refusals, tries);
             }
             (Task::Commit(side), Reply::Committed(start)) => {
                 self.peer(side).is_alive();
@@ -444,7 +448,7 @@ impl Replication {
 
     fn failed(&mut self, flight: Flight, failure: Failure) {
         let Flight { mut work, side, sent, .. } = flight;
-        if !failure.kind.is_passing() {
+        if failure.kind.failing() != Failing::Passing {
             return self.refused(work, side, failure);
         }
         let may_wait = match &self.phase {
@@ -454,19 +458,14 @@ impl Replication {
         let (now, chance) = (self.now.monotonic, self.chance.next());
         let peer = self.peer(side);
         peer.failed(now, sent, failure.kind, chance);
-        let gives_up = match failure.kind {
-            FailureKind::Busy { retry_after } => {
-                peer.is_busy_too_long(now) || retry_after.is_some_and(|it| it > RETRY_AFTER_MAX)
-            }
-            _ => peer.failures > self.job.retries_per_request,
+        let (gives_up, halves) = if let FailureKind::Busy { retry_after } = failure.kind {
+            let too_long = retry_after.is_some_and(|it| it > RETRY_AFTER_MAX);
+            (too_long || peer.is_busy_too_long(now), None)
+        } else {
+            let halves = work.task.split();
+            work.tries += u32::from(halves.is_none());
+            (peer.failures > self.job.retries_per_request, halves)
         };
-        let halves = match failure.kind {
-            FailureKind::Busy { .. } => None,
-            _ => work.task.split(),
-        };
-        if halves.is_none() && !matches!(failure.kind, FailureKind::Busy { .. }) {
-            work.tries += 1;
-        }
         if !may_wait || gives_up || work.tries > self.job.retries_per_request {
             return self.give_up(&work, side, failure);
         }
@@ -542,7 +541,7 @@ impl Replication {
             peer.queue = VecDeque::new();
             peer.in_flight = 0;
         }
-        self.batches = BTreeMap::new();
+        self.portions = BTreeMap::new();
         self.feed.stop();
         (self.held, self.reserved) = (0, 0);
         self.saves.saving = None;

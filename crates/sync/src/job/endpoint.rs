@@ -86,7 +86,7 @@ impl Endpoint {
             }
             let database = text.parse();
             let database =
-                database.map_err(|source| JobError::DatabaseName { member: name, source })?;
+                database.map_err(|problem| JobError::DatabaseName { member: name, problem })?;
             return Ok(Self::Local(database));
         }
         let url = text_member(value, "url").ok_or(JobError::NotAnEndpoint { member: name })?;

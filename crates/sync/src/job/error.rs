@@ -18,8 +18,8 @@ pub enum JobError {
     NoEndpoint { member: &'static str },
     #[error("`{member}` must be a URL, the name of a database, or an object with a `url`")]
     NotAnEndpoint { member: &'static str },
-    #[error("`{member}` is neither a URL nor the name of a database: {source}")]
-    DatabaseName { member: &'static str, source: DatabaseNameError },
+    #[error("`{member}` is neither a URL nor the name of a database: {problem}")]
+    DatabaseName { member: &'static str, problem: DatabaseNameError },
     #[error("{member} has an invalid url: {problem}")]
     Url { member: &'static str, problem: UrlProblem },
     #[error("parameter `{member}` must be {expected}")]

@@ -88,7 +88,14 @@ fn split_port(address: &str) -> Result<(&str, Option<u16>), UrlProblem> {
         (None, Some((host, port))) => (host, Some(port)),
         (None, None) => (address, None),
     };
-    if host.is_empty() || host == "[]" || host.contains('@') {
+    let fits = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(ipv6) => {
+            ipv6.contains(':')
+                && ipv6.bytes().all(|it| it.is_ascii_hexdigit() || b":.%".contains(&it))
+        }
+        None => !host.is_empty() && !host.contains(['[', ']', ':', '@']),
+    };
+    if !fits {
         return Err(UrlProblem::Host);
     }
     let port = match port {

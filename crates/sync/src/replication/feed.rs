@@ -8,7 +8,7 @@ use super::{
     task::{Task, Work},
 };
 use crate::{
-    limits::{BATCHES_READ_AHEAD, CHANGES_WAIT_MAX, EMPTY_PAGE_PAUSE, PAGE_ROWS_MIN},
+    limits::{CHANGES_WAIT_MAX, EMPTY_PAGE_PAUSE, PAGE_ROWS_MIN, PORTIONS_READ_AHEAD},
     seq::Seq,
 };
 
@@ -104,14 +104,14 @@ impl Feed {
 }
 
 impl Replication {
-    /// Rows of one batch.
-    pub(super) fn batch_rows(&self) -> usize {
+    /// Rows of one portion.
+    pub(super) fn portion_rows(&self) -> usize {
         let documents = self.peers.iter().map(|peer| peer.pace.documents()).max().unwrap_or(1);
         documents.min(self.job.worker_batch_size)
     }
 
     pub(super) fn read_ahead(&mut self) {
-        let enough = self.batch_rows() * BATCHES_READ_AHEAD;
+        let enough = self.portion_rows() * PORTIONS_READ_AHEAD;
         let feed = &mut self.feed;
         if feed.is_asked || feed.has_ended || feed.queue.len() >= enough {
             return;

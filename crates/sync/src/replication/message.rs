@@ -85,8 +85,8 @@ pub enum Request {
     Diff(Vec<(Arc<str>, Vec<RevId>)>),
     Fetch(Fetch),
     /// Bring an attachment to where the write of its document finds it, from byte `from` on: what is
-    /// before that is in place. What is staged may be dropped when that write was answered, or the
-    /// replication has ended.
+    /// before that is in place. Whoever has more of it, from an earlier run, need not fetch that. What is
+    /// staged may be dropped when that write was answered, or the replication has ended.
     Stage {
         document: Arc<Document>,
         attachment: usize,
@@ -119,8 +119,8 @@ pub struct Fetch {
     pub bulk: bool,
     /// With the content of attachments that are newer than what `atts_since` names; else all are stubs.
     pub attachments: bool,
-    /// Stop after so many bytes, and answer with what is complete. A document that alone is larger is
-    /// [`Fetched::TooLarge`].
+    /// Stop after so many bytes, and answer with what is complete; so may be done when the connection is
+    /// cut. A document that alone is larger is [`Fetched::TooLarge`].
     pub bytes_max: usize,
 }
 
@@ -210,7 +210,7 @@ pub enum Reply {
 /// What became of one want.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {
-    /// The revision, or the leaves that descend from it.
+    /// The revision, or the leaves that descend from it; none, if these came with another want.
     Documents(Vec<Document>),
     /// The source says that it has not got it.
     Missing,
@@ -322,28 +322,34 @@ impl Document {
     /// The attachments that a database does not have yet which has `known` revisions of the document.
     /// What came with an ancestor that it has, it has.
     pub fn changed_attachments(&self, known: &[RevId]) -> Vec<usize> {
-        let since = self.path.as_ref().map_or(0, |path| {
-            let known = path.revs().filter(|rev| known.contains(rev));
-            known.map(|rev| rev.generation()).max().unwrap_or(0)
-        });
-        let changed = |it: &&Attachment| it.revpos.is_none_or(|revpos| revpos > since);
+        let ancestors = self.path.iter().flat_map(RevPath::revs);
+        let since = ancestors.filter(|rev| known.contains(rev)).map(|rev| rev.generation()).max();
+        let changed = |it: &Attachment| match (it.revpos, since) {
+            (Some(revpos), Some(since)) => revpos > since,
+            (None, _) | (_, None) => true,
+        };
         let all = self.attachments.iter().enumerate();
         all.filter(|(_, it)| changed(it)).map(|(place, _)| place).collect()
     }
 }
 
+/// What a failure says about the next try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failing {
+    /// It may have another outcome.
+    Passing,
+    /// What was asked is refused; something else may not be.
+    Content,
+    /// Whatever is asked will be refused: by who asks, or for want of a database.
+    Everything,
+}
+
 impl FailureKind {
-    /// Whether another try may have another outcome.
-    pub(super) fn is_passing(self) -> bool {
+    pub(super) fn failing(self) -> Failing {
         match self {
-            Self::Busy { .. } | Self::Broken | Self::TimedOut | Self::Lost => true,
-            Self::Unauthorized
-            | Self::Forbidden
-            | Self::NotFound
-            | Self::Conflict
-            | Self::MissingStub
-            | Self::TooLarge
-            | Self::Refused => false,
+            Self::Busy { .. } | Self::Broken | Self::TimedOut | Self::Lost => Failing::Passing,
+            Self::Conflict | Self::MissingStub | Self::TooLarge | Self::Refused => Failing::Content,
+            Self::Unauthorized | Self::Forbidden | Self::NotFound => Failing::Everything,
         }
     }
 }

@@ -26,7 +26,8 @@ pub enum Ending {
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ReplicationError {
-    /// A request was refused for good, or too often. `reason` is in the words of the peer.
+    /// A request was refused for good, or too often. `reason` is in the words of the peer. If that is
+    /// busy, and says for how long, the next run shall not start before.
     #[error("{} of the {side} failed, {kind}: {reason}", .what)]
     Request { side: Side, what: &'static str, kind: FailureKind, reason: String },
     /// The source lists a revision in its changes, but has not got it.

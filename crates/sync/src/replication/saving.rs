@@ -170,17 +170,14 @@ impl Replication {
 
     /// After a conflict. The document's revision is known now.
     pub(super) fn checkpoint_read_again(&mut self, side: Side, found: Option<Checkpoint>) {
-        let Some(saving) = &self.saves.saving else { return };
-        match (found, self.saves.revs[side.place()].clone()) {
-            (Some(found), Some(rev)) if found == *saving.checkpoint => {
-                self.checkpoint_written(side, rev);
-            }
-            (Some(found), _) if found.session_id == self.run.session_id => {
-                self.write_checkpoint(side); // an earlier one of this run came late
-            }
-            (Some(_) | None, _) => {
-                self.end(Ending::Failed(ReplicationError::CheckpointConflict { side }));
-            }
+        if self.saves.saving.is_none() {
+            return;
+        }
+        // An answer that was lost, or an earlier one of this run that came late.
+        if found.is_some_and(|found| found.session_id == self.run.session_id) {
+            self.write_checkpoint(side);
+        } else {
+            self.end(Ending::Failed(ReplicationError::CheckpointConflict { side }));
         }
     }
 }

@@ -16,29 +16,28 @@ pub(super) enum Task {
         wait: Option<Duration>,
     },
     Diff {
-        batch: u64,
+        portion: u64,
         rows: Vec<Row>,
     },
     Fetch {
-        batch: u64,
+        portion: u64,
         wants: Vec<Want>,
-        /// With the content of attachments.
-        inline: bool,
+        attachments: Attachments,
         /// Not in bulk.
         single: bool,
-        /// One that did not fit among others, and may take all the memory.
+        /// One that did not fit among others, and may take as much as any document.
         large: bool,
     },
     Stage {
-        batch: u64,
+        portion: u64,
         staging: Staging,
     },
     Write {
-        batch: u64,
+        portion: u64,
         documents: Vec<Arc<Document>>,
     },
     WriteStaged {
-        batch: u64,
+        portion: u64,
         staging: Staging,
     },
     Commit(Side),
@@ -46,6 +45,17 @@ pub(super) enum Task {
         side: Side,
         checkpoint: Arc<Checkpoint>,
     },
+}
+
+/// How the changed attachments of a document come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attachments {
+    /// That is decided when they are seen.
+    Unseen,
+    /// Inside the document, since they are small.
+    Inside,
+    /// Apart from it, one at a time.
+    Apart,
 }
 
 /// A document whose attachments are copied one after the other.
@@ -102,14 +112,14 @@ impl Task {
         }
     }
 
-    /// The batch that it is part of.
-    pub(super) fn batch(&self) -> Option<u64> {
+    /// The portion that it is part of.
+    pub(super) fn portion(&self) -> Option<u64> {
         match self {
-            Self::Diff { batch, .. }
-            | Self::Fetch { batch, .. }
-            | Self::Stage { batch, .. }
-            | Self::Write { batch, .. }
-            | Self::WriteStaged { batch, .. } => Some(*batch),
+            Self::Diff { portion, .. }
+            | Self::Fetch { portion, .. }
+            | Self::Stage { portion, .. }
+            | Self::Write { portion, .. }
+            | Self::WriteStaged { portion, .. } => Some(*portion),
             Self::Create
             | Self::Info(_)
             | Self::ReadCheckpoint(_)
@@ -126,7 +136,7 @@ impl Task {
 
     /// Whether it counts among the requests to a peer. Few others exist, and changes wait for long.
     pub(super) fn takes_a_place(&self) -> bool {
-        self.batch().is_some()
+        self.portion().is_some()
     }
 
     /// What it is called when it fails.
@@ -151,16 +161,18 @@ impl Task {
             (items.len() > 1).then(|| items.split_off(items.len().div_ceil(2)))
         }
         match self {
-            Self::Diff { batch, rows } => Some(Self::Diff { batch: *batch, rows: half(rows)? }),
-            Self::Fetch { batch, wants, inline, single, large } => Some(Self::Fetch {
-                batch: *batch,
+            Self::Diff { portion, rows } => {
+                Some(Self::Diff { portion: *portion, rows: half(rows)? })
+            }
+            Self::Fetch { portion, wants, attachments, single, large } => Some(Self::Fetch {
+                portion: *portion,
                 wants: half(wants)?,
-                inline: *inline,
+                attachments: *attachments,
                 single: *single,
                 large: *large,
             }),
-            Self::Write { batch, documents } => {
-                Some(Self::Write { batch: *batch, documents: half(documents)? })
+            Self::Write { portion, documents } => {
+                Some(Self::Write { portion: *portion, documents: half(documents)? })
             }
             Self::Create
             | Self::Info(_)
