@@ -49,6 +49,7 @@ async fn config_prints_each_value_and_where_it_came_from_but_no_secret() {
             store.size_max          1 TiB            default
             revisions.keep          1 h              default
             attachments.keep        10 min           default
+            indexes.sort_memory     64 MiB           default
             scripts.workers         auto             default
             scripts.deadline        5 s              default
             scripts.memory          64 MiB           default
