@@ -170,6 +170,7 @@ impl Replication {
             Input::Tick => {}
             Input::Answer { request, answer } => self.answered(request, answer),
             Input::Progress { request, received } => self.progressed(request, received),
+            Input::Cancel if matches!(self.phase, Phase::Ending(_)) => {} // it is at that
             Input::Cancel => self.end(Ending::Cancelled),
         }
         self.expire();

@@ -568,6 +568,55 @@ fn a_continuous_run_waits_for_changes_and_records_on_its_way() {
 }
 
 #[test]
+fn what_is_done_while_a_checkpoint_is_written_is_in_the_next_one() {
+    let log = run(ALWAYS, |request, count| match request {
+        Request::Changes { wait: None, .. } => serve(&["x"], request),
+        Request::Changes { .. } if count == 1 => {
+            let Do::Reply(page) = serve(&["x", "y"], request) else { unreachable!() };
+            Do::Later(Duration::from_millis(1_100), page)
+        }
+        Request::Changes { .. } if count == 2 => Do::Nothing,
+        Request::Changes { .. } => Do::Cancel,
+        Request::WriteCheckpoint { .. } => {
+            let written = Reply::CheckpointWritten(format!("0-{count}"));
+            Do::Later(Duration::from_millis(300), written)
+        }
+        _ => serve(&["x", "y"], request),
+    });
+    check(
+        &log,
+        &expect![[r#"
+             0 info source
+             0 info target
+            10 checkpoint? source
+            10 checkpoint? target
+            20 changes since 0
+            30 changes since "1-x" wait 50 s
+            30 diff x
+            40 fetch bulk x
+            50 write x
+          1020 commit source
+          1020 commit target
+          1030 checkpoint source "1-x" over none
+          1130 changes since "2-x" wait 50 s
+          1130 diff y
+          1140 fetch bulk y
+          1150 write y
+          1330 checkpoint target "1-x" over none
+          2630 commit source
+          2630 commit target
+          2640 checkpoint source "2-x" over 0-0
+          2940 checkpoint target "2-x" over 0-1
+         81130 abandon
+         81366 changes since "2-x" wait 50 s
+         81376 abandon
+         81376 cancelled
+        read 2 written 2 failed 0
+    "#]],
+    );
+}
+
+#[test]
 fn a_cancelled_run_records_what_it_has_done() {
     let job = r#"{"source":"a","target":"b","worker_batch_size":1,"worker_processes":1}"#;
     let log = run(job, |request, count| match request {
