@@ -242,10 +242,10 @@ impl Replication {
         let deadline = self.now.monotonic + self.job.connection_timeout;
         let Some(flight) = self.flights.get_mut(&id) else { return };
         flight.deadline = flight.deadline.max(deadline);
-        if let Task::Stage { staging, .. } = &mut flight.work.task
-            && staging.received != received
-        {
-            staging.received = received;
+        let Task::Stage { staging, .. } = &mut flight.work.task else { return };
+        staging.received = received;
+        if received > staging.furthest {
+            staging.furthest = received;
             flight.work.tries = 0;
             let side = flight.side;
             self.peer(side).is_alive();

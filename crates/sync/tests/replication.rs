@@ -453,6 +453,30 @@ fn a_large_attachment_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn an_attachment_that_always_stops_at_the_same_place_is_not_tried_for_ever() {
+    let job = r#"{"source":"a","target":"b","retries_per_request":2}"#;
+    let log = run(job, |request, _| match request {
+        Request::Fetch(_) => only(document("x", &[("photo", 1_000_000)])),
+        Request::Stage { .. } => Do::Cut(300_000),
+        _ => serve(&["x"], request),
+    });
+    check(&log, &expect![[r#"
+             0 info source
+             0 info target
+            10 checkpoint? source
+            10 checkpoint? target
+            20 changes since 0
+            30 diff x
+            40 fetch bulk x
+            50 stage x/photo from 0
+           296 stage x/photo from 300000
+           784 stage x/photo from 300000
+           794 http_request_failed: attachment of the source failed, connection lost: so it is
+        read 1 written 0 failed 0
+    "#]]);
+}
+
+#[test]
 fn small_attachments_come_inside_their_document() {
     let log = run(ONCE, |request, _| match request {
         Request::Fetch(fetch) if !fetch.attachments => only(document("x", &[("icon", 1_000)])),

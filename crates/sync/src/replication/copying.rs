@@ -285,7 +285,8 @@ impl Replication {
         let document = Arc::new(document);
         if !attachments.is_empty() {
             let missed = want.missed;
-            let staging = Staging { document, attachments, next: 0, received: 0, missed };
+            let (next, received, furthest) = (0, 0, 0);
+            let staging = Staging { document, attachments, next, received, furthest, missed };
             self.add(Task::Stage { portion, staging });
             return true;
         }
@@ -326,7 +327,7 @@ impl Replication {
 
     pub(super) fn got_attachment(&mut self, portion: u64, mut staging: Staging) {
         staging.next += 1;
-        staging.received = 0;
+        (staging.received, staging.furthest) = (0, 0);
         if staging.next < staging.attachments.len() {
             let task = Task::Stage { portion, staging };
             self.count_in(&task);
