@@ -35,6 +35,7 @@ mod message;
 mod opening;
 mod outcome;
 mod peer;
+mod refused;
 mod saving;
 mod task;
 
