@@ -35,6 +35,7 @@ mod message;
 mod opening;
 mod outcome;
 mod peer;
+mod refused;
 mod saving;
 mod task;
 
@@ -170,6 +171,7 @@ impl Replication {
             Input::Tick => {}
             Input::Answer { request, answer } => self.answered(request, answer),
             Input::Progress { request, received } => self.progressed(request, received),
+            Input::Cancel if matches!(self.phase, Phase::Ending(_)) => {} // it is at that
             Input::Cancel => self.end(Ending::Cancelled),
         }
         self.expire();
@@ -241,10 +243,10 @@ impl Replication {
         let deadline = self.now.monotonic + self.job.connection_timeout;
         let Some(flight) = self.flights.get_mut(&id) else { return };
         flight.deadline = flight.deadline.max(deadline);
-        if let Task::Stage { staging, .. } = &mut flight.work.task
-            && staging.received != received
-        {
-            staging.received = received;
+        let Task::Stage { staging, .. } = &mut flight.work.task else { return };
+        staging.received = received;
+        if received > staging.furthest {
+            staging.furthest = received;
             flight.work.tries = 0;
             let side = flight.side;
             self.peer(side).is_alive();

@@ -74,6 +74,25 @@ fn changes_are_asked_for_as_the_job_selects() {
 }
 
 #[test]
+fn a_checkpoint_is_written_over_the_one_before() {
+    let checkpoint = settle_sync::checkpoint::Checkpoint {
+        session_id: "s".to_owned(),
+        source_last_seq: Seq::from_text("5-x"),
+        history: Vec::new(),
+        source_without_checkpoint: None,
+    };
+    let id = "_local/0a".parse().unwrap();
+    check(
+        &wire::checkpoint_body(&id, Some("0-1"), &checkpoint),
+        &expect![[
+            r#"{"_id":"_local/0a","_rev":"0-1","session_id":"s","source_last_seq":"5-x","replication_id_version":5,"history":[]}"#
+        ]],
+    );
+    let body = wire::checkpoint_body(&id, Some("0-1"), &checkpoint);
+    assert_eq!(wire::parse_checkpoint(&body), Ok(("0-1".to_owned(), Some(checkpoint))));
+}
+
+#[test]
 fn an_id_stands_once_in_a_question_for_missing_revisions() {
     let revs = [
         ("b".into(), vec![rev("2-b"), rev("1-a")]),
@@ -254,6 +273,8 @@ fn a_database_is_who_it_says() {
     let info = wire::parse_info(br#"{"update_seq":"5-x","instance_start_time":"170"}"#).unwrap();
     assert_eq!((info.instance_start_time.as_str(), info.update_seq.integer()), ("170", Some(5)));
     assert!(wire::parse_info(br#"{"couchdb":"Welcome"}"#).is_err());
+    assert_eq!(wire::parse_rev(br#"{"ok":true,"id":"_local/x","rev":"0-2"}"#).unwrap(), "0-2");
+    assert!(wire::parse_rev(br#"{"ok":true}"#).is_err());
     assert_eq!(wire::parse_committed(br#"{"ok":true,"instance_start_time":0}"#).unwrap(), "0");
     let problem = wire::parse_problem(br#"{"error":"not_found","reason":"missing"}"#);
     assert_eq!(problem, Some(("not_found".to_owned(), "missing".to_owned())));

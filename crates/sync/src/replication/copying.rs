@@ -11,12 +11,12 @@ use std::{
 use settle_model::{revision::RevId, tree::Missing};
 
 use super::{
-    Ending, Failure, FailureKind, Phase, Replication, ReplicationError,
-    message::{Document, Failing, Fetched, Output, Refusal, Row, Side, Want},
+    Failure, FailureKind, Phase, Replication,
+    message::{Document, Fetched, Refusal, Row, Side, Want},
     task::{Attachments, Staging, Task, Work},
 };
 use crate::{
-    limits::{ATTACHMENTS_INLINE_BYTES_MAX, DOCUMENT_BYTES_MAX, MISSING_MAX, MISSING_PAUSE},
+    limits::{ATTACHMENTS_INLINE_BYTES_MAX, DOCUMENT_BYTES_MAX},
     seq::Seq,
 };
 
@@ -49,7 +49,7 @@ const PASSING_ERRORS: [&str; 8] = [
     "unknown_error",
 ];
 
-fn first_fetch(portion: u64, wants: Vec<Want>) -> Task {
+pub(super) fn first_fetch(portion: u64, wants: Vec<Want>) -> Task {
     let attachments = Attachments::Unseen;
     Task::Fetch { portion, wants, attachments, single: false, large: false }
 }
@@ -105,7 +105,7 @@ impl Replication {
     }
 
     /// A task of a portion, to be done after those that wait.
-    fn add(&mut self, task: Task) {
+    pub(super) fn add(&mut self, task: Task) {
         self.count_in(&task);
         self.peer(task.side()).queue.push_back(Work::new(task));
     }
@@ -119,7 +119,7 @@ impl Replication {
     }
 
     /// A task of `portion` has ended; those that follow from it have been added.
-    fn count_out(&mut self, number: u64, brought_documents: bool) {
+    pub(super) fn count_out(&mut self, number: u64, brought_documents: bool) {
         if let Some(portion) = self.portions.get_mut(&number) {
             portion.open -= 1;
             portion.fetching -= usize::from(brought_documents);
@@ -285,7 +285,8 @@ impl Replication {
         let document = Arc::new(document);
         if !attachments.is_empty() {
             let missed = want.missed;
-            let staging = Staging { document, attachments, next: 0, received: 0, missed };
+            let (next, received, furthest) = (0, 0, 0);
+            let staging = Staging { document, attachments, next, received, furthest, missed };
             self.add(Task::Stage { portion, staging });
             return true;
         }
@@ -305,28 +306,9 @@ impl Replication {
         true
     }
 
-    /// The source lists it and does not give it: it may be purged, or not be everywhere yet.
-    fn missing_at_source(&mut self, portion: u64, mut want: Want, reason: String) {
-        if self.phase != Phase::Running {
-            return; // another one has ended it
-        }
-        want.missed += 1;
-        if want.missed > MISSING_MAX {
-            let Want { id, rev, .. } = want;
-            let error = ReplicationError::Document { id: id.to_string(), rev, reason };
-            return self.end(Ending::Failed(error));
-        }
-        let (wants, attachments) = (vec![want], Attachments::Unseen);
-        let task = Task::Fetch { portion, wants, attachments, single: true, large: false };
-        self.count_in(&task);
-        let not_before = self.now.monotonic + MISSING_PAUSE;
-        let work = Work { not_before, ..Work::new(task) };
-        self.peer(Side::Source).queue.push_back(work);
-    }
-
     pub(super) fn got_attachment(&mut self, portion: u64, mut staging: Staging) {
         staging.next += 1;
-        staging.received = 0;
+        (staging.received, staging.furthest) = (0, 0);
         if staging.next < staging.attachments.len() {
             let task = Task::Stage { portion, staging };
             self.count_in(&task);
@@ -380,143 +362,5 @@ impl Replication {
             self.failed(flight, Failure { kind: FailureKind::Broken, reason });
         }
         self.count_out(portion, false);
-    }
-
-    /// A document that the target refused for good; for want of an attachment it is fetched again with
-    /// all of them.
-    fn not_written(
-        &mut self,
-        portion: u64,
-        document: &Document,
-        staging: Option<&Staging>,
-        refusal: Refusal,
-    ) {
-        self.held -= document.bytes();
-        let sent = staging.map_or(0, |staging| staging.attachments.len());
-        if refusal.error == "missing_stub" && sent < document.attachments.len() {
-            self.stats.docs_read -= 1;
-            let wants = vec![Want::new(document.id.clone(), document.rev.clone(), [].into())];
-            self.add(first_fetch(portion, wants));
-            return;
-        }
-        self.stats.doc_write_failures += 1;
-        let rev = Some(document.rev.clone());
-        self.outputs.push(Output::Refused(Refusal { rev, ..refusal }));
-    }
-
-    fn refuse_want(&mut self, want: &Want, error: String, reason: String) {
-        self.stats.doc_write_failures += 1;
-        let (id, rev) = (want.id.clone(), Some(want.rev.clone()));
-        self.outputs.push(Output::Refused(Refusal { id, rev, error, reason }));
-    }
-
-    /// A request was refused as a whole, for good.
-    pub(super) fn copying_refused(&mut self, mut work: Work, side: Side, failure: Failure) {
-        let by_content = failure.kind.failing() == Failing::Content;
-        let not_found = failure.kind == FailureKind::NotFound;
-        let is_bulk = self.bulk && matches!(work.task, Task::Fetch { single: false, .. });
-        if is_bulk && (not_found || failure.kind == FailureKind::Refused) {
-            // The source does not know such requests.
-            self.bulk = false;
-            return self.peer(side).queue.push_front(work);
-        }
-        if failure.kind == FailureKind::TooLarge
-            && let Task::Write { documents, .. } = &work.task
-            && documents.len() > 1
-        {
-            let bytes = documents.iter().map(|it| it.bytes()).sum();
-            self.peer(side).pace.too_large(bytes);
-        }
-        if by_content && let Some(half) = work.task.split() {
-            self.count_in(&half);
-            self.peer(side).queue.push_front(Work::new(half));
-            return self.peer(side).queue.push_front(work);
-        }
-        // Who may write documents may yet not write design documents, or one that a rule forbids.
-        let forbidden = !by_content && !not_found;
-        let error = match failure.kind {
-            FailureKind::TooLarge => "too_large".to_owned(),
-            FailureKind::MissingStub => "missing_stub".to_owned(),
-            FailureKind::Unauthorized
-            | FailureKind::Forbidden
-            | FailureKind::NotFound
-            | FailureKind::Conflict
-            | FailureKind::Refused
-            | FailureKind::Busy { .. }
-            | FailureKind::Broken
-            | FailureKind::TimedOut
-            | FailureKind::Lost => failure.kind.to_string(),
-        };
-        let reason = failure.reason.clone();
-        let refusal = |id: &Arc<str>| {
-            let (error, reason) = (error.clone(), reason.clone());
-            Refusal { id: id.clone(), rev: None, error, reason }
-        };
-        match work.task {
-            Task::Diff { portion, rows } if by_content => {
-                for row in rows {
-                    self.stats.doc_write_failures += row.revs.len() as u64;
-                    self.outputs.push(Output::Refused(refusal(&row.id)));
-                }
-                self.count_out(portion, true);
-            }
-            Task::Fetch { portion, mut wants, attachments, single, large } if by_content => {
-                // A long list of what the target has may be what is too long.
-                if let Some(want) = wants.iter_mut().find(|want| !want.atts_since.is_empty()) {
-                    want.atts_since = [].into();
-                    let task = Task::Fetch { portion, wants, attachments, single, large };
-                    return self.peer(side).queue.push_front(Work::new(task));
-                }
-                for want in wants {
-                    self.refuse_want(&want, error.clone(), reason.clone());
-                }
-                self.count_out(portion, true);
-            }
-            Task::Fetch { portion, wants, .. } if not_found => {
-                for want in wants {
-                    self.missing_at_source(portion, want, reason.clone());
-                }
-                self.count_out(portion, true);
-            }
-            Task::Stage { portion, staging } if by_content || not_found => {
-                let document = staging.document;
-                self.held -= document.bytes();
-                self.stats.docs_read -= 1;
-                let mut want = Want::new(document.id.clone(), document.rev.clone(), [].into());
-                want.missed = staging.missed;
-                if by_content {
-                    self.refuse_want(&want, error, reason);
-                } else {
-                    self.missing_at_source(portion, want, reason);
-                }
-                self.count_out(portion, false);
-            }
-            Task::Write { portion, documents }
-                if by_content || (forbidden && documents.iter().all(|it| it.is_design())) =>
-            {
-                for document in documents {
-                    self.not_written(portion, &document, None, refusal(&document.id));
-                }
-                self.count_out(portion, false);
-            }
-            Task::WriteStaged { portion, staging } if by_content || forbidden => {
-                let document = staging.document.clone();
-                self.not_written(portion, &document, Some(&staging), refusal(&document.id));
-                self.count_out(portion, false);
-            }
-            task @ (Task::Create
-            | Task::Info(_)
-            | Task::ReadCheckpoint(_)
-            | Task::Changes { .. }
-            | Task::Diff { .. }
-            | Task::Fetch { .. }
-            | Task::Stage { .. }
-            | Task::Write { .. }
-            | Task::WriteStaged { .. }
-            | Task::Commit(_)
-            | Task::WriteCheckpoint { .. }) => {
-                self.give_up(&Work { task, ..work }, side, failure);
-            }
-        }
     }
 }

@@ -148,7 +148,7 @@ pub struct Document {
     pub path: Option<RevPath>,
 }
 
-/// An attachment whose content is not inside the document.
+/// An attachment whose content is not inside the document. Its other members are in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
     pub name: String,

@@ -151,9 +151,10 @@ impl Replication {
                 self.peer(side).queue.push_front(Work::new(Task::ReadCheckpoint(side)));
                 true
             }
-            (Side::Source, FailureKind::Unauthorized | FailureKind::Forbidden)
-                if self.saves.revs[Side::Source.place()].is_none() =>
-            {
+            (
+                Side::Source,
+                FailureKind::Unauthorized | FailureKind::Forbidden | FailureKind::Refused,
+            ) if self.saves.revs[Side::Source.place()].is_none() => {
                 self.saves.source_refuses = true;
                 let without = Some(self.start_time(Side::Source).to_owned());
                 let mut checkpoint = Checkpoint::clone(checkpoint);

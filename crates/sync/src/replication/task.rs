@@ -66,8 +66,10 @@ pub(super) struct Staging {
     pub(super) attachments: Vec<usize>,
     /// Place in `attachments` of the one that is copied now.
     pub(super) next: usize,
-    /// Bytes of it that are in place.
+    /// Bytes of it that are in place. Fewer than before, if it had to begin anew.
     pub(super) received: u64,
+    /// The most that were in place: only what goes beyond is progress.
+    pub(super) furthest: u64,
     /// As of the [`Want`] that it came from.
     pub(super) missed: u32,
 }

@@ -58,6 +58,13 @@ pub fn parse_checkpoint(body: &[u8]) -> Result<(String, Option<Checkpoint>), Wir
     Ok((rev, Checkpoint::parse(&json).ok()))
 }
 
+/// The reply to a write of one document: its new revision.
+pub fn parse_rev(body: &[u8]) -> Result<String, WireError> {
+    let (request, expected) = ("PUT _local", "object with `rev`");
+    let rev = text_member(&object(body, request, expected)?, "rev");
+    rev.ok_or(WireError { request, expected })
+}
+
 /// The reply to `_changes` with `feed=normal` or `longpoll`.
 pub fn parse_changes(body: &[u8]) -> Result<Page, WireError> {
     let (request, expected) = ("_changes", "page of changes");

@@ -79,8 +79,13 @@ pub fn revs_diff_body(revs: &[(Arc<str>, Vec<RevId>)]) -> Vec<u8> {
     object.finish()
 }
 
-/// The body of `_bulk_get`. The same options go into the URL: `revs=true&latest=true` and
-/// `attachments`, which is all that older servers read.
+/// Parameters of `_bulk_get`: what its body says too, as older servers read it only here.
+pub fn bulk_get_query(attachments: bool) -> Vec<(String, String)> {
+    let pair = |name: &str, value: bool| (name.to_owned(), value.to_string());
+    vec![pair("revs", true), pair("latest", true), pair("attachments", attachments)]
+}
+
+/// The body of `_bulk_get`.
 pub fn bulk_get_body(wants: &[Want], attachments: bool) -> Vec<u8> {
     let docs = array(wants, |out, want| {
         let mut object = Object::new();
@@ -102,12 +107,8 @@ pub fn bulk_get_body(wants: &[Want], attachments: bool) -> Vec<u8> {
 pub fn open_revs_query(wants: &[Want], attachments: bool) -> Vec<(String, String)> {
     let text = |json: Vec<u8>| String::from_utf8(json).expect("JSON is UTF-8");
     let pair = |name: &str, value: String| (name.to_owned(), value);
-    let mut query = vec![
-        pair("revs", "true".to_owned()),
-        pair("latest", "true".to_owned()),
-        pair("attachments", attachments.to_string()),
-        pair("open_revs", text(rev_list(wants.iter().map(|want| &want.rev)))),
-    ];
+    let mut query = bulk_get_query(attachments);
+    query.push(pair("open_revs", text(rev_list(wants.iter().map(|want| &want.rev)))));
     if let Some(want) = wants.first().filter(|want| !want.atts_since.is_empty()) {
         query.push(pair("atts_since", text(rev_list(&*want.atts_since))));
     }

@@ -35,5 +35,7 @@ pub(crate) fn check(data: &[u8]) {
     drop(wire::parse_info(data));
     drop(wire::parse_committed(data));
     drop(wire::parse_checkpoint(data));
+    drop(wire::parse_rev(data));
+    drop(wire::parse_filter(data, "f"));
     drop(wire::parse_problem(data));
 }

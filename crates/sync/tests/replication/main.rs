@@ -6,202 +6,23 @@
     reason = "a server of a test does something of its own about one request"
 )]
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+mod server;
+
+use std::time::Duration;
 
 use expect_test::{Expect, expect};
-use settle_model::{revision::RevId, time::Timestamp, tree::Missing};
+use settle_model::{revision::RevPath, tree::Missing};
 use settle_sync::{
     checkpoint::Checkpoint,
-    job::Job,
     replication::{
-        Attachment, Document, Ending, Failure, FailureKind, Fetched, Info, Input, Now, Outcome,
-        Output, Page, Refusal, Replication, Reply, Request, RequestId, Row, Run, Side,
+        Document, Ending, FailureKind, Fetched, Outcome, Page, Refusal, Replication, Reply,
+        Request, Row, Side,
     },
     seq::Seq,
     stats::{Progress, Stats},
 };
 
-/// What a server does with a request.
-enum Do {
-    Reply(Reply),
-    /// It takes longer than the usual 10 ms.
-    Later(Duration, Reply),
-    Fail(FailureKind),
-    /// Some bytes of an attachment come, then the connection is lost.
-    Cut(u64),
-    Nothing,
-    /// The operator cancels the job.
-    Cancel,
-}
-
-/// Runs a job against `serve`, to which every request comes 10 ms after it was sent, and writes down
-/// what was asked. The second argument of `serve` counts the requests of that kind.
-fn run(job: &str, mut serve: impl FnMut(&Request, usize) -> Do) -> String {
-    run_timed(job, |request, count, _| serve(request, count))
-}
-
-/// The third argument of `serve` is the time.
-fn run_timed(job: &str, mut serve: impl FnMut(&Request, usize, Duration) -> Do) -> String {
-    let job = Arc::new(Job::parse(job.as_bytes()).unwrap());
-    let mut time = Duration::ZERO;
-    let now = |time: Duration| Now {
-        monotonic: time,
-        time_of_day: Timestamp::from_seconds(1_700_000_000 + time.as_secs()),
-    };
-    let mut replication = Replication::new(job, Run::new("s1".to_owned(), u64::MAX), now(time));
-    let mut log = String::new();
-    let mut seen: Vec<std::mem::Discriminant<Request>> = Vec::new();
-    let mut inputs: Vec<(Duration, Input)> = vec![(time, Input::Tick)];
-    for _ in 0..5_000 {
-        inputs.sort_by_key(|(time, _)| *time);
-        let wake = replication.wake_at().unwrap_or(Duration::MAX);
-        let is_first = inputs.first().is_some_and(|(time, _)| *time <= wake);
-        let (at, input) = if is_first { inputs.remove(0) } else { (wake, Input::Tick) };
-        if at == Duration::MAX {
-            break;
-        }
-        time = time.max(at);
-        for output in replication.handle(now(time), input) {
-            let millis = time.as_millis();
-            match output {
-                Output::Send { id, request } => {
-                    let kind = std::mem::discriminant(&request);
-                    let count = seen.iter().filter(|it| **it == kind).count();
-                    seen.push(kind);
-                    writeln!(log, "{millis:6} {}", shown(&request)).unwrap();
-                    let answer = |answer| Input::Answer { request: id, answer };
-                    let later = time + Duration::from_millis(10);
-                    match serve(&request, count, time) {
-                        Do::Reply(reply) => inputs.push((later, answer(Ok(reply)))),
-                        Do::Later(pause, reply) => {
-                            inputs.push((time + pause, answer(Ok(reply))));
-                        }
-                        Do::Fail(kind) => inputs.push((later, answer(Err(failure(kind))))),
-                        Do::Cut(received) => {
-                            inputs.push((later, Input::Progress { request: id, received }));
-                            inputs.push((later, answer(Err(failure(FailureKind::Lost)))));
-                        }
-                        Do::Nothing => {}
-                        Do::Cancel => inputs.push((later, Input::Cancel)),
-                    }
-                }
-                Output::Abandon { id: RequestId(_) } => {
-                    writeln!(log, "{millis:6} abandon").unwrap();
-                }
-                Output::Refused(Refusal { id, error, .. }) => {
-                    writeln!(log, "{millis:6} refused {id}: {error}").unwrap();
-                }
-                Output::End(outcome) => {
-                    let ending = match outcome.ending {
-                        Ending::Completed => "completed".to_owned(),
-                        Ending::Cancelled => "cancelled".to_owned(),
-                        Ending::Failed(error) => format!("{}: {error}", error.code()),
-                    };
-                    writeln!(log, "{millis:6} {ending}").unwrap();
-                }
-            }
-        }
-    }
-    assert_eq!(replication.memory_bytes(), 0, "nothing is held any more");
-    let stats = replication.progress().stats;
-    let (read, written, failed) = (stats.docs_read, stats.docs_written, stats.doc_write_failures);
-    writeln!(log, "read {read} written {written} failed {failed}").unwrap();
-    log
-}
-
-fn failure(kind: FailureKind) -> Failure {
-    Failure { kind, reason: "so it is".to_owned() }
-}
-
-fn shown(request: &Request) -> String {
-    let side = request.side();
-    match request {
-        Request::Create => "create".to_owned(),
-        Request::Info(_) => format!("info {side}"),
-        Request::ReadCheckpoint(_) => format!("checkpoint? {side}"),
-        Request::Changes { since, wait, .. } => {
-            let wait = wait.map(|wait| format!(" wait {} s", wait.as_secs())).unwrap_or_default();
-            format!("changes since {since}{wait}")
-        }
-        Request::Diff(revs) => {
-            let ids: Vec<_> = revs.iter().map(|(id, _)| &**id).collect();
-            format!("diff {}", ids.join(" "))
-        }
-        Request::Fetch(fetch) => {
-            let ids: Vec<_> = fetch.wants.iter().map(|want| &*want.id).collect();
-            let kind = if fetch.bulk { "bulk" } else { "single" };
-            let with = if fetch.attachments { " with attachments" } else { "" };
-            format!("fetch {kind} {}{with}", ids.join(" "))
-        }
-        Request::Stage { document, attachment, from } => {
-            format!("stage {}/{} from {from}", document.id, document.attachments[*attachment].name)
-        }
-        Request::Write(documents) => {
-            let ids: Vec<_> = documents.iter().map(|it| &*it.id).collect();
-            format!("write {}", ids.join(" "))
-        }
-        Request::WriteStaged { document, staged } => format!("write {} {staged:?}", document.id),
-        Request::Commit(_) => format!("commit {side}"),
-        Request::WriteCheckpoint { rev, checkpoint, .. } => {
-            let Checkpoint { source_last_seq, source_without_checkpoint, .. } = checkpoint.as_ref();
-            let rev = rev.as_deref().unwrap_or("none");
-            let alone = source_without_checkpoint.as_deref().map_or("", |_| " alone");
-            format!("checkpoint {side} {source_last_seq} over {rev}{alone}")
-        }
-    }
-}
-
-/// A source with `ids` and a target with nothing, which do what they are asked.
-fn serve(ids: &[&str], request: &Request) -> Do {
-    let rev: RevId = "1-a".parse().unwrap();
-    let last = ids.len() as u64;
-    let seq = |number: u64| Seq::from_text(&format!("{number}-x"));
-    Do::Reply(match request {
-        Request::Create | Request::Stage { .. } => Reply::Done,
-        Request::Info(_) => {
-            Reply::Info(Info { instance_start_time: "7".to_owned(), update_seq: seq(last) })
-        }
-        Request::ReadCheckpoint(_) => Reply::Checkpoint(None),
-        Request::Changes { since, .. } => {
-            let since = usize::try_from(since.integer().unwrap()).unwrap();
-            let rows = ids.iter().enumerate().skip(since).map(|(place, id)| Row {
-                seq: Some(seq(place as u64 + 1)),
-                id: (*id).into(),
-                revs: vec![rev.clone()],
-                unreadable: 0,
-            });
-            Reply::Page(Page { rows: rows.collect(), last_seq: seq(last), pending: Some(0) })
-        }
-        Request::Diff(revs) => {
-            let missing = revs.iter().map(|(id, revs)| {
-                (id.clone(), Missing { missing: revs.clone(), possible_ancestors: Vec::new() })
-            });
-            Reply::Missing(missing.collect())
-        }
-        Request::Fetch(fetch) => {
-            let documents = fetch.wants.iter().map(|want| document(&want.id, &[]));
-            Reply::Fetched(documents.map(|it| Fetched::Documents(vec![it])).collect())
-        }
-        Request::Write(_) | Request::WriteStaged { .. } => Reply::Written(Vec::new()),
-        Request::Commit(_) => Reply::Committed("7".to_owned()),
-        Request::WriteCheckpoint { .. } => Reply::CheckpointWritten("0-1".to_owned()),
-    })
-}
-
-fn document(id: &str, attachments: &[(&str, u64)]) -> Document {
-    let attachments = attachments.iter().map(|(name, length)| Attachment {
-        name: (*name).to_owned(),
-        revpos: Some(1),
-        length: *length,
-    });
-    let json = format!(r#"{{"_id":"{id}","_rev":"1-a"}}"#).into_bytes();
-    let attachments = attachments.collect();
-    Document { id: id.into(), rev: "1-a".parse().unwrap(), json, attachments, path: None }
-}
-
-fn only(document: Document) -> Do {
-    Do::Reply(Reply::Fetched(vec![Fetched::Documents(vec![document])]))
-}
+use crate::server::{Do, document, only, run, run_timed, serve};
 
 #[track_caller]
 fn check(log: &str, expected: &Expect) {
@@ -453,6 +274,33 @@ fn a_large_attachment_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn an_attachment_that_always_stops_at_the_same_place_is_not_tried_for_ever() {
+    let job = r#"{"source":"a","target":"b","retries_per_request":2}"#;
+    let log = run(job, |request, _| match request {
+        Request::Fetch(_) => only(document("x", &[("photo", 1_000_000)])),
+        Request::Stage { .. } => Do::Cut(300_000),
+        _ => serve(&["x"], request),
+    });
+    check(
+        &log,
+        &expect![[r#"
+             0 info source
+             0 info target
+            10 checkpoint? source
+            10 checkpoint? target
+            20 changes since 0
+            30 diff x
+            40 fetch bulk x
+            50 stage x/photo from 0
+           296 stage x/photo from 300000
+           784 stage x/photo from 300000
+           794 http_request_failed: attachment of the source failed, connection lost: so it is
+        read 1 written 0 failed 0
+    "#]],
+    );
+}
+
+#[test]
 fn small_attachments_come_inside_their_document() {
     let log = run(ONCE, |request, _| match request {
         Request::Fetch(fetch) if !fetch.attachments => only(document("x", &[("icon", 1_000)])),
@@ -489,7 +337,7 @@ fn an_attachment_that_the_target_does_not_have_after_all_is_sent() {
             Do::Reply(Reply::Missing(vec![(revs[0].0.clone(), missing)]))
         }
         Request::Fetch(fetch) if !fetch.attachments => {
-            let path = settle_model::revision::RevPath::single("1-a".parse().unwrap());
+            let path = RevPath::single("1-a".parse().unwrap());
             only(Document { path: Some(path), ..document("x", &[("icon", 1_000)]) })
         }
         Request::Write(documents) if count == 0 => {
@@ -563,6 +411,55 @@ fn a_continuous_run_waits_for_changes_and_records_on_its_way() {
          82296 abandon
          82296 cancelled
         read 1 written 1 failed 0
+    "#]],
+    );
+}
+
+#[test]
+fn what_is_done_while_a_checkpoint_is_written_is_in_the_next_one() {
+    let log = run(ALWAYS, |request, count| match request {
+        Request::Changes { wait: None, .. } => serve(&["x"], request),
+        Request::Changes { .. } if count == 1 => {
+            let Do::Reply(page) = serve(&["x", "y"], request) else { unreachable!() };
+            Do::Later(Duration::from_millis(1_100), page)
+        }
+        Request::Changes { .. } if count == 2 => Do::Nothing,
+        Request::Changes { .. } => Do::Cancel,
+        Request::WriteCheckpoint { .. } => {
+            let written = Reply::CheckpointWritten(format!("0-{count}"));
+            Do::Later(Duration::from_millis(300), written)
+        }
+        _ => serve(&["x", "y"], request),
+    });
+    check(
+        &log,
+        &expect![[r#"
+             0 info source
+             0 info target
+            10 checkpoint? source
+            10 checkpoint? target
+            20 changes since 0
+            30 changes since "1-x" wait 50 s
+            30 diff x
+            40 fetch bulk x
+            50 write x
+          1020 commit source
+          1020 commit target
+          1030 checkpoint source "1-x" over none
+          1130 changes since "2-x" wait 50 s
+          1130 diff y
+          1140 fetch bulk y
+          1150 write y
+          1330 checkpoint target "1-x" over none
+          2630 commit source
+          2630 commit target
+          2640 checkpoint source "2-x" over 0-0
+          2940 checkpoint target "2-x" over 0-1
+         81130 abandon
+         81366 changes since "2-x" wait 50 s
+         81376 abandon
+         81376 cancelled
+        read 2 written 2 failed 0
     "#]],
     );
 }
