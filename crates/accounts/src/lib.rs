@@ -186,7 +186,7 @@ impl Accounts {
             remembered: Remembered::new(entropy),
             secrets: RwLock::new(Arc::new(Secrets { current: secret, previous: None })),
             session_timeout_seconds: AtomicU64::new(limits::SESSION_TIMEOUT_DEFAULT.as_secs()),
-            hashing: Hashing::new(),
+            hashing: Hashing::new(Arc::clone(&clock)),
             lockout: Lockout::default(),
             jwt: RwLock::default(),
             proxy_secret: RwLock::default(),

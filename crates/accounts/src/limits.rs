@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Passwords that are checked at one time. Each takes a core and 19 MiB; others wait.
 pub const CHECKS_AT_ONCE: usize = 2;
 
+/// The time that a check may take while it is the least urgent of all work. Beyond, the machine has no time
+/// left over, and the next check is as urgent as what runs in the background.
+pub const CHECK_STARVES: Duration = Duration::from_millis(250);
+
 /// Passwords that are checked or wait for it: a few seconds of work. Beyond: 503 with
 /// `Retry-After`.
 pub const CHECKS_WAITING_MAX: usize = 256;
