@@ -8,7 +8,8 @@ use settle_model::id::{AccountName, DatabaseName};
 use crate::call::Call;
 
 /// What CouchDB leaves as it is.
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'~').remove(b'_');
+const IN_PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'~').remove(b'_').remove(b':');
 
 /// The database of an account that `userdb-<hex of the name>` stands for, which is what CouchDB calls the
 /// database that it gives each user.

@@ -241,7 +241,7 @@ async fn ids_of_a_partitioned_database_name_their_partition() {
             > PUT /p/a:b {}
             201 Created
             etag: "1-967a00dff5e02add41819138abb3284d"
-            location: http://localhost:5984/p/a%3Ab
+            location: http://localhost:5984/p/a:b
             {"ok":true,"id":"a:b","rev":"1-967a00dff5e02add41819138abb3284d"}
 
             > PUT /p/a {}
