@@ -247,7 +247,7 @@ impl Lanes {
         let name = edit.id.as_str().strip_prefix(PREFIX).unwrap_or_default();
         let design = design::parse(name, body)?;
         validators::check(&design)?;
-        functions::check(self.indexes.scripts(), database, &edit.id, &design).await
+        functions::check(self.indexes.scripts(), database, &design).await
     }
 
     /// Asks all validators about all edits. What comes back may be written.

@@ -3,9 +3,10 @@
 //! Source: `couch_mrview:validate/2`, which compiles views. Different here: `validate_doc_update` is compiled
 //! as well, since one that cannot be would refuse every write from then on.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use settle_database::Database;
-use settle_model::{id::DocumentId, json::write_string};
 use settle_query::design::{Design, Language, ScriptKind, Validation};
 use settle_script::{FunctionKind, Program, ScriptError, Scripts};
 
@@ -16,19 +17,17 @@ use crate::designs::digest_of;
 pub(super) async fn check(
     scripts: &Scripts,
     database: &Database,
-    id: &DocumentId,
     design: &Design,
 ) -> Result<(), WriteError> {
     let functions = functions(design);
     if functions.is_empty() {
         return Ok(());
     }
-    let source = with_id(id, &design.source);
     let program = Program {
         database: database.number(),
         design: design.name.as_str().into(),
-        digest: digest_of(&source),
-        source,
+        digest: digest_of(&design.source),
+        source: Bytes::from_owner(Arc::clone(&design.source)),
     };
     for (kind, name, source) in functions {
         let compiled = scripts.compile(&program, kind, &name, source).await;
@@ -61,16 +60,4 @@ fn functions(design: &Design) -> Vec<(FunctionKind, String, &str)> {
         | (Some(Validation::Selector(_)) | None, _) => {}
     }
     functions
-}
-
-/// The document as functions see it: `body` is an object without special members.
-fn with_id(id: &DocumentId, body: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(body.len() + id.as_str().len() + 16);
-    out.extend_from_slice(b"{\"_id\":");
-    write_string(&mut out, id.as_str());
-    if body != b"{}" {
-        out.push(b',');
-    }
-    out.extend_from_slice(&body[1..]);
-    out.into()
 }
