@@ -85,7 +85,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => id().prop_map(Step::Delete),
         1 => id().prop_map(Step::Purge),
         1 => design().prop_map(Step::Design),
-        4 => (selector(), any::<prop::sample::Index>()).prop_map(|(it, since)| Step::Ask(it, since)),
+        8 => (selector(), any::<prop::sample::Index>()).prop_map(|(it, since)| Step::Ask(it, since)),
     ]
 }
 
@@ -162,7 +162,7 @@ async fn live(steps: Vec<Step>, first: String) -> u32 {
 fn an_index_names_every_change_that_is_selected() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let asked = std::cell::Cell::new(0);
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(48));
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(96));
     let lives = (prop::collection::vec(step(), 1..40), design());
     runner
         .run(&lives, |(steps, first)| {
@@ -170,6 +170,7 @@ fn an_index_names_every_change_that_is_selected() {
             Ok(())
         })
         .unwrap();
+    // Some 200; fewer than this would be another test.
     assert!(asked.get() > 48, "an index was asked {} times", asked.get());
 }
 
