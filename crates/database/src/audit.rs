@@ -30,6 +30,7 @@ impl Database {
     /// the database should be quiet meanwhile.
     pub async fn audit(&self, grant: &Grant<Administer>) -> Result<Vec<String>, StorageError> {
         self.inner.check(grant);
+        self.inner.list_conflicts().await?;
         let scan = Scan::prefix(&self.inner.keys.all(), Direction::Ascending);
         let plan = Plan::new(vec![Step::Scan(scan)]);
         let mut all = self.inner.shared.engine.read_to_end(plan, Everything::default()).await?;
@@ -63,6 +64,8 @@ struct Found {
     counts: BTreeMap<u64, u64>,
     bodies: BTreeMap<u64, Body>,
     references: BTreeSet<Reference>,
+    /// Documents that have a row as one in conflict.
+    conflicts: BTreeSet<String>,
     sizes: Sizes,
 }
 
@@ -118,6 +121,10 @@ impl Found {
                 }
             }
             family::REFERENCE => self.references.extend(keys::reference_of(key)),
+            family::CONFLICT => {
+                self.sizes.active += bytes;
+                self.conflicts.extend(keys::conflict_of(key).map(str::to_owned));
+            }
             family::CHANGE_COUNT => {
                 let count = decode_count(key, value)?;
                 self.counts.insert(keys::number_of(key).unwrap_or_default(), count);
@@ -155,6 +162,7 @@ impl Found {
         self.check_histories(&heads, &mut wrong);
         self.check_references(&heads, &mut wrong);
         self.check_counts(&mut wrong);
+        self.check_conflicts(&heads, &mut wrong);
         let shown = self.changes.values().filter(|(_, shown)| *shown).count();
         let mut compare = |what: &str, stored: u64, counted: u64| {
             if stored != counted {
@@ -163,6 +171,8 @@ impl Found {
         };
         compare("documents", self.state.doc_count, live);
         compare("tombstones", self.state.deleted_count, deleted);
+        let in_conflict = self.conflicts.len() as u64;
+        compare("conflicts", self.state.conflicts.count().unwrap_or_default(), in_conflict);
         compare("rows of the feed", live + deleted, shown as u64);
         compare("active bytes", self.state.sizes.active, self.sizes.active);
         compare("history bytes", self.state.sizes.history, self.sizes.history);
@@ -264,6 +274,17 @@ impl Found {
         wrong.extend(missing.map(|it| format!("{} is missing", show(it))));
         let needless = self.references.difference(&needed);
         wrong.extend(needless.map(|it| format!("{} is left over", show(it))));
+    }
+
+    /// Every document in conflict has its row, and no other.
+    fn check_conflicts(&self, heads: &HashMap<String, Head>, wrong: &mut Vec<String>) {
+        let in_conflict = |head: &Head| head.tree.conflicts().next().is_some();
+        let found = heads.iter().filter(|(_, head)| in_conflict(head)).map(|(id, _)| id.clone());
+        let found: BTreeSet<String> = found.collect();
+        let missing = found.difference(&self.conflicts);
+        wrong.extend(missing.map(|id| format!("{id:?} is in conflict and has no row")));
+        let needless = self.conflicts.difference(&found);
+        wrong.extend(needless.map(|id| format!("{id:?} has a row and is not in conflict")));
     }
 
     fn check_counts(&self, wrong: &mut Vec<String>) {

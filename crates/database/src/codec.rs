@@ -67,15 +67,25 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Opens the value of `key`, which must have version 1, the only one so far.
+    /// Opens the value of `key`, which must have version 1, the only one of most records.
     pub(crate) fn open(
         record: &'static str,
         key: &[u8],
         value: &'a [u8],
     ) -> Result<Self, RecordError> {
+        Ok(Self::open_any(record, key, value, 1)?.1)
+    }
+
+    /// Opens the value of a record that has had several versions; which one it is, too.
+    pub(crate) fn open_any(
+        record: &'static str,
+        key: &[u8],
+        value: &'a [u8],
+        newest: u8,
+    ) -> Result<(u8, Self), RecordError> {
         let (version, rest) = settle_engine::value::open(key, value)?;
-        if version == 1 {
-            Ok(Self { rest, record })
+        if (1..=newest).contains(&version) {
+            Ok((version, Self { rest, record }))
         } else {
             Err(RecordError::Version { record, version })
         }

@@ -3,6 +3,7 @@
 
 mod kept;
 mod local;
+mod resolving;
 mod settings;
 mod upkeep;
 
@@ -20,9 +21,9 @@ use settle_model::{
     id::DatabaseName,
     sequence::{Sequence, SequenceToken, Timeline},
 };
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
-pub use self::{local::LocalError, settings::SettingError};
+pub use self::{local::LocalError, resolving::PlannedResolution, settings::SettingError};
 use crate::{
     edit::{Atomicity, Attempt, Edit, EditError, Epochs, Foreseen, Written},
     error::StorageError,
@@ -49,6 +50,8 @@ pub(crate) struct Inner {
     /// one never takes the place of a newer.
     pub(crate) live_order: tokio::sync::Mutex<()>,
     timeline: Timeline,
+    /// Set once the documents in conflict are listed.
+    pub(crate) conflicts_listed: OnceCell<()>,
     pub(crate) committed: watch::Sender<Committed>,
     /// Marks of the set of open databases.
     touched: AtomicBool,
@@ -114,6 +117,7 @@ impl Database {
             present: RwLock::new(present),
             live_order: tokio::sync::Mutex::new(()),
             timeline,
+            conflicts_listed: OnceCell::new_with(state.conflicts.count().map(drop)),
             committed: watch::Sender::new(Committed { sequence: state.sequence, dropped: false }),
             touched: AtomicBool::new(true),
         };
@@ -173,11 +177,7 @@ impl Database {
 
     pub async fn info(&self, grant: &Grant<Read>) -> Result<Info, StorageError> {
         self.inner.check(grant);
-        let key = self.inner.keys.state();
-        let value = self.inner.shared.engine.get(key.clone()).await?;
-        self.inner.check_alive()?;
-        let missing = || StorageError::Inconsistent { reason: "no state record".to_owned() };
-        let state = State::decode(&key, &value.ok_or_else(missing)?)?;
+        let state = self.inner.state().await?;
         let live = self.inner.live();
         Ok(Info {
             name: live.name.clone(),
@@ -185,6 +185,7 @@ impl Database {
             purge_sequence: state.purge_sequence,
             doc_count: state.doc_count,
             deleted_count: state.deleted_count,
+            conflict_count: state.conflicts.count(),
             file_bytes: state.sizes.active + state.sizes.history,
             active_bytes: state.sizes.active,
             external_bytes: state.sizes.external,
@@ -192,6 +193,31 @@ impl Database {
             partitioned: live.partitioned,
             created: live.created,
         })
+    }
+
+    /// How many documents are in conflict: those with a live leaf beside a live winner. Where they are not
+    /// listed yet, that is waited for.
+    pub async fn conflict_count(&self, grant: &Grant<Read>) -> Result<u64, StorageError> {
+        self.inner.check(grant);
+        self.inner.list_conflicts().await?;
+        Ok(self.inner.state().await?.conflicts.count().unwrap_or_default())
+    }
+
+    /// Lists the documents in conflict in the background, where that has not been done yet.
+    pub(crate) fn list_conflicts_later(&self) {
+        if self.inner.conflicts_listed.initialized() {
+            return;
+        }
+        let inner = self.inner.clone();
+        self.inner.shared.tasks.spawn(async move {
+            match inner.list_conflicts().await {
+                Ok(()) | Err(StorageError::Gone) => {}
+                Err(error) => {
+                    let database = &inner.name;
+                    tracing::warn!(%database, %error, "could not list the documents in conflict");
+                }
+            }
+        });
     }
 
     /// Makes the edits, in order. Each is accepted or refused by itself, or all of them are
@@ -272,6 +298,14 @@ impl Inner {
             present.protected = Arc::new(protected);
         }
         present.live = Arc::new(live);
+    }
+
+    async fn state(&self) -> Result<State, StorageError> {
+        let key = self.keys.state();
+        let value = self.shared.engine.get(key.clone()).await?;
+        self.check_alive()?;
+        let missing = || StorageError::Inconsistent { reason: "no state record".to_owned() };
+        Ok(State::decode(&key, &value.ok_or_else(missing)?)?)
     }
 
     fn present(&self) -> RwLockReadGuard<'_, Present> {

@@ -132,6 +132,9 @@ pub enum Origin {
         /// [`EditError::Deleted`], as a deletion does.
         must_exist: bool,
     },
+    /// Part of the end of a conflict: an edit of `leaf`, or its tombstone. What is to be done was decided when the
+    /// document's newest change was `seen`, and all of it is refused where that is another by now.
+    Resolution { leaf: RevId, seen: u64 },
     /// A replica sends a revision that it has, with its ancestry, newest first. Nothing is refused
     /// for being known or in conflict.
     Replicated { path: RevPath },

@@ -40,6 +40,7 @@ pub(crate) mod family {
     pub(crate) const TIME: u8 = 0x16;
     pub(crate) const PURGE: u8 = 0x17;
     pub(crate) const CHANGE_COUNT: u8 = 0x18;
+    pub(crate) const CONFLICT: u8 = 0x19;
     /// The attachment store's: what this database refers to. See `blobs::keys`.
     pub(crate) const REFERENCE: u8 = 0x20;
     // 0x21 to 0x24 are in `later`.
@@ -262,6 +263,16 @@ impl Keys {
         self.with_number(family::CHANGE_COUNT, bucket)
     }
 
+    pub(crate) fn conflict(self, id: &DocumentId) -> Vec<u8> {
+        self.with_text(family::CONFLICT, id.as_str())
+    }
+
+    /// A record of one of the families whose keys end with the id of a document, at the end of a range, which
+    /// need not be one.
+    pub(crate) fn document_at(self, family: u8, id: &str) -> Vec<u8> {
+        self.with_text(family, id)
+    }
+
     pub(crate) fn time(self, time: Timestamp) -> Vec<u8> {
         self.with_number(family::TIME, time.micros())
     }
@@ -300,7 +311,12 @@ impl Keys {
     }
 }
 
-/// The text at the end of a head's or local document's key.
+/// The document in the key of a row of documents in conflict.
+pub(crate) fn conflict_of(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(rest(key, family::CONFLICT)?).ok()
+}
+
+/// The text at the end of a head's, a local document's or a conflict's key.
 pub(crate) fn text_of(key: &[u8]) -> Option<&str> {
     let (_, rest) = take_number(key)?;
     std::str::from_utf8(rest.get(1..)?).ok()

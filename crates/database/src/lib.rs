@@ -27,7 +27,7 @@ pub use settle_engine::Direction;
 
 pub use crate::{
     codec::RecordError,
-    database::{Database, LocalError, SettingError, Subscription},
+    database::{Database, LocalError, PlannedResolution, SettingError, Subscription},
     edit::{
         Atomicity, AttachmentEdit, AttachmentSource, Attempt, Content, Edit, EditError, Epochs,
         Foreseen, Origin, Seen, Verdict, Written,

@@ -59,7 +59,8 @@ pub(crate) const EVENT_DELAY: Duration = Duration::from_millis(250);
 pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// History records that one commit of a collector forgets, their bytes, and the rows of the feed that
-/// it looks at for them: a writer does nothing else meanwhile.
+/// it looks at for them: a writer does nothing else meanwhile. Listing the documents in conflict of a database
+/// from before they were listed goes in steps of as many rows and heads.
 pub(crate) const COLLECT_ROWS_MAX: usize = 500;
 pub(crate) const COLLECT_BYTES_MAX: u64 = 4 << 20;
 pub(crate) const COLLECT_LOOKS_MAX: usize = 5_000;

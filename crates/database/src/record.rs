@@ -4,6 +4,7 @@
 
 pub(crate) mod body;
 pub(crate) mod change;
+pub(crate) mod conflict;
 pub(crate) mod head;
 pub(crate) mod history;
 pub(crate) mod later;
@@ -16,12 +17,17 @@ pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 
-/// The version that every record has for the present.
+/// The version that a record has whose form has never changed.
 pub(crate) const VERSION: u8 = 1;
 
 /// Writes a whole value: `fill` appends the payload.
 pub(crate) fn sealed(key: &[u8], fill: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut value = settle_engine::value::begin(VERSION);
+    sealed_as(VERSION, key, fill)
+}
+
+/// As [`sealed`], for a record that has had several versions.
+pub(crate) fn sealed_as(version: u8, key: &[u8], fill: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut value = settle_engine::value::begin(version);
     fill(&mut value);
     settle_engine::value::seal(key, value)
 }

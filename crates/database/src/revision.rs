@@ -112,6 +112,8 @@ pub struct Info {
     pub purge_sequence: u64,
     pub doc_count: u64,
     pub deleted_count: u64,
+    /// Documents with a live leaf beside a live winner; `None` while they are listed for the first time.
+    pub conflict_count: Option<u64>,
     /// Bytes: all that is kept, without free space.
     pub file_bytes: u64,
     /// Bytes of what the present needs.

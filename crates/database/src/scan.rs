@@ -47,6 +47,8 @@ pub struct DocumentScan {
     pub limit: u64,
     /// Whether rows carry the document.
     pub content: bool,
+    /// Only documents in conflict; others cost nothing.
+    pub in_conflict: bool,
 }
 
 /// One row of a document scan, or one key that was looked up.
@@ -62,6 +64,8 @@ pub struct FoundDocument<'a> {
     pub rev: &'a RevId,
     /// Only for looked-up keys.
     pub deleted: bool,
+    /// The live leaves other than a live winner, in winner order.
+    pub conflicts: &'a [RevId],
     /// Only when asked for, and never for a tombstone.
     pub content: Option<DocumentContent<'a>>,
 }

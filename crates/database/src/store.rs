@@ -221,6 +221,7 @@ impl Store {
                 return Ok(None);
             };
             if let Some(database) = handles.keep(database, seen) {
+                database.list_conflicts_later();
                 return Ok(Some(database));
             }
         }

@@ -10,6 +10,7 @@
 
 mod ancestry;
 mod collect;
+mod conflicts;
 mod content;
 mod edit;
 mod foresee;
@@ -64,6 +65,9 @@ enum Job {
         until: Until,
         reply: oneshot::Sender<Result<Collected, StorageError>>,
     },
+    ListConflicts {
+        reply: oneshot::Sender<Result<Collected, StorageError>>,
+    },
 }
 
 type EditResult = Result<Written, EditError>;
@@ -87,7 +91,7 @@ enum Until {
     Grace { due: Timestamp },
 }
 
-/// Whether a collector has to come again at once.
+/// Whether work that is done in slices has to go on at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Collected {
     All,
@@ -99,6 +103,7 @@ enum Answer {
     Write(Vec<EditResult>),
     Purge(Purged),
     Collect(Collected),
+    ListConflicts(Collected),
 }
 
 impl Writer {
@@ -202,6 +207,17 @@ impl Inner {
     /// back for later.
     pub(crate) async fn sweep(self: Arc<Self>, due: Timestamp) -> Result<(), StorageError> {
         self.collect(Until::Grace { due }).await
+    }
+
+    /// Lists the documents in conflict of a database that was made before they were listed; at once where they
+    /// are. One asks the writer, whoever else wants it waits.
+    pub(crate) async fn list_conflicts(self: &Arc<Self>) -> Result<(), StorageError> {
+        let list = || async {
+            let ask = || self.clone().ask(|reply| Job::ListConflicts { reply });
+            while ask().await? == Collected::More {}
+            Ok(())
+        };
+        self.conflicts_listed.get_or_try_init(list).await.copied()
     }
 
     async fn collect(self: Arc<Self>, until: Until) -> Result<(), StorageError> {
@@ -394,15 +410,15 @@ impl Job {
                 (edits.len(), edits.iter().map(|prepared| prepared.edit.bytes()).sum())
             }
             Self::Purge { items, .. } => (items.len(), 0),
-            Self::Collect { .. } => (0, 0),
+            Self::Collect { .. } | Self::ListConflicts { .. } => (0, 0),
         }
     }
 
-    /// Purges and collections read rows that edits of the same group would be changing.
+    /// All but writes read rows that edits of the same group would be changing.
     fn wants_to_be_alone(&self) -> bool {
         match self {
             Self::Write { .. } => false,
-            Self::Purge { .. } | Self::Collect { .. } => true,
+            Self::Purge { .. } | Self::Collect { .. } | Self::ListConflicts { .. } => true,
         }
     }
 
@@ -417,9 +433,14 @@ impl Job {
             (Self::Collect { reply, .. }, Ok(Answer::Collect(more))) => {
                 drop(reply.send(Ok(more)));
             }
+            (Self::ListConflicts { reply }, Ok(Answer::ListConflicts(more))) => {
+                drop(reply.send(Ok(more)));
+            }
             (Self::Write { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Purge { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
-            (Self::Collect { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
+            (Self::Collect { reply, .. } | Self::ListConflicts { reply }, Err(error)) => {
+                drop(reply.send(Err(error)));
+            }
             (_, Ok(_)) => unreachable!("each job is given the answer that it planned"),
         }
     }

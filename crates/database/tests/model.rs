@@ -21,7 +21,7 @@ use settle_model::{
     tree::RevTree,
 };
 
-use crate::support::{TestDatabase, TestStore, delete, put, whole};
+use crate::support::{TestDatabase, TestStore, delete, put, unlist_conflicts, whole};
 
 const IDS: [&str; 4] = ["a", "a/b", "\u{0}z", "_design/d"];
 
@@ -62,7 +62,16 @@ enum Op {
     Wait {
         minutes: u64,
     },
-    Reopen,
+    /// Ends a conflict by keeping the n-th live leaf, or by editing it.
+    Resolve {
+        id: usize,
+        leaf: usize,
+        body: Option<usize>,
+    },
+    /// `older`: what was there is as a program left it that did not list documents in conflict.
+    Reopen {
+        older: bool,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -75,11 +84,13 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(id, on, length, deleted, body)| Op::Graft { id, on, length, deleted, body }),
         3 => (id.clone(), 0..1_000_usize, any::<bool>())
             .prop_map(|(id, n, alone)| Op::Again { id, n, alone }),
-        2 => (0..4_usize, body).prop_map(|(leaf, body)| Op::Bulk { leaf, body }),
-        1 => (id, 0..4_usize).prop_map(|(id, leaf)| Op::Purge { id, leaf }),
+        2 => (0..4_usize, body.clone()).prop_map(|(leaf, body)| Op::Bulk { leaf, body }),
+        1 => (id.clone(), 0..4_usize).prop_map(|(id, leaf)| Op::Purge { id, leaf }),
         1 => Just(Op::Compact),
         1 => (1..200_u64).prop_map(|minutes| Op::Wait { minutes }),
-        1 => Just(Op::Reopen),
+        2 => (id.clone(), 0..4_usize, prop::option::of(body.clone()))
+            .prop_map(|(id, leaf, body)| Op::Resolve { id, leaf, body }),
+        1 => any::<bool>().prop_map(|older| Op::Reopen { older }),
     ]
 }
 
@@ -241,13 +252,88 @@ async fn compare(model: &Model, db: &TestDatabase) {
         skip: 0,
         limit: u64::MAX,
         content: true,
+        in_conflict: false,
     });
     let mut docs = Docs::default();
     while let Next::Go(next) = scan {
         (docs, scan) = db.db.scan_documents(&db.read, next, docs).await.unwrap();
     }
     assert_eq!(docs.0, expected_docs);
+    compare_conflicts(model, db).await;
     db.audit().await;
+}
+
+/// Documents in conflict, each with its winner and what that won against.
+#[derive(Default)]
+struct Conflicts(Vec<(String, RevId, Vec<RevId>)>);
+
+impl Sink<DocumentRow<'_>> for Conflicts {
+    fn row(&mut self, row: &DocumentRow<'_>) -> More {
+        let found = row.found.as_ref().unwrap();
+        self.0.push((row.id.to_owned(), found.rev.clone(), found.conflicts.to_vec()));
+        if self.0.len().is_multiple_of(2) { More::Enough } else { More::Yes }
+    }
+}
+
+async fn compare_conflicts(model: &Model, db: &TestDatabase) {
+    let mut expected = Vec::new();
+    for (id, tree) in &model.trees {
+        let live: Vec<RevId> =
+            tree.leaves().iter().filter(|it| !it.deleted).map(|it| it.rev.clone()).collect();
+        if let [winner, others @ ..] = &*live
+            && !others.is_empty()
+        {
+            expected.push((id.clone(), winner.clone(), others.to_vec()));
+        }
+    }
+    for direction in [Direction::Ascending, Direction::Descending] {
+        let mut scan = Next::Go(DocumentScan {
+            start: std::ops::Bound::Unbounded,
+            end: std::ops::Bound::Unbounded,
+            direction,
+            skip: 0,
+            limit: u64::MAX,
+            content: false,
+            in_conflict: true,
+        });
+        let mut found = Conflicts::default();
+        while let Next::Go(next) = scan {
+            (found, scan) = db.db.scan_documents(&db.read, next, found).await.unwrap();
+        }
+        assert_eq!(found.0, expected);
+        expected.reverse();
+    }
+    assert_eq!(db.db.conflict_count(&db.read).await, Ok(expected.len() as u64));
+}
+
+async fn resolve(model: &mut Model, db: &TestDatabase, id: &str, leaf: usize, body: Option<usize>) {
+    let live: Vec<RevId> =
+        model.tree(id).leaves().iter().filter(|it| !it.deleted).map(|it| it.rev.clone()).collect();
+    if live.is_empty() {
+        return;
+    }
+    let kept = live[leaf % live.len()].clone();
+    let document = id.parse().unwrap();
+    let planned = db.db.plan_resolution(&db.write, &document, Some(&kept), Some(&live)).await;
+    let planned = planned.unwrap().unwrap();
+    let body = body.map(|length| model.body(length));
+    let edits: Vec<Edit> = planned
+        .edits(body.as_deref().map(whole))
+        .into_iter()
+        .map(|edit| Edit { verdict: Verdict::internal("a test"), ..edit })
+        .collect();
+    let leaves: Vec<RevId> =
+        body.is_some().then(|| kept.clone()).into_iter().chain(planned.resolution.closed).collect();
+    assert_eq!(edits.len(), leaves.len());
+    let atomicity = settle_database::Atomicity::AllOrNothing;
+    let results = db.db.write(&db.write, edits, atomicity).await.unwrap();
+    let mut body = body;
+    for (result, leaf) in results.into_iter().zip(leaves) {
+        let rev = result.unwrap().rev;
+        let (body, deleted) = body.take().map_or_else(|| ("{}".to_owned(), true), |it| (it, false));
+        model.graft(id, &child(&rev, Some(leaf)), deleted, &body);
+    }
+    assert_eq!(model.tree(id).conflicts().count(), 0);
 }
 
 async fn run(engine: Arc<dyn Engine>, ops: Vec<Op>, limit: u32) {
@@ -325,8 +411,12 @@ async fn run(engine: Arc<dyn Engine>, ops: Vec<Op>, limit: u32) {
             Op::Wait { minutes } => {
                 store.clock.advance(std::time::Duration::from_secs(60 * minutes));
             }
-            Op::Reopen => {
+            Op::Resolve { id, leaf, body } => resolve(&mut model, &db, IDS[id], leaf, body).await,
+            Op::Reopen { older } => {
                 store.store.close().await;
+                if older {
+                    unlist_conflicts(&store.engine).await;
+                }
                 let now = settle_model::time::Clock::now(&*store.clock);
                 store = TestStore::on(store.engine.clone()).await;
                 store.clock.set(now);

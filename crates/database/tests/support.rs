@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
 use settle_access::{Administer, AdministerServer, Grant, Read, Resource, Write};
 use settle_database::{
@@ -11,7 +11,10 @@ use settle_database::{
     StoreSettings, Verdict, Written,
     blobs::{BlobSettings, BlobStore, BlobStoreParts},
 };
-use settle_engine::{Engine, memory::MemoryEngine};
+use settle_engine::{
+    Batch, Direction, Engine, Outcome, Plan, Scan, Step, Visit, Visitor, key::take_number,
+    memory::MemoryEngine,
+};
 use settle_model::{
     json,
     revision::{RevId, RevPath},
@@ -157,4 +160,56 @@ pub fn path(revs: &str) -> RevPath {
 pub fn whole(body: &str) -> Content {
     let body = json::minify(body.as_bytes()).unwrap().into_owned();
     Content::Whole { body, attachments: Vec::new() }
+}
+
+/// Takes away what programs did not keep that came before documents in conflict were listed: rows and count.
+pub async fn unlist_conflicts(engine: &Arc<dyn Engine>) {
+    const STATE: u8 = 0x02;
+    const CONFLICT: u8 = 0x19;
+    let all =
+        Scan { start: Bound::Unbounded, end: Bound::Unbounded, direction: Direction::Ascending };
+    let rows = Rows(Vec::new());
+    let rows = engine.read_to_end(Plan::new(vec![Step::Scan(all)]), rows).await.unwrap().0;
+    let mut batch = Batch::default();
+    let mut bytes: BTreeMap<u64, u64> = BTreeMap::new();
+    for (key, value) in &rows {
+        let Some((number @ 1.., [CONFLICT, ..])) = take_number(key) else { continue };
+        *bytes.entry(number).or_default() += (key.len() + value.len()) as u64;
+        batch.delete(key.clone());
+    }
+    for (key, value) in rows {
+        let Some((number @ 1.., [STATE, ..])) = take_number(&key) else { continue };
+        let (version, payload) = settle_engine::value::open(&key, &value).unwrap();
+        if version == 1 {
+            continue;
+        }
+        // Eleven numbers, the sixth of which counts the bytes of rows too; then the nonce.
+        let (mut old, mut rest) = (settle_engine::value::begin(1), payload);
+        for field in 0..11 {
+            let length = rest.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+            let (number_bytes, after) = rest.split_at(length);
+            rest = after;
+            let stored =
+                number_bytes.iter().rev().fold(0, |it, byte| it << 7 | u64::from(byte & 0x7F));
+            let less = if field == 5 { bytes.get(&number).copied().unwrap_or_default() } else { 0 };
+            let mut left = stored - less;
+            while left >= 0x80 {
+                old.push(0x80 | u8::try_from(left & 0x7F).unwrap());
+                left >>= 7;
+            }
+            old.push(u8::try_from(left).unwrap());
+        }
+        old.extend_from_slice(&rest[..8]);
+        batch.put(key.clone(), settle_engine::value::seal(&key, old));
+    }
+    assert_eq!(engine.commit(batch).await, Outcome::Committed);
+}
+
+struct Rows(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Visitor for Rows {
+    fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
+        self.0.push((key.to_vec(), value.unwrap().to_vec()));
+        Visit::Next
+    }
 }

@@ -214,6 +214,7 @@ async fn a_list_of_a_dropped_database_has_no_offset() {
         skip: 0,
         limit: 1,
         content: false,
+        in_conflict: false,
     };
     let offset = async |direction| db.db.offset(&db.read, &scan(direction)).await;
     assert_eq!(offset(Direction::Ascending).await, Ok(Some(1)));

@@ -280,6 +280,7 @@ impl AppState {
             skip: 0,
             limit: AUDIT_BATCH_MAX as u64,
             content: false,
+            in_conflict: false,
         };
         let (found, next) = database.scan_documents(&grant, scan, Found(Vec::new())).await?;
         if found.0.is_empty() {

@@ -156,6 +156,7 @@ async fn read(database: &Database, epoch: u64) -> Result<Designs, StorageError> 
         // `0` is what follows `/`.
         end: Bound::Excluded("_design0".to_owned()),
         form: DocumentForm::default(),
+        in_conflict: false,
         count_max: MAP_COUNT_MAX,
         bytes_max: MAP_BYTES_MAX,
     };

@@ -25,6 +25,7 @@
 mod chains;
 mod graft;
 mod older;
+mod resolve;
 mod trim;
 
 use std::cmp::Reverse;
@@ -35,6 +36,7 @@ pub use self::{
     chains::{Chain, ChainParent},
     graft::{Graft, Grafted},
     older::{Cut, Segment},
+    resolve::{Resolution, ResolveError},
 };
 use crate::revision::{RevId, RevPath};
 
@@ -144,6 +146,11 @@ impl<T> RevTree<T> {
     /// Winner first, each before what it would win against.
     pub fn leaves(&self) -> &[Leaf<T>] {
         &self.leaves
+    }
+
+    /// The live leaves that a live winner won against, in their order. A document that has any is *in conflict*.
+    pub fn conflicts(&self) -> impl Iterator<Item = &Leaf<T>> {
+        self.leaves.iter().skip(1).filter(|leaf| !leaf.deleted)
     }
 
     pub fn leaf(&self, rev: &RevId) -> Option<&Leaf<T>> {

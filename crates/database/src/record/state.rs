@@ -1,13 +1,16 @@
 //! The *state* record: what every document write changes. It is the precondition that orders the
 //! writers of a database, on this node and on others.
 //!
-//! All fields are numbers, in the order of the struct; the nonce is 8 bytes.
+//! All fields are numbers, in the order of the struct; the nonce is 8 bytes. Behind it version 2 has what is
+//! known of the documents in conflict: their count, then a byte, 0 when they are all listed, else 1 and the text
+//! of the id up to which they are. Version 1 is from before they were; it is written again as it was read until
+//! the first of them are listed, since a record is the precondition of the next.
 
-use settle_model::time::Timestamp;
+use settle_model::{id::DocumentId, time::Timestamp};
 
 use crate::{
-    codec::{Reader, RecordError, put_number},
-    record::sealed,
+    codec::{Reader, RecordError, put_number, put_text},
+    record::sealed_as,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,7 +33,26 @@ pub(crate) struct State {
     pub(crate) sweep_due: Timestamp,
     /// Different in every batch, so that two batches never leave equal records.
     pub(crate) nonce: u64,
+    pub(crate) conflicts: Conflicts,
 }
+
+/// Which documents have a row where they are in conflict; all others have none. A database has them all listed
+/// from its beginning, unless it was made by a program that did not list them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Conflicts {
+    Unlisted,
+    /// Those up to this id.
+    ListedTo {
+        id: String,
+        count: u64,
+    },
+    Listed {
+        count: u64,
+    },
+}
+
+const LISTED: u8 = 0;
+const LISTED_TO: u8 = 1;
 
 /// Bytes, kept exactly: a count over all records gives the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,7 +67,11 @@ pub(crate) struct Sizes {
 
 impl State {
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
-        sealed(key, |out| {
+        let version = match self.conflicts {
+            Conflicts::Unlisted => 1,
+            Conflicts::ListedTo { .. } | Conflicts::Listed { .. } => 2,
+        };
+        sealed_as(version, key, |out| {
             put_number(out, self.sequence);
             put_number(out, self.purge_sequence);
             put_number(out, self.doc_count);
@@ -58,11 +84,23 @@ impl State {
             put_number(out, self.time_marked.micros());
             put_number(out, self.sweep_due.micros());
             out.extend_from_slice(&self.nonce.to_le_bytes());
+            match &self.conflicts {
+                Conflicts::Unlisted => {}
+                Conflicts::ListedTo { id, count } => {
+                    put_number(out, *count);
+                    out.push(LISTED_TO);
+                    put_text(out, id);
+                }
+                Conflicts::Listed { count } => {
+                    put_number(out, *count);
+                    out.push(LISTED);
+                }
+            }
         })
     }
 
     pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
-        let mut from = Reader::open("state", key, value)?;
+        let (version, mut from) = Reader::open_any("state", key, value, 2)?;
         let state = Self {
             sequence: from.number()?,
             purge_sequence: from.number()?,
@@ -78,8 +116,48 @@ impl State {
             time_marked: Timestamp::from_micros(from.number()?),
             sweep_due: Timestamp::from_micros(from.number()?),
             nonce: u64::from_le_bytes(from.array()?),
+            conflicts: if version == 1 {
+                Conflicts::Unlisted
+            } else {
+                Conflicts::decode(&mut from)?
+            },
         };
         from.end()?;
         Ok(state)
+    }
+}
+
+impl Conflicts {
+    fn decode(from: &mut Reader<'_>) -> Result<Self, RecordError> {
+        let count = from.number()?;
+        match from.byte()? {
+            LISTED => Ok(Self::Listed { count }),
+            LISTED_TO => Ok(Self::ListedTo { id: from.text()?.to_owned(), count }),
+            _ => Err(from.malformed("no such list of conflicts")),
+        }
+    }
+
+    /// How many documents are in conflict; `None` while that is not known.
+    pub(crate) fn count(&self) -> Option<u64> {
+        match self {
+            Self::Unlisted | Self::ListedTo { .. } => None,
+            Self::Listed { count } => Some(*count),
+        }
+    }
+
+    /// The count of rows, if this document has one when it is in conflict.
+    pub(crate) fn count_with(&mut self, document: &DocumentId) -> Option<&mut u64> {
+        match self {
+            Self::Unlisted => None,
+            Self::ListedTo { id, count } => (document.as_str() <= id.as_str()).then_some(count),
+            Self::Listed { count } => Some(count),
+        }
+    }
+}
+
+impl Default for Conflicts {
+    /// A new database has none.
+    fn default() -> Self {
+        Self::Listed { count: 0 }
     }
 }

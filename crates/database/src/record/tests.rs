@@ -17,6 +17,7 @@ use settle_model::{
 use super::{
     body::{self, Attachment},
     change::{ChangeRow, ChangeView},
+    conflict,
     head::{BodyPlace, Head, HeadView, LeafBody},
     history::{History, PastBody, PastLeaf},
     later::{self, Cursor, Idempotency, Pin, Snapshot},
@@ -25,7 +26,7 @@ use super::{
     purge::Purge,
     segment,
     site::{self, Event, EventKind, EventOf, Site},
-    state::{Sizes, State},
+    state::{Conflicts, Sizes, State},
 };
 use crate::{
     blobs::{BlobDigest, Encoding},
@@ -143,9 +144,20 @@ fn all() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
         time_marked: at(),
         sweep_due: at(),
         nonce: 0x0102_0304_0506_0708,
+        conflicts: Conflicts::Listed { count: 2 },
     };
-    add("state", key.clone(), state.encode(&key));
-    assert_eq!(State::decode(&key, &state.encode(&key)).unwrap(), state);
+    let listed_to = Conflicts::ListedTo { id: "a".to_owned(), count: 1 };
+    let states = [
+        ("state", state.clone()),
+        ("state before conflicts", State { conflicts: Conflicts::Unlisted, ..state.clone() }),
+        ("state while conflicts are listed", State { conflicts: listed_to, ..state }),
+    ];
+    for (name, state) in states {
+        add(name, key.clone(), state.encode(&key));
+        assert_eq!(State::decode(&key, &state.encode(&key)).unwrap(), state);
+    }
+    let key = keys.conflict(&id());
+    add("conflict", key.clone(), conflict::encode(&key));
     let key = keys.head(&id());
     add("head", key.clone(), head(tree()).encode(&key));
     let whole = Segment {
@@ -227,7 +239,10 @@ fn stored_bytes_stay_what_they_are() {
         reclaim: 000502012b = 1: 808081b184e99103
         sweep: 0006070647484620400002012c = 1: 
         live: 02012c01 = 1: 056e6f746573808081b184e9910301070707070707070700e807e80780dddb01000102027b7d
-        state: 02012c02 = 1: 1101030109e807f403ac0202808081b184e99103808081b184e991030807060504030201
+        state: 02012c02 = 2: 1101030109e807f403ac0202808081b184e99103808081b184e9910308070605040302010200
+        state before conflicts: 02012c02 = 1: 1101030109e807f403ac0202808081b184e99103808081b184e991030807060504030201
+        state while conflicts are listed: 02012c02 = 2: 1101030109e807f403ac0202808081b184e99103808081b184e99103080706050403020101010161
+        conflict: 02012c19610062 = 1: 
         head: 02012c10610062 = 1: 0580d0eab6b73380d0eab6b733020682636307000807826464070109e8070202826262100123456789abcdef0123456789abcdef0000010001007b2278223a317d
         segment: 02012c116100ff62000101406161 = 1: 400282616182626200
         body: 02012c120109 = 1: 01096469722f612e7478740a746578742f706c61696e02010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202ac0201287b2278223a317d
@@ -278,6 +293,8 @@ proptest! {
         drop(History::decode(&key, &value));
         drop(Live::decode(&key, &value));
         drop(State::decode(&key, &value));
+        let newer = super::sealed_as(2, &key, |out| out.extend_from_slice(&payload));
+        drop(State::decode(&key, &newer));
         drop(segment::decode(&key, &value));
         drop(Purge::decode(&key, &value));
         drop(body::decode_payload(&payload));

@@ -34,7 +34,10 @@ impl Database {
         if scan.limit == 0 {
             return Ok((sink, Next::Done));
         }
-        let range = self.head_range(&scan);
+        if scan.in_conflict {
+            self.inner.list_conflicts().await?;
+        }
+        let range = self.range(&scan);
         let rows = Rows::new(self.inner.keys, scan.content, scan.skip, scan.limit, false, sink);
         let plan = Plan::new(vec![Step::Scan(range)]);
         let (rows, progress) = self.inner.shared.engine.read(plan, rows).await?;
@@ -89,8 +92,11 @@ impl Database {
         scan: &DocumentScan,
     ) -> Result<Option<u64>, StorageError> {
         self.inner.check(grant);
-        let range = self.head_range(scan);
-        let all = Scan::prefix(&self.inner.keys.family(keys::family::HEAD), scan.direction);
+        if scan.in_conflict {
+            self.inner.list_conflicts().await?;
+        }
+        let range = self.range(scan);
+        let all = Scan::prefix(&self.inner.keys.family(family_of(scan)), scan.direction);
         let before = match scan.direction {
             Direction::Ascending => Scan { start: all.start, end: complement(range.start), ..all },
             Direction::Descending => Scan { start: complement(range.end), end: all.end, ..all },
@@ -119,20 +125,29 @@ impl Database {
         Ok(counted.info)
     }
 
-    fn head_range(&self, scan: &DocumentScan) -> Scan {
-        let keys = self.inner.keys;
-        let all = Scan::prefix(&keys.family(keys::family::HEAD), scan.direction);
-        let bound = |bound: &Bound<String>, open: Bound<Vec<u8>>| match bound {
-            Bound::Included(id) => Bound::Included(keys.head_at(id)),
-            Bound::Excluded(id) => Bound::Excluded(keys.head_at(id)),
-            Bound::Unbounded => open,
-        };
-        Scan {
-            start: bound(&scan.start, all.start),
-            end: bound(&scan.end, all.end),
-            direction: scan.direction,
-        }
+    fn range(&self, scan: &DocumentScan) -> Scan {
+        id_range(self.inner.keys, family_of(scan), (&scan.start, &scan.end), scan.direction)
     }
+}
+
+/// Heads, or the rows of documents in conflict, whose ids lie between the bounds.
+pub(super) fn id_range(
+    keys: Keys,
+    family: u8,
+    (start, end): (&Bound<String>, &Bound<String>),
+    direction: Direction,
+) -> Scan {
+    let all = Scan::prefix(&keys.family(family), direction);
+    let bound = |bound: &Bound<String>, open: Bound<Vec<u8>>| match bound {
+        Bound::Included(id) => Bound::Included(keys.document_at(family, id)),
+        Bound::Excluded(id) => Bound::Excluded(keys.document_at(family, id)),
+        Bound::Unbounded => open,
+    };
+    Scan { start: bound(start, all.start), end: bound(end, all.end), direction }
+}
+
+fn family_of(scan: &DocumentScan) -> u8 {
+    if scan.in_conflict { keys::family::CONFLICT } else { keys::family::HEAD }
 }
 
 /// The other end of what a bound cuts off.
@@ -178,6 +193,9 @@ where
             let payload = decode_record(key, value.ok_or_else(lost)?)?;
             return self.row(&id, &HeadView::decode(&head_key, &head)?, payload);
         }
+        if let Some(id) = keys::conflict_of(key) {
+            return Ok(Visit::Follow(self.keys.head_at(id)));
+        }
         let id = keys::text_of(key).unwrap_or_default();
         let Some(value) = value else { return Ok(self.emit(&DocumentRow { id, found: None })) };
         let head = HeadView::decode(key, value)?;
@@ -190,8 +208,9 @@ where
             return Ok(Visit::Next);
         }
         if !self.content || winner.deleted {
-            let (rev, deleted) = (&winner.rev, winner.deleted);
-            let found = Some(FoundDocument { rev, deleted, content: None });
+            let conflicts = winner_and_conflicts(&head)?.1;
+            let (rev, deleted, conflicts) = (&winner.rev, winner.deleted, &*conflicts);
+            let found = Some(FoundDocument { rev, deleted, conflicts, content: None });
             return Ok(self.emit(&DocumentRow { id, found }));
         }
         match winner.body {
@@ -218,7 +237,9 @@ where
             conflicts: &conflicts,
             sequence: head.sequence,
         };
-        let found = Some(FoundDocument { rev: &winner, deleted: false, content: Some(content) });
+        let (rev, conflicts) = (&winner, &*conflicts);
+        let found = FoundDocument { rev, deleted: false, conflicts, content: Some(content) };
+        let found = Some(found);
         Ok(self.emit(&DocumentRow { id, found }))
     }
 
@@ -319,9 +340,13 @@ struct Count {
 
 impl Visitor for Count {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        let head = HeadView::decode(key, value.unwrap_or_default());
-        match head.and_then(|head| Ok(head.winner()?.deleted)) {
-            Ok(deleted) => self.rows += u64::from(!deleted),
+        let is_row = match keys::conflict_of(key) {
+            Some(_) => Ok(true),
+            None => HeadView::decode(key, value.unwrap_or_default())
+                .and_then(|head| Ok(!head.winner()?.deleted)),
+        };
+        match is_row {
+            Ok(is_row) => self.rows += u64::from(is_row),
             Err(error) => {
                 self.failure.set(error);
                 return Visit::Stop;

@@ -5,10 +5,10 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use settle_access::{Grant, Read};
-use settle_engine::{Direction, Place, Plan, Progress, Scan, Step, Visit, Visitor};
+use settle_engine::{Direction, Place, Plan, Progress, Step, Visit, Visitor};
 use settle_model::revision::RevId;
 
-use super::{Failure, Next};
+use super::{Failure, Next, documents::id_range};
 use crate::{
     Database,
     error::StorageError,
@@ -27,6 +27,8 @@ pub struct RenderedScan {
     pub start: Bound<String>,
     pub end: Bound<String>,
     pub form: DocumentForm,
+    /// Only documents in conflict; others cost nothing.
+    pub in_conflict: bool,
     /// A slice ends when it has so many documents, or so many bytes of them; the last one may go
     /// beyond.
     pub count_max: usize,
@@ -57,18 +59,13 @@ impl Database {
         scan: RenderedScan,
     ) -> Result<(Vec<RenderedDocument>, Next<RenderedScan>), StorageError> {
         self.inner.check(grant);
+        if scan.in_conflict {
+            self.inner.list_conflicts().await?;
+        }
         let keys = self.inner.keys;
-        let all = Scan::prefix(&keys.family(keys::family::HEAD), Direction::Ascending);
-        let bound = |bound: &Bound<String>, open: Bound<Vec<u8>>| match bound {
-            Bound::Included(id) => Bound::Included(keys.head_at(id)),
-            Bound::Excluded(id) => Bound::Excluded(keys.head_at(id)),
-            Bound::Unbounded => open,
-        };
-        let range = Scan {
-            start: bound(&scan.start, all.start),
-            end: bound(&scan.end, all.end),
-            direction: Direction::Ascending,
-        };
+        let family = if scan.in_conflict { keys::family::CONFLICT } else { keys::family::HEAD };
+        let bounds = (&scan.start, &scan.end);
+        let range = id_range(keys, family, bounds, Direction::Ascending);
         let visitor = Rendering {
             keys,
             form: scan.form,
@@ -167,6 +164,9 @@ impl Rendering {
                 || StorageError::Inconsistent { reason: format!("a body of {id:?} is gone") };
             let payload = decode_record(key, value.ok_or_else(lost)?)?;
             return self.render(step, id, &winner, payload);
+        }
+        if let Some(id) = keys::conflict_of(key) {
+            return Ok(Visit::Follow(self.keys.head_at(id)));
         }
         let Some(value) = value else { return Ok(Visit::Next) };
         let head = HeadView::decode(key, value)?;

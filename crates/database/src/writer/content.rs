@@ -43,7 +43,11 @@ impl Edit {
     /// The revision that an edit makes when its base is what it says, computed where that needs
     /// nothing from storage.
     pub(super) fn expected(&self) -> Option<RevId> {
-        let Origin::Interactive { base, .. } = &self.origin else { return None };
+        let base = match &self.origin {
+            Origin::Interactive { base, .. } => base.as_ref(),
+            Origin::Resolution { leaf, .. } => Some(leaf),
+            Origin::Replicated { .. } => return None,
+        };
         let Content::Whole { body, attachments } = &self.content else { return None };
         let mut hashed = Vec::with_capacity(attachments.len());
         for attachment in attachments {
@@ -55,7 +59,7 @@ impl Edit {
             let name = attachment.name.as_str();
             hashed.push(HashedAttachment { name, content_type, md5 });
         }
-        revision_hash::next(self.deleted, base.as_ref(), body, &hashed)
+        revision_hash::next(self.deleted, base, body, &hashed)
     }
 }
 

@@ -71,20 +71,37 @@ impl Group<'_> {
                 self.add(id, path.clone(), edit.deleted, resolved).await.map(Ok)
             }
             Origin::Interactive { base, must_exist } => {
-                let parent = match self.parent(id, base.as_ref(), *must_exist, edit.deleted) {
-                    Ok(parent) => parent,
-                    Err(refused) => return Ok(Err(refused)),
-                };
-                if self.is_overtaken(edit) {
-                    return Ok(Err(EditError::Overtaken));
-                }
-                // What was computed ahead took the base for the parent.
-                let expected = if *base == parent { prepared.expected.as_ref() } else { None };
-                // Nor does an edit that takes up a deleted document keep anything of it.
-                let source = base.clone().map(RevPath::single);
-                self.plan_interactive(edit, expected, source, parent).await
+                let parent = self.parent(id, base.as_ref(), *must_exist, edit.deleted);
+                self.plan_on(prepared, base.as_ref(), parent).await
+            }
+            Origin::Resolution { leaf, seen } => {
+                let head = self.head(id).map(|head| head.sequence);
+                let began = *self.moved.entry(id.clone()).or_insert(head);
+                let parent = self.resolved_leaf(id, leaf, began == Some(*seen)).map(Some);
+                self.plan_on(prepared, Some(leaf), parent).await
             }
         }
+    }
+
+    /// Plans an edit whose revision is made here: `parent` is what it descends from, if it may.
+    async fn plan_on(
+        &mut self,
+        prepared: &PreparedEdit,
+        base: Option<&RevId>,
+        parent: Result<Option<RevId>, EditError>,
+    ) -> Result<EditResult, StorageError> {
+        let parent = match parent {
+            Ok(parent) => parent,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        if self.is_overtaken(&prepared.edit) {
+            return Ok(Err(EditError::Overtaken));
+        }
+        // What was computed ahead took the base for the parent.
+        let expected = if base == parent.as_ref() { prepared.expected.as_ref() } else { None };
+        // Nor does an edit that takes up a deleted document keep anything of it.
+        let source = base.cloned().map(RevPath::single);
+        self.plan_interactive(&prepared.edit, expected, source, parent).await
     }
 
     /// Whether an edit needs a verdict and has none that still holds. Within one write, what its earlier
@@ -167,6 +184,20 @@ impl Group<'_> {
                 Ok(Some(base.clone()))
             }
             None if winner.deleted && !deletes => Ok(Some(winner.rev.clone())),
+            Some(_) | None => Err(EditError::Conflict),
+        }
+    }
+
+    /// The leaf that the end of a conflict edits or closes, if the document has not moved on meanwhile.
+    pub(super) fn resolved_leaf(
+        &self,
+        id: &DocumentId,
+        leaf: &RevId,
+        is_unmoved: bool,
+    ) -> Result<RevId, EditError> {
+        let found = self.head(id).and_then(|head| head.tree.leaf(leaf));
+        match found {
+            Some(found) if is_unmoved => Ok(found.rev.clone()),
             Some(_) | None => Err(EditError::Conflict),
         }
     }
@@ -357,11 +388,13 @@ impl Group<'_> {
             value = head.encode(&key);
         }
         let bytes = self.put(key, value);
+        let in_conflict = head.tree.conflicts().next().is_some();
         let slot = self.slot(id);
         slot.head = Some(head);
         let before = std::mem::replace(&mut slot.bytes, bytes);
         self.state.sizes.active += bytes;
         subtract(&mut self.state.sizes.active, before);
+        self.list_conflict(id, in_conflict);
     }
 
     pub(super) fn head(&self, id: &DocumentId) -> Option<&Head> {

@@ -90,11 +90,22 @@ impl Group<'_> {
                 let base = base.clone().map(RevPath::single);
                 (base.clone(), base, old)
             }
+            Origin::Resolution { leaf, seen } => {
+                let is_unmoved = self.head(id).is_some_and(|head| head.sequence == *seen);
+                if self.resolved_leaf(id, leaf, is_unmoved).is_err() {
+                    return Ok(Foreseen::Settled);
+                }
+                let old = self.stored_leaf(id, leaf).await?;
+                let base = Some(RevPath::single(leaf.clone()));
+                (base.clone(), base, old)
+            }
         };
         let generation = match (&edit.origin, &path) {
             (Origin::Replicated { path }, _) => path.start(),
-            (Origin::Interactive { .. }, Some(base)) => base.start().saturating_add(1),
-            (Origin::Interactive { .. }, None) => 1,
+            (Origin::Interactive { .. } | Origin::Resolution { .. }, Some(base)) => {
+                base.start().saturating_add(1)
+            }
+            (Origin::Interactive { .. } | Origin::Resolution { .. }, None) => 1,
         };
         let Ok(resolved) = self.resolve(edit, source.as_ref(), generation).await? else {
             return Ok(Foreseen::Settled);

@@ -47,7 +47,8 @@ pub(super) struct Group<'w> {
     pub(super) design_changed_before: bool,
     /// Whether an edit was let in by a verdict that rests on the live record.
     pub(super) rests_on_live: bool,
-    /// Sequences that documents had when the present write began, of those that it edits by a verdict.
+    /// Sequences that documents had when the present write began, of those that it edits by a verdict or to end
+    /// a conflict.
     pub(super) moved: HashMap<DocumentId, Option<u64>>,
     pub(super) history_added: bool,
 }
@@ -60,6 +61,8 @@ pub(super) struct Slot {
     pub(super) bytes: u64,
     /// Stored segments of its ancestry that the tree has been given back.
     pub(super) taken_in: Vec<Segment>,
+    /// Whether the head in the record is that of a document in conflict.
+    pub(super) in_conflict: bool,
 }
 
 /// A group that is ready.
@@ -89,7 +92,7 @@ impl<'w> Group<'w> {
             match job {
                 Job::Write { edits, .. } => ids.extend(edits.iter().map(|it| it.edit.id.clone())),
                 Job::Purge { items, .. } => ids.extend(items.iter().map(|(id, _)| id.clone())),
-                Job::Collect { .. } => {}
+                Job::Collect { .. } | Job::ListConflicts { .. } => {}
             }
         }
         Self::over(inner, ids, missing_blobs).await
@@ -148,6 +151,7 @@ impl<'w> Group<'w> {
             }
             Job::Purge { items, .. } => Ok(Answer::Purge(self.plan_purge(items).await?)),
             Job::Collect { until, .. } => Ok(Answer::Collect(self.plan_collect(*until).await?)),
+            Job::ListConflicts { .. } => Ok(Answer::ListConflicts(self.plan_listing().await?)),
         }
     }
 
@@ -347,10 +351,9 @@ impl Visitor for Stored {
             0 => State::decode(key, value).map(|state| self.state = Some(state)),
             _ => Head::decode(key, value).map(|head| {
                 let bytes = (key.len() + value.len()) as u64;
-                self.heads.insert(
-                    self.ids[step - 1].clone(),
-                    Slot { head: Some(head), bytes, taken_in: Vec::new() },
-                );
+                let in_conflict = head.tree.conflicts().next().is_some();
+                let slot = Slot { head: Some(head), bytes, taken_in: Vec::new(), in_conflict };
+                self.heads.insert(self.ids[step - 1].clone(), slot);
             }),
         };
         match read {

@@ -84,6 +84,7 @@ impl Group<'_> {
             self.remove_change(id, old_sequence, &before);
             self.delete(self.inner.keys.head(id));
             self.settle_segments(id, &[]);
+            self.list_conflict(id, false);
             let slot = std::mem::take(self.slot(id));
             subtract(&mut self.state.sizes.active, slot.bytes);
         } else {

@@ -92,6 +92,7 @@ async fn all(database: &Database, db: &TestDatabase) -> Vec<(String, String)> {
         start: std::ops::Bound::Unbounded,
         end: std::ops::Bound::Unbounded,
         form: DocumentForm { conflicts: true, ..DocumentForm::default() },
+        in_conflict: false,
         count_max: 2,
         bytes_max: usize::MAX,
     });

@@ -59,6 +59,7 @@ async fn a_scan_goes_through_live_documents_by_id() {
             start: Bound::Unbounded,
             end: Bound::Unbounded,
             form: DocumentForm::default(),
+            in_conflict: false,
             count_max,
             bytes_max,
         };
@@ -90,6 +91,7 @@ async fn a_scan_goes_through_live_documents_by_id() {
         start: Bound::Included("f".to_owned()),
         end: Bound::Excluded("plain".to_owned()),
         form: DocumentForm::default(),
+        in_conflict: false,
         count_max: 10,
         bytes_max: 1 << 20,
     };

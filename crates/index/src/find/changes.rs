@@ -112,6 +112,7 @@ async fn of_designs(
         // `0` is what follows `/`.
         end: Bound::Excluded("_design0".to_owned()),
         form: DocumentForm { tombstones: true, ..DocumentForm::default() },
+        in_conflict: false,
         count_max: MAP_COUNT_MAX,
         bytes_max: MAP_BYTES_MAX,
     });

@@ -221,7 +221,15 @@ fn documents(request: &FindRequest, plan: &Plan, bookmark: Option<&Bookmark>) ->
         let (start, end) =
             (from, last.map_or_else(|| to.clone(), |last| earlier(to.clone(), last)));
         let direction = Direction::Descending;
-        let scan = DocumentScan { start, end, direction, skip: 0, limit: u64::MAX, content: false };
+        let scan = DocumentScan {
+            start,
+            end,
+            direction,
+            skip: 0,
+            limit: u64::MAX,
+            content: false,
+            in_conflict: false,
+        };
         return Source::Ids(scan);
     }
     let (start, end) = (last.map_or_else(|| from.clone(), |last| later(from.clone(), last)), to);

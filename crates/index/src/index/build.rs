@@ -270,6 +270,7 @@ impl<'a> Build<'a> {
             start,
             end: Bound::Unbounded,
             form: mapper.form(),
+            in_conflict: false,
             count_max: MAP_COUNT_MAX,
             bytes_max: MAP_BYTES_MAX,
         };

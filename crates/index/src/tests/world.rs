@@ -214,6 +214,7 @@ impl Db {
             start: Bound::Unbounded,
             end: Bound::Unbounded,
             form: DocumentForm::default(),
+            in_conflict: false,
             count_max: usize::MAX,
             bytes_max: usize::MAX,
         });

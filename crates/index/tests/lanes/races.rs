@@ -98,6 +98,7 @@ async fn all(world: &World) -> Vec<(String, u64)> {
         start: std::ops::Bound::Unbounded,
         end: std::ops::Bound::Unbounded,
         form: DocumentForm::default(),
+        in_conflict: false,
         count_max: 1_000,
         bytes_max: usize::MAX,
     });

@@ -8,3 +8,4 @@ mod goldens;
 mod histories;
 mod older;
 mod properties;
+mod resolving;

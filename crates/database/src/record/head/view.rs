@@ -104,6 +104,14 @@ impl<'a> HeadView<'a> {
         self.leaves().next().expect("decode refuses a head without leaves")
     }
 
+    /// Whether a live leaf stands beside a live winner: live leaves come first.
+    pub(crate) fn is_in_conflict(&self) -> Result<bool, RecordError> {
+        if self.leaf_count < 2 {
+            return Ok(false);
+        }
+        Ok(self.leaves().nth(1).transpose()?.is_some_and(|leaf| !leaf.deleted))
+    }
+
     /// At the count of chains.
     pub(super) fn chains(&self) -> Reader<'a> {
         self.rest

@@ -158,6 +158,7 @@ impl Plan {
                     skip: 0,
                     limit: u64::MAX,
                     content: false,
+                    in_conflict: false,
                 });
                 let mut count = Count(0);
                 while let Next::Go(scan) = next {
@@ -189,6 +190,7 @@ impl Plan {
             skip: self.skip,
             limit: self.limit,
             content: self.content,
+            in_conflict: false,
         })
     }
 
