@@ -160,6 +160,7 @@ impl Users {
             skip: 0,
             limit,
             content: true,
+            in_conflict: false,
         });
         while let Next::Go(scan) = next {
             (found, next) = database.scan_documents(&grant, scan, found).await?;

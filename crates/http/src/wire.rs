@@ -5,6 +5,9 @@ use settle_database::{Database, Info};
 
 /// Information on a database, as `GET /{db}` and `_dbs_info` send it.
 ///
+/// `conflict_count` is not CouchDB's: how many documents have a live leaf beside their live winner; null while a
+/// database from before they were counted is looked through.
+///
 /// There is one shard and one copy, which is what `cluster` says. `instance_start_time` is when the
 /// database was created, in seconds since 1970: replicators take a new value for a new database.
 #[derive(Debug, Serialize)]
@@ -17,6 +20,7 @@ pub(crate) struct DatabaseInfo<'a> {
     props: Props,
     doc_del_count: u64,
     doc_count: u64,
+    conflict_count: Option<u64>,
     disk_format_version: u32,
     compact_running: bool,
     cluster: Cluster,
@@ -58,6 +62,7 @@ impl<'a> DatabaseInfo<'a> {
             props: Props { partitioned: info.partitioned },
             doc_del_count: info.deleted_count,
             doc_count: info.doc_count,
+            conflict_count: info.conflict_count,
             disk_format_version: 8,
             compact_running: info.compacting,
             cluster: Cluster { q: 1, n: 1, w: 1, r: 1 },

@@ -85,7 +85,7 @@ async fn attachment_edit(
         }
     };
     let revpos = match origin {
-        Origin::Interactive { .. } => None,
+        Origin::Interactive { .. } | Origin::Resolution { .. } => None,
         // Replicators send it; a hand-written document is the first to have the attachment.
         Origin::Replicated { path } => {
             Some(revpos.filter(|&revpos| revpos > 0).unwrap_or_else(|| path.start()))

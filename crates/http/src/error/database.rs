@@ -5,7 +5,10 @@ use settle_database::{
     blobs::{BlobReadError, UploadError},
 };
 use settle_index::lane::WriteError;
-use settle_model::document::{BulkError, DocumentError};
+use settle_model::{
+    document::{BulkError, DocumentError},
+    tree::ResolveError,
+};
 use settle_script::Thrown;
 
 use super::{ApiError, Code};
@@ -107,6 +110,18 @@ impl From<EditError> for ApiError {
             EditError::GenerationsExhausted => Self::bad_request(error.to_string()),
             EditError::Overtaken => Self::overtaken(),
             EditError::Aborted => Self::new(Code::ExpectationFailed, error.to_string()),
+        }
+    }
+}
+
+impl From<ResolveError> for ApiError {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Missing => Self::missing(),
+            ResolveError::Deleted => Self::deleted(),
+            ResolveError::NotLive { .. } | ResolveError::Moved { .. } => {
+                Self::new(Code::Conflict, error.to_string())
+            }
         }
     }
 }

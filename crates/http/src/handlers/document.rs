@@ -6,6 +6,7 @@ mod copy;
 mod form;
 mod local;
 mod read;
+mod resolve;
 mod write;
 
 use axum::response::Response;
@@ -66,6 +67,16 @@ pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
     match named::existing_id(&call)? {
         AnyId::Document(id) => form::post(&mut call, &database, &grant, id).await,
         AnyId::Local(_) => Err(ApiError::bad_request(NO_ATTACHMENTS)),
+    }
+}
+
+/// `POST /{db}/{id}/_resolve`
+pub(crate) async fn resolve(mut call: Call) -> Result<Response, ApiError> {
+    call.require_json()?;
+    let (database, grant) = open::<Write>(&call).await?;
+    match named::existing_id(&call)? {
+        AnyId::Document(id) => resolve::resolve(&mut call, &database, &grant, id).await,
+        AnyId::Local(_) => Err(ApiError::bad_request("local documents have no conflicts")),
     }
 }
 

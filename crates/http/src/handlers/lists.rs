@@ -1,9 +1,12 @@
-//! Lists of documents by id: `_all_docs`, `_design_docs`, `_local_docs`, and several of one kind in one
-//! request.
+//! Lists of documents by id: `_all_docs`, `_design_docs`, `_local_docs`, `_conflicts`, and several of one kind in
+//! one request.
 //!
 //! A list is sent while it is read: each piece shows one state of the database, two pieces may show two.
 //! What stands before the rows, the number of all rows and that of rows passed over, is of the moment
 //! at which the list begins.
+//!
+//! `_conflicts` is not CouchDB's. It lists documents with a live leaf beside their live winner, from rows that the
+//! database keeps of these alone, in the shape of the others.
 //!
 //! Source: `chttpd_db:all_docs_view/4`, `fabric_view_all_docs.erl`, `couch_mrview_http:view_cb/2`. As
 //! there, ids compare by bytes, and JSON other than text lies before all of them.
@@ -47,6 +50,16 @@ pub(crate) async fn design_docs(call: Call) -> Result<Response, ApiError> {
 /// `GET /{db}/_local_docs`
 pub(crate) async fn local_docs(call: Call) -> Result<Response, ApiError> {
     of_query(call, Namespace::Local).await
+}
+
+/// `GET /{db}/_conflicts`
+pub(crate) async fn conflicts(call: Call) -> Result<Response, ApiError> {
+    of_query(call, Namespace::Conflicts).await
+}
+
+/// `POST /{db}/_conflicts`
+pub(crate) async fn conflicts_of_body(call: Call) -> Result<Response, ApiError> {
+    of_body(call, Namespace::Conflicts).await
 }
 
 /// `POST /{db}/_all_docs`

@@ -134,6 +134,22 @@ pub(super) const ROUTES: &[Route] = &[
             .answers(&[200, 404])],
     },
     Route {
+        path: "/{db}/_conflicts",
+        operations: &[
+            get(Read, "Documents in conflict by id", handler!(lists::conflicts))
+                .takes(LIST)
+                .answers(&[200, 404]),
+            post(
+                Read,
+                "Those of these documents that are in conflict",
+                handler!(lists::conflicts_of_body),
+            )
+            .takes(LIST)
+            .body(JSON)
+            .answers(&[200, 404, 415]),
+        ],
+    },
+    Route {
         path: "/{db}/_bulk_get",
         operations: &[post(Read, "Read revisions of many documents", handler!(bulk_get::bulk_get))
             .takes(BULK_GET)

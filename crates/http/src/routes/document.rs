@@ -53,6 +53,14 @@ const DOCUMENT: &[Operation] = &[
         .answers(&[201, 400, 404, 409]),
 ];
 
+const RESOLVE: &[Operation] = &[post(
+    Write,
+    "Keep one of the branches in conflict, or merge them",
+    handler!(document::resolve),
+)
+.body("application/json")
+.answers(&[201, 400, 404, 409, 412, 413, 415])];
+
 const ATTACHMENT: &[Operation] = &[
     delete(Write, "Take an attachment away", handler!(attachment::delete))
         .takes(&[REV])
@@ -77,8 +85,10 @@ const ON_LOCAL: &[Operation] = &[
 
 pub(super) const ROUTES: &[Route] = &[
     Route { path: "/{db}/{id}", operations: DOCUMENT },
+    Route { path: "/{db}/{id}/_resolve", operations: RESOLVE },
     Route { path: "/{db}/{id}/{attachment...}", operations: ATTACHMENT },
     Route { path: "/{db}/_design/{name}", operations: DOCUMENT },
+    Route { path: "/{db}/_design/{name}/_resolve", operations: RESOLVE },
     Route { path: "/{db}/_design/{name}/{attachment...}", operations: ATTACHMENT },
     Route { path: "/{db}/_local/{name}", operations: DOCUMENT },
     Route { path: "/{db}/_local/{name}/{attachment...}", operations: ON_LOCAL },

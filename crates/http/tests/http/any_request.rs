@@ -43,6 +43,8 @@ fn any_segment() -> impl Strategy<Value = String> {
         "_local",
         "_local%2Fx",
         "_all_docs",
+        "_conflicts",
+        "_resolve",
         "_design_docs",
         "_local_docs",
         "_bulk_docs",

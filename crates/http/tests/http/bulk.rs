@@ -96,7 +96,7 @@ async fn each_document_of_a_bulk_has_its_row() {
 
             > GET /d
             200 OK
-            {"instance_start_time":"1795230346","db_name":"d","purge_seq":"0-t","update_seq":"3-t","sizes":{"file":324,"external":16,"active":324},"props":{},"doc_del_count":1,"doc_count":2,"disk_format_version":8,"compact_running":false,"cluster":{"q":1,"n":1,"w":1,"r":1}}
+            {"instance_start_time":"1795230346","db_name":"d","purge_seq":"0-t","update_seq":"3-t","sizes":{"file":324,"external":16,"active":324},"props":{},"doc_del_count":1,"doc_count":2,"conflict_count":0,"disk_format_version":8,"compact_running":false,"cluster":{"q":1,"n":1,"w":1,"r":1}}
 
             > GET /d/_local/l
             200 OK

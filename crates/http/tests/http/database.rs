@@ -34,7 +34,7 @@ async fn a_database_is_created_described_and_dropped() {
 
             > GET /e%2Ff
             200 OK
-            {"instance_start_time":"1795230346","db_name":"e/f","purge_seq":"0-t","update_seq":"0-t","sizes":{"file":0,"external":0,"active":0},"props":{},"doc_del_count":0,"doc_count":0,"disk_format_version":8,"compact_running":false,"cluster":{"q":1,"n":1,"w":1,"r":1}}
+            {"instance_start_time":"1795230346","db_name":"e/f","purge_seq":"0-t","update_seq":"0-t","sizes":{"file":0,"external":0,"active":0},"props":{},"doc_del_count":0,"doc_count":0,"conflict_count":0,"disk_format_version":8,"compact_running":false,"cluster":{"q":1,"n":1,"w":1,"r":1}}
 
             > HEAD /e%2Ff
             200 OK
@@ -421,7 +421,7 @@ async fn a_purge_tells_what_went() {
 
             > GET /d
             200 OK
-            {"instance_start_time":"1795230346","db_name":"d","purge_seq":"3-t","update_seq":"6-t","sizes":{"file":28,"external":0,"active":28},"props":{},"doc_del_count":0,"doc_count":0,"disk_format_version":8,"compact_running":false,"cluster":{"q":1,"n":1,"w":1,"r":1}}
+            {"instance_start_time":"1795230346","db_name":"d","purge_seq":"3-t","update_seq":"6-t","sizes":{"file":28,"external":0,"active":28},"props":{},"doc_del_count":0,"doc_count":0,"conflict_count":0,"disk_format_version":8,"compact_running":false,"cluster":{"q":1,"n":1,"w":1,"r":1}}
 
             > POST /d/_purge {}
             201 Created

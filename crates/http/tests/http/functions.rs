@@ -257,6 +257,7 @@ async fn functions_see_the_request_without_credentials() {
               "w": 1
             },
             "compact_running": false,
+            "conflict_count": 0,
             "db_name": "d",
             "disk_format_version": 8,
             "doc_count": 1,

@@ -14,6 +14,7 @@ mod changes;
 mod checklist_collections;
 mod checklist_documents;
 mod checklist_server;
+mod conflicts;
 mod cors;
 mod database;
 mod databases;

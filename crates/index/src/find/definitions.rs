@@ -79,7 +79,7 @@ impl Indexes {
         let names: Vec<_> = all
             .iter()
             .filter(|index| match (&***index, which) {
-                (Index::AllDocs, _) => false,
+                (Index::AllDocs | Index::Conflicts, _) => false,
                 (Index::Json(index), IndexDeletion::Named(name)) => {
                     index.ddoc == ddoc && index.name == name
                 }

@@ -70,7 +70,8 @@ impl Reader {
             _ if plan.ranges.is_empty() => Source::Ended,
             None => Source::Ended,
             Some(index) => match &**index {
-                Index::AllDocs => documents(request, plan, bookmark),
+                Index::AllDocs => documents(request, plan, bookmark, false),
+                Index::Conflicts => documents(request, plan, bookmark, true),
                 Index::Json(named) => {
                     let update =
                         if request.update && !request.stale { Update::Wait } else { Update::No };
@@ -138,7 +139,7 @@ impl Reader {
                 let candidates: Vec<_> = rows.found.into();
                 let candidates = match &*index {
                     Index::Json(named) if covering => covered(named, candidates),
-                    Index::Json(_) | Index::AllDocs => {
+                    Index::Json(_) | Index::AllDocs | Index::Conflicts => {
                         self.with_documents(grant, candidates).await?
                     }
                 };
@@ -208,7 +209,12 @@ fn covered(index: &NamedIndex, mut candidates: Vec<Candidate>) -> Vec<Candidate>
     candidates
 }
 
-fn documents(request: &FindRequest, plan: &Plan, bookmark: Option<&Bookmark>) -> Source {
+fn documents(
+    request: &FindRequest,
+    plan: &Plan,
+    bookmark: Option<&Bookmark>,
+    in_conflict: bool,
+) -> Source {
     let Some((from, to)) = plan.ranges.ids() else { return Source::Ended };
     let (mut from, mut to) = (from.map_or(Bound::Unbounded, Bound::Included), bound(to));
     if let Some(partition) = &request.partition {
@@ -228,13 +234,14 @@ fn documents(request: &FindRequest, plan: &Plan, bookmark: Option<&Bookmark>) ->
             skip: 0,
             limit: u64::MAX,
             content: false,
-            in_conflict: false,
+            in_conflict,
         };
         return Source::Ids(scan);
     }
     let (start, end) = (last.map_or_else(|| from.clone(), |last| later(from.clone(), last)), to);
     let form = DocumentForm { conflicts: request.conflicts, ..DocumentForm::default() };
-    Source::Documents(RenderedScan { start, end, form, count_max: 1, bytes_max: FIND_BATCH_BYTES })
+    let (count_max, bytes_max) = (1, FIND_BATCH_BYTES);
+    Source::Documents(RenderedScan { start, end, form, in_conflict, count_max, bytes_max })
 }
 
 fn bound(id: Option<String>) -> Bound<String> {

@@ -124,7 +124,7 @@ fn candidates(out: &mut Writer, request: &FindRequest, plan: &Plan) {
         out.number(u64::try_from(candidate.ranking).unwrap_or(u64::MAX));
         out.key("covering");
         match &*candidate.index {
-            Index::AllDocs => out.raw(b"null"),
+            Index::AllDocs | Index::Conflicts => out.raw(b"null"),
             Index::Json(_) => out.flag(candidate.index.covers(fields.as_deref())),
         }
         out.close(b'}');

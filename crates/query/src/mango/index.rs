@@ -43,6 +43,8 @@ pub struct MangoIndex {
 pub enum Index {
     /// All documents by id.
     AllDocs,
+    /// Those in conflict, by id. The database keeps it; it is there for requests that look for no others.
+    Conflicts,
     Json(Box<NamedIndex>),
 }
 
@@ -191,7 +193,7 @@ impl Index {
     /// `_design/…`; none for what needs no design document.
     pub fn ddoc(&self) -> Option<&str> {
         match self {
-            Self::AllDocs => None,
+            Self::AllDocs | Self::Conflicts => None,
             Self::Json(index) => Some(&index.ddoc),
         }
     }
@@ -199,13 +201,14 @@ impl Index {
     pub fn name(&self) -> &str {
         match self {
             Self::AllDocs => "_all_docs",
+            Self::Conflicts => "_conflicts",
             Self::Json(index) => &index.name,
         }
     }
 
     pub fn is_partial(&self) -> bool {
         match self {
-            Self::AllDocs => false,
+            Self::AllDocs | Self::Conflicts => false,
             Self::Json(index) => index.definition.filter.is_some(),
         }
     }
@@ -213,7 +216,7 @@ impl Index {
     /// Its fields, in their order.
     pub(crate) fn paths(&self) -> Vec<FieldPath> {
         match self {
-            Self::AllDocs => vec![FieldPath::id()],
+            Self::AllDocs | Self::Conflicts => vec![FieldPath::id()],
             Self::Json(index) => index.definition.fields.iter().map(|it| it.path.clone()).collect(),
         }
     }
@@ -221,7 +224,7 @@ impl Index {
     /// Whether it holds all of `fields`, so that no document has to be read.
     pub(crate) fn covers(&self, fields: Option<&[FieldPath]>) -> bool {
         match (self, fields) {
-            (Self::AllDocs, _) | (_, None) => false,
+            (Self::AllDocs | Self::Conflicts, _) | (_, None) => false,
             (Self::Json(_), Some(fields)) => {
                 let columns = self.paths();
                 fields.iter().all(|field| *field == FieldPath::id() || columns.contains(field))
@@ -232,10 +235,11 @@ impl Index {
     /// As `GET /{db}/_index` lists it.
     pub fn write(&self, out: &mut Vec<u8>) {
         let index = match self {
-            Self::AllDocs => {
-                return out.extend_from_slice(
-                    br#"{"ddoc":null,"name":"_all_docs","type":"special","def":{"fields":[{"_id":"asc"}]}}"#,
-                );
+            Self::AllDocs | Self::Conflicts => {
+                out.extend_from_slice(b"{\"ddoc\":null,\"name\":");
+                write_string(out, self.name());
+                let definition = br#","type":"special","def":{"fields":[{"_id":"asc"}]}}"#;
+                return out.extend_from_slice(definition);
             }
             Self::Json(index) => index,
         };

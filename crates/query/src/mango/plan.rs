@@ -5,6 +5,9 @@
 //! longest run of narrowed fields is taken, then one with the fewest fields, then the first by name;
 //! all documents only where there is no other.
 //!
+//! A request that shows conflicts and selects only documents which have some is answered from the list of these,
+//! unless it names an index of its own: they are few. That is not CouchDB's, which looks at every document.
+//!
 //! Source: `mango_cursor:create/4`, `mango_idx:get_usable_indexes/4`, `mango_idx_view:is_usable/3` and
 //! `mango_cursor_view:choose_best_index/1`.
 
@@ -12,7 +15,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     error::MangoError,
-    index::Index,
+    index::{Index, sort_indexes},
     range::{FieldRange, Ranges, field_ranges, indexable_paths},
     request::FindRequest,
     trace::{Reason, Trace},
@@ -56,6 +59,8 @@ pub fn plan(
     partitioned_database: bool,
     purpose: Purpose,
 ) -> Result<Plan, MangoError> {
+    let with_conflicts = with_conflicts(request, indexes);
+    let indexes = with_conflicts.as_deref().unwrap_or(indexes);
     let selector = &request.selector;
     let named = |index: &Index| is_named(index, &request.use_index);
     let in_partition = request.partition.is_some();
@@ -81,9 +86,13 @@ pub fn plan(
         return Err(MangoError::IndexUnsuitable { index: named_index(&request.use_index) });
     };
     let mut trace = Trace { all: indexes.to_vec(), in_scope, verdicts, usable, ..Trace::default() };
-    let json: Vec<_> =
-        filtered.iter().filter(|it| matches!(***it, Index::Json(_))).cloned().collect();
-    let of_type = if json.is_empty() { filtered.clone() } else { json };
+    let only = |wanted: fn(&Index) -> bool| -> Vec<_> {
+        filtered.iter().filter(|it| wanted(it)).cloned().collect()
+    };
+    let conflicts = only(|it| matches!(it, Index::Conflicts));
+    let json = only(|it| matches!(it, Index::Json(_)));
+    let of_type = [conflicts, json].into_iter().find(|it| !it.is_empty());
+    let of_type = of_type.unwrap_or_else(|| filtered.clone());
     trace.filtered = filtered;
     trace.of_type.clone_from(&of_type);
     let Some(chosen) = choose(of_type, selector.node(), &mut trace) else {
@@ -95,7 +104,7 @@ pub fn plan(
     let ranges = Ranges { fields: chosen.ranges, nothing };
     let covering = chosen.index.covers(request.required_fields().as_deref());
     let exact = match &*chosen.index {
-        Index::AllDocs => false,
+        Index::AllDocs | Index::Conflicts => false,
         Index::Json(index) => {
             // Escaped and ended.
             let partition = request.partition.as_ref().map_or(0, |it| 2 * it.len() + 2);
@@ -106,6 +115,22 @@ pub fn plan(
     Ok(Plan { index: Some(chosen.index), ranges, covering, exact, descending, trace })
 }
 
+/// All indexes, where one of them is the list of documents in conflict.
+fn with_conflicts(request: &FindRequest, indexes: &[Arc<Index>]) -> Option<Vec<Arc<Index>>> {
+    // Without the option documents have no such field.
+    if !request.conflicts {
+        return None;
+    }
+    let field = FieldPath::parse("_conflicts").ok()?;
+    if !fields_left(request.selector.node(), BTreeSet::from([field])).is_empty() {
+        return None;
+    }
+    let mut all = indexes.to_vec();
+    all.push(Arc::new(Index::Conflicts));
+    sort_indexes(&mut all);
+    Some(all)
+}
+
 fn choose(indexes: Vec<Arc<Index>>, node: &Node, trace: &mut Trace) -> Option<Composite> {
     let ranges = field_ranges(node);
     let composite = |index: Arc<Index>| {
@@ -113,12 +138,12 @@ fn choose(indexes: Vec<Arc<Index>>, node: &Node, trace: &mut Trace) -> Option<Co
         let paths = index.paths();
         let prefix = paths.iter().map_while(found).map(|(path, range)| match &*index {
             Index::Json(_) if path.is_id() => range.of_id_in_rows(),
-            Index::Json(_) | Index::AllDocs => range.clone(),
+            Index::Json(_) | Index::AllDocs | Index::Conflicts => range.clone(),
         });
         let prefix: Vec<_> = prefix.collect();
         let narrowed = match &*index {
             // All ids count as a range of the id.
-            Index::AllDocs => ranges.len() + 1 - prefix.len().max(1),
+            Index::AllDocs | Index::Conflicts => ranges.len() + 1 - prefix.len().max(1),
             Index::Json(_) => ranges.len() - prefix.len(),
         };
         Composite { index, ranges: prefix, missed: narrowed }
@@ -153,7 +178,7 @@ pub(crate) fn named_index(use_index: &[String]) -> String {
 
 fn is_in_scope(index: &Index, in_partition: bool) -> bool {
     match index {
-        Index::AllDocs => true,
+        Index::AllDocs | Index::Conflicts => true,
         Index::Json(index) => index.partitioned == in_partition,
     }
 }
@@ -168,6 +193,7 @@ fn reasons_against(index: &Index, request: &FindRequest) -> Vec<Reason> {
             sort.is_empty() || indexable_paths(node).contains(&FieldPath::id()),
             sort.is_empty() || paths.starts_with(&sort),
         ),
+        Index::Conflicts => (true, sort.is_empty() || paths.starts_with(&sort)),
         Index::Json(_) => {
             let given = |path: &FieldPath| {
                 let name = path.parts();

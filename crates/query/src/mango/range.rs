@@ -262,7 +262,7 @@ impl Ranges {
             return (b"null".to_vec(), b"null".to_vec());
         }
         match index {
-            Index::AllDocs => {
+            Index::AllDocs | Index::Conflicts => {
                 let first = self.fields.first();
                 let low = first.and_then(FieldRange::low).map(|it| it.json.to_vec());
                 let high = first.and_then(FieldRange::high).map(|it| it.json.to_vec());

@@ -203,7 +203,6 @@ impl FindRequest {
         Self {
             sort: Vec::new(),
             fields: Some(Projection::id()),
-            conflicts: false,
             aggregation: None,
             joins: Vec::new(),
             ..self.clone()
@@ -374,7 +373,7 @@ impl Join {
     pub fn index<'a>(&self, all: &'a [Arc<Index>], in_partition: bool) -> Option<&'a NamedIndex> {
         let JoinTarget::Field { path, .. } = &self.to else { return None };
         all.iter().find_map(|index| match &**index {
-            Index::AllDocs => None,
+            Index::AllDocs | Index::Conflicts => None,
             Index::Json(index) => {
                 let definition = &index.definition;
                 let serves = index.partitioned == in_partition

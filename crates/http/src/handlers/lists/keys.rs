@@ -39,7 +39,9 @@ impl Keys {
         namespace: Namespace,
     ) -> Self {
         let is_local = namespace == Namespace::Local;
-        Self { keys, done: 0, rows: RowsForm { form, content, is_first: true }, is_local }
+        let with_conflicts = namespace == Namespace::Conflicts;
+        let rows = RowsForm { form, content, with_conflicts, is_first: true };
+        Self { keys, done: 0, rows, is_local }
     }
 
     /// Appends rows until about a piece is full; whether there are more.
@@ -142,9 +144,12 @@ impl Sink<DocumentRow<'_>> for Found {
     fn row(&mut self, row: &DocumentRow<'_>) -> More {
         let key = &self.keys[self.at];
         self.at += 1;
-        let has_room = match (&mut self.copies, &row.found) {
+        // Among documents in conflict others are missing.
+        let found = row.found.as_ref();
+        let found = found.filter(|it| !self.rows.with_conflicts || !it.conflicts.is_empty());
+        let has_room = match (&mut self.copies, found) {
             (Some(copies), found) => {
-                let copy = found.as_ref().map(|found| Copy::of(row.id, found));
+                let copy = found.map(|found| Copy::of(row.id, found));
                 self.bytes += copy.as_ref().map_or(0, Copy::bytes);
                 copies.push(copy);
                 self.bytes < COPIED_BYTES_MAX

@@ -24,7 +24,7 @@ pub(super) struct Locals {
 impl Locals {
     pub(super) fn new(scan: DocumentScan) -> Self {
         let form = RowForm::default();
-        let rows = RowsForm { form, content: scan.content, is_first: true };
+        let rows = RowsForm { form, content: scan.content, with_conflicts: false, is_first: true };
         Self { scan, rows }
     }
 

@@ -27,6 +27,8 @@ pub(super) enum Namespace {
     All,
     Design,
     Local,
+    /// Documents in conflict.
+    Conflicts,
 }
 
 /// A list that has not begun.
@@ -150,6 +152,7 @@ impl Plan {
         match self.namespace {
             Namespace::All => Ok(Some(database.info(grant).await?.doc_count)),
             Namespace::Local => Ok(None),
+            Namespace::Conflicts => Ok(Some(database.conflict_count(grant).await?)),
             Namespace::Design => {
                 let mut next = Next::Go(DocumentScan {
                     start: Bound::Included(DESIGN.to_owned()),
@@ -190,7 +193,7 @@ impl Plan {
             skip: self.skip,
             limit: self.limit,
             content: self.content,
-            in_conflict: false,
+            in_conflict: self.namespace == Namespace::Conflicts,
         })
     }
 
@@ -202,7 +205,9 @@ impl Plan {
             (None, Selection::Range { .. }) => unreachable!("a range has a scan"),
             (Some(scan), Selection::Range { .. }) => match self.namespace {
                 Namespace::Local => Query::Locals(Locals::new(scan)),
-                Namespace::All | Namespace::Design => Query::Range(Range::new(scan, self.form)),
+                Namespace::All | Namespace::Design | Namespace::Conflicts => {
+                    Query::Range(Range::new(scan, self.form))
+                }
             },
         }
     }
@@ -226,11 +231,12 @@ impl Query {
 }
 
 impl Namespace {
-    /// Whether a key that was asked for belongs here. Among all documents every key has a row.
+    /// Whether a key that was asked for belongs here. Among all documents every key has a row, and among those in
+    /// conflict.
     fn has(self, key: &Value) -> bool {
         let begins = |prefix| key.as_str().is_some_and(|key| key.starts_with(prefix));
         match self {
-            Self::All => true,
+            Self::All | Self::Conflicts => true,
             Self::Design => begins(DESIGN),
             Self::Local => begins(LOCAL),
         }
@@ -268,11 +274,11 @@ fn range(
         (lower(start_key, true), end, Direction::Ascending)
     };
     let (start, end) = match (namespace, &parameters.partition) {
-        (Namespace::All, Some(partition)) => {
+        (Namespace::All | Namespace::Conflicts, Some(partition)) => {
             // Ids of a partition begin with its name and a colon; a semicolon is the next character.
             (not_below(start, &format!("{partition}:")), not_above(end, &format!("{partition};")))
         }
-        (Namespace::All, None) | (Namespace::Local, _) => (start, end),
+        (Namespace::All | Namespace::Conflicts, None) | (Namespace::Local, _) => (start, end),
         (Namespace::Design, _) => (not_below(start, DESIGN), not_above(end, DESIGN_END)),
     };
     Selection::Range { start, end, direction }

@@ -27,12 +27,15 @@ pub(super) struct RowsForm {
     pub(super) form: RowForm,
     /// Whether documents stand in rows.
     pub(super) content: bool,
+    /// Whether values tell what the winner won against.
+    pub(super) with_conflicts: bool,
     pub(super) is_first: bool,
 }
 
 impl Range {
     pub(super) fn new(scan: DocumentScan, form: RowForm) -> Self {
-        let rows = RowsForm { form, content: scan.content, is_first: true };
+        let (content, with_conflicts) = (scan.content, scan.in_conflict);
+        let rows = RowsForm { form, content, with_conflicts, is_first: true };
         Self { scan, rows }
     }
 
@@ -78,6 +81,9 @@ impl RowsForm {
         contents: &Contents,
     ) {
         self.begin(out, id, found.rev);
+        if self.with_conflicts {
+            write_conflicts(out, found.conflicts);
+        }
         if found.deleted {
             out.extend_from_slice(b",\"deleted\":true}");
         } else {
@@ -113,6 +119,16 @@ impl RowsForm {
     }
 }
 
+fn write_conflicts(out: &mut Vec<u8>, conflicts: &[RevId]) {
+    out.extend_from_slice(b",\"conflicts\":[");
+    for (place, rev) in conflicts.iter().enumerate() {
+        out.extend_from_slice(if place > 0 { b",\"" } else { b"\"" });
+        rev.write_to(out);
+        out.push(b'"');
+    }
+    out.push(b']');
+}
+
 /// Writes rows as they are found.
 struct Writer {
     rows: RowsForm,
@@ -140,6 +156,7 @@ pub(super) struct Copy {
     id: String,
     rev: RevId,
     deleted: bool,
+    conflicts: Vec<RevId>,
     content: Option<CopiedContent>,
 }
 
@@ -160,6 +177,7 @@ impl Copy {
             id: id.to_owned(),
             rev: found.rev.clone(),
             deleted: found.deleted,
+            conflicts: found.conflicts.to_vec(),
             content: found.content.as_ref().map(CopiedContent::of),
         }
     }
@@ -179,7 +197,8 @@ impl Copy {
             contents = content.contents(&rows.form.form, blobs).await?;
         }
         let content = self.content.as_ref().map(CopiedContent::lend);
-        let found = FoundDocument { rev: &self.rev, deleted: self.deleted, content };
+        let (rev, deleted, conflicts) = (&self.rev, self.deleted, &*self.conflicts);
+        let found = FoundDocument { rev, deleted, conflicts, content };
         rows.write(out, &self.id, &found, &contents);
         Ok(())
     }
