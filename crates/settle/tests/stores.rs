@@ -77,6 +77,7 @@ async fn check(admin: &Client, expected: &Expect) {
         "/notes/_security",
         "/notes/_local/checkpoint",
         "/notes/branches?open_revs=all",
+        "/notes/_conflicts",
         "/notes/gone",
         "/notes/purged",
         "/notes/attached",
@@ -129,6 +130,10 @@ fn content() -> Expect {
         {"_id":"_local/checkpoint","_rev":"0-1","at":7}
         /notes/branches?open_revs=all
         [{"ok":{"_id":"branches","_rev":"2-b1","name":"b1"}},{"ok":{"_id":"branches","_rev":"2-b0","name":"b0"}},{"ok":{"_id":"branches","_rev":"2-b2","name":"b2","_deleted":true}}]
+        /notes/_conflicts
+        {"total_rows":1,"offset":0,"rows":[
+        {"id":"branches","key":"branches","value":{"rev":"2-b1","conflicts":["2-b0"]}}
+        ]}
         /notes/gone
         {"error":"not_found","reason":"deleted"}
         /notes/purged
