@@ -126,6 +126,14 @@ pub struct Info {
     pub created: Timestamp,
 }
 
+impl Info {
+    /// When the database was created, in seconds since 1970. Replicators take a new value for a new
+    /// database, so it is the same wherever they see it.
+    pub fn instance_start_time(&self) -> String {
+        self.created.seconds().to_string()
+    }
+}
+
 /// What `_revs_diff` finds missing of one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingRevs {

@@ -74,7 +74,7 @@ async fn main() {
         let start = Instant::now();
         for _ in 0..REQUESTS {
             drop(std::hint::black_box(
-                app.state().accounts.remembered(support::ADMIN.as_bytes(), || None),
+                app.state().site.accounts.remembered(support::ADMIN.as_bytes(), || None),
             ));
         }
         times[2].push(start.elapsed() / REQUESTS);

@@ -35,10 +35,10 @@ use settle_model::{
     revision::RevId,
     time::Timestamp,
 };
+use settle_site::AUDIT;
 use tokio::sync::oneshot;
 
 use crate::{
-    date,
     error::{ApiError, Code},
     limits::{
         AUDIT_BATCH_MAX, AUDIT_REFUSED_A_MINUTE, AUDIT_SIGNED_IN_A_MINUTE, AUDIT_TEXT_MAX,
@@ -46,8 +46,6 @@ use crate::{
     },
     state::AppState,
 };
-
-const NAME: &str = "_audit";
 
 #[derive(Debug)]
 pub(crate) struct Audit {
@@ -160,7 +158,7 @@ impl AppState {
         if !self.audit.is_on() {
             return;
         }
-        let now = self.clock.now();
+        let now = self.site.clock.now();
         let (at, most) = match sign_in.outcome {
             "accepted" => (0, AUDIT_SIGNED_IN_A_MINUTE),
             _ => (1, AUDIT_REFUSED_A_MINUTE),
@@ -178,7 +176,7 @@ impl AppState {
         cause: &Cause,
     ) -> Result<(), ApiError> {
         let (done, written) = oneshot::channel();
-        let now = self.clock.now();
+        let now = self.site.clock.now();
         self.push(self.audit.lock(), "act", now, act, cause, None, Some(done));
         match written.await {
             Ok(true) => Ok(()),
@@ -188,7 +186,7 @@ impl AppState {
 
     /// Records an act that nobody waits for any more, soon.
     pub(crate) fn note_act(self: &Arc<Self>, act: &Act, cause: &Cause) {
-        self.push(self.audit.lock(), "act", self.clock.now(), act, cause, None, None);
+        self.push(self.audit.lock(), "act", self.site.clock.now(), act, cause, None, None);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the members of a record")]
@@ -202,14 +200,14 @@ impl AppState {
         omitted: Option<u32>,
         done: Option<oneshot::Sender<bool>>,
     ) {
-        let record = Record { kind, time: date::rfc3339(now), what, cause, omitted };
+        let record = Record { kind, time: settle_model::date::rfc3339(now), what, cause, omitted };
         let body = serde_json::to_vec(&record).expect("records have text keys");
         queue.next = queue.next.wrapping_add(1);
         let id = format!("{:016x}-{:08x}", now.micros(), queue.next);
         queue.waiting.push(Waiting { id, body, done });
         if !std::mem::replace(&mut queue.writing, true) {
             let state = Arc::clone(self);
-            self.store.tasks().spawn(async move { state.write_records().await });
+            self.site.store.tasks().spawn(async move { state.write_records().await });
         }
     }
 
@@ -261,7 +259,7 @@ impl AppState {
 
     /// Erases what is older than it is kept, now and then, a part each time.
     async fn trim_records(&self) -> Result<(), StorageError> {
-        let now = self.clock.now();
+        let now = self.site.clock.now();
         let Some(keep) = self.audit.keep else { return Ok(()) };
         {
             let mut queue = self.audit.lock();
@@ -333,13 +331,13 @@ impl Count {
 }
 
 async fn database(state: &AppState) -> Result<Database, StorageError> {
-    let name: DatabaseName = NAME.parse().expect("it is the name of a database");
+    let name: DatabaseName = AUDIT.parse().expect("it is the name of a database");
     loop {
-        if let Some(database) = state.store.find(&name).await? {
+        if let Some(database) = state.site.store.find(&name).await? {
             return Ok(database);
         }
         let grant = Grant::internal(Resource::Server, "the database of the server's own records");
-        match state.store.create(&grant, &name, CreateOptions::default()).await {
+        match state.site.store.create(&grant, &name, CreateOptions::default()).await {
             Ok(database) => return Ok(database),
             Err(CreateError::Exists { .. }) => {}
             Err(CreateError::Storage(error)) => return Err(error),
@@ -356,13 +354,8 @@ pub(crate) fn check_action<A: Action>(name: &DatabaseName) -> Result<(), ApiErro
 }
 
 pub(crate) fn check_change(name: &DatabaseName) -> Result<(), ApiError> {
-    if name.as_str() != NAME {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        Code::Forbidden,
-        "The server alone writes to `_audit`, and nobody takes back.",
-    ))
+    let checked = settle_site::check_change(name);
+    checked.map_err(|error| ApiError::new(Code::Forbidden, error.to_string()))
 }
 
 /// What a client made up has a length that we choose.

@@ -20,6 +20,7 @@ use settle_model::{
     id::{AccountName, DatabaseName},
     json,
 };
+use settle_site::database_name;
 
 use crate::{
     audit::Cause,
@@ -27,7 +28,7 @@ use crate::{
     connection::Connection,
     dispatch::BODY_UNREAD,
     error::{ApiError, Code},
-    limits, location,
+    limits,
     parameters::Query,
     routes::Captures,
     state::AppState,
@@ -102,13 +103,8 @@ impl Call {
     /// The name in the catalog of a database that is called `name` on the server that is asked.
     pub fn database_name(&self, name: &str) -> Result<DatabaseName, ApiError> {
         let local: DatabaseName = name.parse()?;
-        match self.account()? {
-            Some(account) => account.database(&local).ok_or_else(|| {
-                let reason = "An account has no databases of the system.";
-                ApiError::new(Code::Forbidden, reason)
-            }),
-            None => Ok(location::own_database(&local).unwrap_or(local)),
-        }
+        database_name(self.account()?.as_ref(), local)
+            .map_err(|error| ApiError::new(Code::Forbidden, error.to_string()))
     }
 
     /// The n-th part of the path that the route leaves open, as it was sent.
@@ -181,11 +177,11 @@ impl Call {
     pub async fn bytes(&mut self, limit: usize) -> Result<Bytes, ApiError> {
         let body = self.take_body();
         let Some(time) = self.body_micros.clone() else { return Ok(Bytes::new()) };
-        let start = self.app.clock.monotonic();
+        let start = self.app.site.clock.monotonic();
         let large_bodies = &self.app.large_bodies;
         let (bytes, place) = body::read(&self.parts.headers, body, limit, large_bodies).await?;
         self.place = place;
-        let duration = self.app.clock.monotonic().saturating_sub(start);
+        let duration = self.app.site.clock.monotonic().saturating_sub(start);
         let micros = u64::try_from(duration.as_micros()).unwrap_or(BODY_UNREAD);
         time.store(micros.min(BODY_UNREAD - 1), Ordering::Relaxed);
         Ok(bytes)

@@ -106,7 +106,7 @@ impl App {
     /// Answers one request of a connection.
     pub async fn answer_on(&self, connection: Connection, request: Request<Body>) -> Response {
         let state = &self.state;
-        let start = state.clock.monotonic();
+        let start = state.site.clock.monotonic();
         let in_flight = state.metrics.begin();
         let (parts, body) = request.into_parts();
         let mut reply = Reply::to(connection, &parts, state);
@@ -140,7 +140,7 @@ impl App {
         };
         let mut response = reply.finish(response);
         cross.mark(response.headers_mut(), is_preflight);
-        let duration = state.clock.monotonic().saturating_sub(start);
+        let duration = state.site.clock.monotonic().saturating_sub(start);
         in_flight.done(&method, response.status(), duration);
         if let Some(uri) = uri {
             reply.log_success(&method, &uri, response.status(), duration);
@@ -164,7 +164,11 @@ impl App {
         override_method(&mut parts);
         let found = routes::router().find(parts.uri.path());
         let rates = self.state.settings.rates().map(|(rates, live)| {
-            (rates, connection.client(&parts.headers, &live.proxies), self.state.clock.monotonic())
+            (
+                rates,
+                connection.client(&parts.headers, &live.proxies),
+                self.state.site.clock.monotonic(),
+            )
         });
         if let Some((rates, client, now)) = &rates {
             self.state.rates.arrived(rates, *client, *now)?;
@@ -371,7 +375,7 @@ async fn identify(
     request: &HeaderValue,
 ) -> Result<Identity, ApiError> {
     if let Some(cookie) = session::cookie(headers).filter(|_| takes_cookie)
-        && let Some(session) = state.accounts.session(cookie).await?
+        && let Some(session) = state.site.accounts.session(cookie).await?
     {
         let renewed = session.renewed.as_deref();
         let renewed =
@@ -381,10 +385,10 @@ async fn identify(
     let address = || connection.client(headers, &state.settings.live().proxies);
     let actor = match headers.get(header::AUTHORIZATION) {
         None => None,
-        Some(value) => match state.accounts.remembered(value.as_bytes(), address) {
+        Some(value) => match state.site.accounts.remembered(value.as_bytes(), address) {
             Some(actor) => Some(actor),
             None => {
-                let outcome = state.accounts.sign_in(value.as_bytes(), address()).await;
+                let outcome = state.site.accounts.sign_in(value.as_bytes(), address()).await;
                 note_sign_in(state, connection, headers, request, &outcome);
                 outcome?
             }
@@ -417,7 +421,7 @@ async fn by_proxy(
     let text = |name| headers.get(name).and_then(|it: &HeaderValue| it.to_str().ok());
     let (Some(name), Some(token)) = (text(PROXY_NAME), text(PROXY_TOKEN)) else { return Ok(None) };
     let roles = text(PROXY_ROLES).unwrap_or_default();
-    state.accounts.by_proxy(ProxyClaim { name, roles, token }).await
+    state.site.accounts.by_proxy(ProxyClaim { name, roles, token }).await
 }
 
 fn note_sign_in(

@@ -1,9 +1,9 @@
 //! Documents between the wire and the database, for every endpoint that takes or sends them.
 
+pub(crate) use settle_site::outgoing;
+
 pub(crate) mod id_revs;
-pub(crate) mod incoming;
 pub(crate) mod named;
-pub(crate) mod outgoing;
 pub(crate) mod parts;
 pub(crate) mod pieces;
 pub(crate) mod received;

@@ -14,7 +14,6 @@ mod body;
 pub mod call;
 pub mod connection;
 pub mod cors;
-mod date;
 mod dispatch;
 mod documents;
 pub mod error;

@@ -177,9 +177,5 @@ pub const SETTING_MAX: usize = 4 << 10;
 /// Characters that a new password of a user has at least, while nobody sets another number. Below: 400.
 pub const PASSWORD_LENGTH_MIN_DEFAULT: usize = 8;
 
-/// Ids of `_doc_ids` up to which the documents are looked up one by one; of more, the whole feed is looked
-/// through.
-pub const FEW_IDS_MAX: usize = 1_000;
-
 /// Changes about which a filter is asked together.
 pub const FILTERED_COUNT_MAX: usize = 500;

@@ -3,21 +3,11 @@
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use settle_model::id::{AccountName, DatabaseName};
-
 use crate::call::Call;
 
 /// What CouchDB leaves as it is.
 const IN_PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'~').remove(b'_').remove(b':');
-
-/// The database of an account that `userdb-<hex of the name>` stands for, which is what CouchDB calls the
-/// database that it gives each user.
-pub(crate) fn own_database(name: &DatabaseName) -> Option<DatabaseName> {
-    let account = hex::decode(name.as_str().strip_prefix("userdb-")?).ok()?;
-    let account: AccountName = String::from_utf8(account).ok()?.parse().ok()?;
-    account.database(&"userdb".parse().ok()?)
-}
 
 /// A document of the database that the path begins with.
 pub(crate) fn of_document(call: &Call, id: &str) -> HeaderValue {

@@ -53,7 +53,7 @@ async fn check_room<A: Action>(call: &Call, database: &Database) -> Result<(), A
     if let (true, Some(owner)) = (adds, &database.protected().owner)
         && call.announced_bytes().is_none_or(|bytes| bytes > limits::SMALL_BODY_MAX as u64)
     {
-        call.app.accounts.check_room(owner).await?;
+        call.app.site.accounts.check_room(owner).await?;
     }
     Ok(())
 }
@@ -62,5 +62,5 @@ async fn check_room<A: Action>(call: &Call, database: &Database) -> Result<(), A
 pub(crate) async fn find(call: &Call) -> Result<Database, ApiError> {
     let name = call.segment(0)?;
     let name = call.database_name(&name).map_err(|_| ApiError::no_database())?;
-    call.app.store.find(&name).await?.ok_or_else(ApiError::no_database)
+    call.app.site.store.find(&name).await?.ok_or_else(ApiError::no_database)
 }

@@ -2,12 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use settle_accounts::{Accounts, KeptBeside};
-use settle_database::Store;
-use settle_index::{Indexes, lane::Lanes};
-use settle_model::time::{Clock, Entropy};
-use settle_script::Scripts;
-
+use settle_site::Site;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -18,15 +13,10 @@ use crate::{
 /// What the program brings.
 #[derive(Debug)]
 pub struct Foundations {
-    pub store: Store,
-    pub indexes: Indexes,
-    pub scripts: Scripts,
+    pub site: Arc<Site>,
     /// Whether `_show` and `_list` can be called.
     pub shows_lists: bool,
-    pub accounts: Arc<Accounts>,
     pub settings: Arc<Settings>,
-    pub clock: Arc<dyn Clock>,
-    pub entropy: Arc<dyn Entropy>,
     /// How long records of sign-ins and administrative acts are kept; `None` makes none.
     pub audit: Option<Duration>,
 }
@@ -34,16 +24,9 @@ pub struct Foundations {
 /// Made once for a server; handlers reach everything through it.
 #[derive(Debug)]
 pub struct AppState {
-    pub store: Store,
-    pub indexes: Indexes,
-    pub scripts: Scripts,
+    pub site: Arc<Site>,
     pub(crate) shows_lists: bool,
-    /// The way of every write of documents.
-    pub(crate) lanes: Lanes,
-    pub accounts: Arc<Accounts>,
     pub settings: Arc<Settings>,
-    pub clock: Arc<dyn Clock>,
-    pub entropy: Arc<dyn Entropy>,
     pub metrics: Metrics,
     pub shutdown: Shutdown,
     pub(crate) uuids: Uuids,
@@ -57,35 +40,12 @@ pub struct AppState {
 
 impl AppState {
     pub fn new(foundations: Foundations) -> Self {
-        let Foundations {
-            store,
-            indexes,
-            scripts,
-            shows_lists,
-            accounts,
-            settings,
-            clock,
-            entropy,
-            audit,
-        } = foundations;
-        let kept = indexes.clone();
-        let beside = KeptBeside::new(move |database| {
-            let kept = kept.clone();
-            Box::pin(async move { kept.kept_bytes(database).await })
-        });
-        accounts.attach(store.clone(), beside, Arc::clone(&entropy));
-        let request_ids = RequestIds::new(&*entropy);
-        let lanes = Lanes::new(indexes.clone());
+        let Foundations { site, shows_lists, settings, audit } = foundations;
+        let request_ids = RequestIds::new(&*site.entropy);
         let state = Self {
-            store,
-            lanes,
-            indexes,
-            scripts,
+            site,
             shows_lists,
-            accounts,
             settings,
-            clock,
-            entropy,
             metrics: Metrics::default(),
             shutdown: Shutdown::default(),
             uuids: Uuids::default(),
@@ -102,14 +62,19 @@ impl AppState {
     /// An id that no other has, made as the settings say.
     pub fn make_uuid(&self) -> String {
         let live = self.settings.live();
-        self.uuids.make(live.uuid_algorithm, &live.utc_id_suffix, &*self.clock, &*self.entropy)
+        self.uuids.make(
+            live.uuid_algorithm,
+            &live.utc_id_suffix,
+            &*self.site.clock,
+            &*self.site.entropy,
+        )
     }
 
     /// Hands on the settings that others act on.
     pub(crate) fn settings_changed(&self) {
         let live = self.settings.live();
-        self.accounts.set_session_timeout(live.session_timeout);
-        self.accounts.set_password_rules(live.password_rules());
-        self.accounts.set_account_settings(live.accounts);
+        self.site.accounts.set_session_timeout(live.session_timeout);
+        self.site.accounts.set_password_rules(live.password_rules());
+        self.site.accounts.set_account_settings(live.accounts);
     }
 }

@@ -50,7 +50,7 @@ struct Cluster {
 impl<'a> DatabaseInfo<'a> {
     pub(crate) fn new(database: &'a Database, info: &Info) -> Self {
         Self {
-            instance_start_time: instance_start_time(info),
+            instance_start_time: info.instance_start_time(),
             db_name: database.name().local(),
             purge_seq: database.token(info.purge_sequence).to_string(),
             update_seq: database.token(info.sequence).to_string(),
@@ -68,9 +68,4 @@ impl<'a> DatabaseInfo<'a> {
             cluster: Cluster { q: 1, n: 1, w: 1, r: 1 },
         }
     }
-}
-
-/// The same wherever a client compares it.
-pub(crate) fn instance_start_time(info: &Info) -> String {
-    info.created.seconds().to_string()
 }

@@ -4,6 +4,7 @@
 //! numbers; what needs those takes a [`time::Clock`] or a [`time::Entropy`]. Everything that comes
 //! from outside is parsed here, once, into values that are right afterwards.
 
+pub mod date;
 pub mod document;
 pub mod id;
 pub mod json;

@@ -22,6 +22,7 @@ use settle_http::{ConfigStore, Foundations, MemoryConfig, ServerOptions, Setting
 use settle_index::{IndexParts, IndexSettings, Indexes};
 use settle_model::time::{Clock, Entropy};
 use settle_script::{Launcher, ScriptSettings, Scripts};
+use settle_site::{Site, SiteParts};
 use thiserror::Error;
 use tokio::{net::TcpListener, task::spawn_blocking};
 
@@ -216,22 +217,25 @@ impl Server {
             settings: index_settings(&config),
         })
         .await?;
-        let state = settle_http::AppState::new(Foundations {
+        let site = Arc::new(Site::new(SiteParts {
             store: store.clone(),
             indexes: indexes.clone(),
             scripts: scripts.clone(),
-            shows_lists: config.scripts_shows_lists,
             accounts: Arc::new(accounts),
-            settings: Arc::new(Settings::load(settings)),
             clock,
             entropy,
+        }));
+        let state = settle_http::AppState::new(Foundations {
+            site,
+            shows_lists: config.scripts_shows_lists,
+            settings: Arc::new(Settings::load(settings)),
             audit: (!config.audit_keep.is_zero()).then_some(config.audit_keep),
         });
-        state.accounts.ensure_users().await?;
+        state.site.accounts.ensure_users().await?;
         let secret = config.proxy_secret.as_ref().map(|it| it.reveal().as_bytes().to_vec());
-        state.accounts.set_proxy_secret(secret);
-        keys::watch(&config, &state.accounts, &state.clock, store.tasks())?;
-        spawn_deletions(&state.accounts, &store);
+        state.site.accounts.set_proxy_secret(secret);
+        keys::watch(&config, &state.site.accounts, &state.site.clock, store.tasks())?;
+        spawn_deletions(&state.site.accounts, &store);
         if let (Some(folder), Admin::Kept) = (&folder, &admin) {
             spawn_rotation(folder.secrets(), &state, &store);
         }
@@ -326,8 +330,8 @@ fn script_settings(config: &Config) -> ScriptSettings {
 
 /// Seals sessions with a new secret now and then.
 fn spawn_rotation(path: PathBuf, state: &settle_http::AppState, store: &Store) {
-    let (accounts, tasks) = (Arc::clone(&state.accounts), store.tasks().clone());
-    let (clock, entropy) = (Arc::clone(&state.clock), Arc::clone(&state.entropy));
+    let (accounts, tasks) = (Arc::clone(&state.site.accounts), store.tasks().clone());
+    let (clock, entropy) = (Arc::clone(&state.site.clock), Arc::clone(&state.site.entropy));
     store.tasks().spawn(async move {
         loop {
             if let Err(error) = secrets::rotate_if_due(&path, &accounts, &*clock, &*entropy) {

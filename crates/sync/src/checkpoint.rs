@@ -14,13 +14,13 @@
 //!   that is the same source.
 
 use settle_model::{
+    date,
     json::{elements, minify, string_value},
     time::Timestamp,
 };
 use thiserror::Error;
 
 use crate::{
-    date::rfc1123,
     id::REPLICATION_ID_VERSION,
     json::{Object, array, member, natural, text_member},
     limits::{CHECKPOINT_BYTES_MAX, HISTORY_MAX},
@@ -112,8 +112,8 @@ impl Session {
     ) -> Self {
         Self {
             session_id: session_id.to_owned(),
-            start_time: rfc1123(start),
-            end_time: rfc1123(end),
+            start_time: date::header(start),
+            end_time: date::header(end),
             start_last_seq: start_last_seq.clone(),
             end_last_seq: recorded_seq.clone(),
             recorded_seq: recorded_seq.clone(),

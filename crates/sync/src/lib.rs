@@ -11,7 +11,6 @@
 
 mod backoff;
 pub mod checkpoint;
-mod date;
 pub mod id;
 pub mod job;
 mod json;

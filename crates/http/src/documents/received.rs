@@ -8,11 +8,11 @@ use settle_database::blobs::{BlobStore, BlobWriter, Received, StagedBlob, Upload
 use settle_model::document::{
     self, AttachmentIn, Encoding, Incoming, limits::CONTENT_TYPE_BYTES_MAX,
 };
+use settle_site::incoming::check_count;
 
 use crate::{
     body,
     call::Call,
-    documents::incoming::check_count,
     error::ApiError,
     limits,
     multipart::{Followers, Multipart, PartHeaders},
@@ -37,7 +37,7 @@ pub(crate) async fn document(
     if is_related(content_type) {
         let content_type = content_type.to_owned();
         let parts = Multipart::new(&content_type, call.take_body())?;
-        return related(call.app.store.blobs(), parts).await;
+        return related(call.app.site.store.blobs(), parts).await;
     }
     let text = call.bytes(limits::JSON_BODY_MAX).await?;
     Ok((document::parse(&text)?, Vec::new()))

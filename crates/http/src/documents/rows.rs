@@ -94,6 +94,6 @@ impl CopiedContent {
         form: &Form,
         blobs: &BlobStore,
     ) -> Result<Contents, ApiError> {
-        form.contents(blobs, &self.attachments).await
+        Ok(form.contents(blobs, &self.attachments).await?)
     }
 }

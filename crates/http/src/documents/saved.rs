@@ -2,10 +2,9 @@
 
 use axum::response::Response;
 use http::StatusCode;
-use settle_access::{Administer, Grant, Write};
-use settle_accounts::limits::LOCAL_BYTES_BEYOND;
-use settle_database::{Atomicity, AttachmentSource, Content, Database, Edit, Written};
-use settle_index::lane::{Author, WriteResult};
+use settle_access::{Grant, Write};
+use settle_database::{Atomicity, Database, Edit, Written};
+use settle_index::lane::WriteResult;
 use settle_model::{
     document::AnyRev,
     id::{DocumentId, LocalId},
@@ -16,53 +15,20 @@ use crate::{call::Call, documents::users, error::ApiError, reply};
 
 /// Design documents are programs, so they need more than the right to write.
 pub(crate) fn may_write(call: &Call, database: &Database, id: &DocumentId) -> Result<(), ApiError> {
+    call.app.site.may_write(&call.actor, database, id)?;
     if id.is_design() {
-        call.authorize::<Administer>(database.resource())?;
+        call.note_act();
     }
     Ok(())
 }
 
-/// Refuses edits that the account of the database has no room for. Deletions always have.
-async fn check_room(call: &Call, database: &Database, edits: &[Edit]) -> Result<(), ApiError> {
-    if let Some(owner) = &database.protected().owner {
-        let bytes = edits.iter().map(added_bytes).sum();
-        if bytes > 0 {
-            call.app.accounts.check_bytes(owner, bytes, 0).await?;
-        }
-    }
-    Ok(())
-}
-
-/// About what an edit adds: nothing where it only deletes.
-fn added_bytes(edit: &Edit) -> u64 {
-    match &edit.content {
-        Content::Whole { body, attachments } => {
-            let empties = edit.deleted && attachments.is_empty() && body == b"{}";
-            let body = if empties { 0 } else { body.len() as u64 };
-            body + attachments.iter().map(|it| uploaded_bytes(&it.source)).sum::<u64>()
-        }
-        Content::Attachment { new, .. } => new.as_ref().map_or(0, uploaded_bytes),
-    }
-}
-
-fn uploaded_bytes(source: &AttachmentSource) -> u64 {
-    match source {
-        AttachmentSource::New { blob, .. } => blob.stored_length(),
-        AttachmentSource::Keep | AttachmentSource::Stored(_) => 0,
-    }
-}
-
-/// Refuses to add so many bytes where the account of the database is more than full: what it is read with,
-/// checkpoints and definitions of indexes, it takes a little longer.
+/// Refuses to add so many bytes where the account of the database is more than full.
 pub(crate) async fn check_room_to_read(
     call: &Call,
     database: &Database,
     bytes: usize,
 ) -> Result<(), ApiError> {
-    if let Some(owner) = &database.protected().owner {
-        call.app.accounts.check_bytes(owner, bytes as u64, LOCAL_BYTES_BEYOND).await?;
-    }
-    Ok(())
+    Ok(call.app.site.check_room_to_read(database, bytes).await?)
 }
 
 /// Writes a local document; the N of its new revision `0-N`.
@@ -74,8 +40,7 @@ pub(crate) async fn put_local(
     base: Option<u64>,
     body: &[u8],
 ) -> Result<u64, ApiError> {
-    check_room_to_read(call, database, body.len()).await?;
-    Ok(database.put_local(grant, id, base, body).await?)
+    Ok(call.app.site.put_local(database, grant, id, base, body).await?)
 }
 
 /// Makes edits, if the database's design documents have no objection. The caller has prepared those of
@@ -87,9 +52,7 @@ pub(crate) async fn write(
     edits: Vec<Edit>,
     atomicity: Atomicity,
 ) -> Result<Vec<WriteResult>, ApiError> {
-    check_room(call, database, &edits).await?;
-    let author = Author::from(&*call.actor);
-    Ok(call.app.lanes.write(database, grant, &author, edits, atomicity).await?)
+    Ok(call.app.site.write(&call.actor, database, grant, edits, atomicity).await?)
 }
 
 pub(crate) async fn write_one(
@@ -110,11 +73,7 @@ pub(crate) async fn write_later(
     grant: &Grant<Write>,
     edit: Edit,
 ) -> Result<(), ApiError> {
-    let edits = vec![edit];
-    check_room(call, database, &edits).await?;
-    let author = Author::from(&*call.actor);
-    call.app.lanes.write_later(database, grant, author, edits);
-    Ok(())
+    Ok(call.app.site.write_later(&call.actor, database, grant, edit).await?)
 }
 
 /// `{"ok":true,"id":…,"rev":…}`

@@ -5,14 +5,10 @@
 
 use axum::response::Response;
 use http::StatusCode;
-use settle_access::{Grant, Kind, Read, Resource};
-use settle_accounts::{Proposed, USER_PREFIX, UserError, public_part};
-use settle_database::{Content, Database, Edit, Extras, GetError, Origin, Revision, Select};
-use settle_model::{
-    document::AnyRev,
-    id::{AnyId, DocumentId},
-    json,
-};
+use settle_access::{Kind, Resource};
+use settle_accounts::{USER_PREFIX, UserError, public_part};
+use settle_database::{Database, Edit};
+use settle_model::{document::AnyRev, id::AnyId, json};
 
 use super::named;
 use crate::{call::Call, error::ApiError, reply};
@@ -31,37 +27,17 @@ pub(crate) fn resource(call: &Call, database: &Database, id: &AnyId) -> Option<R
     }
 }
 
-/// The edit as it may be stored: checked, and with hashes in the place of passwords. What is written to
-/// other databases is left as it is.
+/// The edit as it may be stored, see [`settle_site::Site::prepare`].
 pub(crate) async fn prepare(
     call: &Call,
     database: &Database,
     edit: Edit,
 ) -> Result<Edit, ApiError> {
-    match database.protected().kind {
-        Kind::Documents => return Ok(edit),
-        Kind::Users => {}
+    if database.protected().kind == Kind::Users {
+        // Who may sign in, and how: recorded whoever it is that changes it.
+        call.note_act();
     }
-    // Who may sign in, and how: recorded whoever it is that changes it.
-    call.note_act();
-    let Edit { id, origin, deleted, content, verdict } = edit;
-    let (body, attachments) = match content {
-        Content::Whole { body, attachments } => (body, attachments),
-        content @ Content::Attachment { .. } => {
-            return Ok(Edit { id, origin, deleted, content, verdict });
-        }
-    };
-    let before = if call.actor.is_server_admin() { None } else { present(database, &id).await? };
-    if let (Some(before), Origin::Interactive { base: Some(base), .. }) = (&before, &origin)
-        && before.rev != *base
-    {
-        return Err(ApiError::conflict());
-    }
-    let replicated = matches!(origin, Origin::Replicated { .. });
-    let proposed = Proposed { id: id.as_str(), deleted, body: &body, replicated };
-    let before = before.as_ref().map(|it| &*it.body);
-    let body = call.app.accounts.prepare_user(&call.actor, proposed, before).await?;
-    Ok(Edit { id, origin, deleted, content: Content::Whole { body, attachments }, verdict })
+    Ok(call.app.site.prepare(&call.actor, database, edit).await?)
 }
 
 /// What somebody else may see of a user, where the settings name members that everybody may see. `None`
@@ -79,7 +55,7 @@ pub(crate) async fn public(
     let (AnyId::Document(id), false, false) = (id, is_own, live.public_fields.is_empty()) else {
         return Ok(None);
     };
-    let found = present(database, id).await?.ok_or_else(ApiError::missing)?;
+    let found = call.app.site.user_now(database, id).await?.ok_or_else(ApiError::missing)?;
     let part = public_part(&found.body, &live.public_fields).ok_or_else(ApiError::missing)?;
     let rev = AnyRev::from(found.rev);
     let mut text = b"{\"_id\":".to_vec();
@@ -92,15 +68,6 @@ pub(crate) async fn public(
     let mut response = reply::json_text(StatusCode::OK, text);
     response.headers_mut().insert(http::header::ETAG, named::etag(&rev));
     Ok(Some(response))
-}
-
-async fn present(database: &Database, id: &DocumentId) -> Result<Option<Revision>, ApiError> {
-    let grant: Grant<Read> = Grant::internal(database.resource(), "what a user is now");
-    match database.get(&grant, id, &Select::Winner, Extras::default()).await {
-        Ok(found) => Ok(Some(found)),
-        Err(GetError::Missing | GetError::Deleted) => Ok(None),
-        Err(error @ GetError::Storage(_)) => Err(error.into()),
-    }
 }
 
 impl From<UserError> for ApiError {

@@ -10,6 +10,9 @@ use settle_model::{
     tree::ResolveError,
 };
 use settle_script::Thrown;
+use settle_site::{
+    LocalWriteError, NewDatabaseError, PrepareError, WriteRefusal, incoming::IncomingError,
+};
 
 use super::{ApiError, Code};
 
@@ -48,6 +51,16 @@ impl From<CreateError> for ApiError {
                 Self::new(Code::FileExists, reason)
             }
             CreateError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<NewDatabaseError> for ApiError {
+    fn from(error: NewDatabaseError) -> Self {
+        match error {
+            NewDatabaseError::Access(error) => error.into(),
+            NewDatabaseError::Owned(error) => error.into(),
+            NewDatabaseError::Create(error) => error.into(),
         }
     }
 }
@@ -138,6 +151,45 @@ impl From<WriteError> for ApiError {
             WriteError::Design(error) => error.into(),
             WriteError::DesignRule { reason } => Self::new(Code::InvalidDesignDoc, reason),
             WriteError::Contended => Self::overtaken(),
+        }
+    }
+}
+
+impl From<WriteRefusal> for ApiError {
+    fn from(error: WriteRefusal) -> Self {
+        match error {
+            WriteRefusal::Quota(error) => error.into(),
+            WriteRefusal::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<PrepareError> for ApiError {
+    fn from(error: PrepareError) -> Self {
+        match error {
+            PrepareError::User(error) => error.into(),
+            PrepareError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<LocalWriteError> for ApiError {
+    fn from(error: LocalWriteError) -> Self {
+        match error {
+            LocalWriteError::Quota(error) => error.into(),
+            LocalWriteError::Local(error) => error.into(),
+        }
+    }
+}
+
+impl From<IncomingError> for ApiError {
+    fn from(error: IncomingError) -> Self {
+        match error {
+            IncomingError::Edit(error) => error.into(),
+            IncomingError::NoRevision | IncomingError::DoesNotFollow { .. } => {
+                Self::bad_request(error.to_string())
+            }
+            IncomingError::Upload(error) => error.into(),
         }
     }
 }

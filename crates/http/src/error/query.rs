@@ -3,10 +3,24 @@
 use settle_index::{ViewError, tree::TreeError};
 use settle_query::{design::DesignError, reduce::ReduceError};
 use settle_script::{ScriptError, Thrown};
+use settle_site::filter::FilterError;
 
 use super::{ApiError, Code};
 
 // No `_` arms below: a new way to fail must be given a code before this compiles.
+
+impl From<FilterError> for ApiError {
+    fn from(error: FilterError) -> Self {
+        match error {
+            FilterError::Form { .. } => Self::bad_request(error.to_string()),
+            FilterError::NoMember { .. } => Self::new(Code::NotFound, error.to_string()),
+            FilterError::Language { .. } => {
+                Self::new(Code::UnknownQueryLanguage, error.to_string())
+            }
+            FilterError::Design(error) => error.into(),
+        }
+    }
+}
 
 impl From<ScriptError> for ApiError {
     fn from(error: ScriptError) -> Self {

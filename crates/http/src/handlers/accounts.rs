@@ -28,7 +28,7 @@ pub(crate) async fn show(call: Call) -> Result<Response, ApiError> {
     }
     let name = name(&call)?;
     call.authorize::<Inspect>(Resource::Account { name: name.clone() })?;
-    let accounts = &call.app.accounts;
+    let accounts = &call.app.site.accounts;
     let is_own = call.actor.name() == Some(name.as_str());
     let account = accounts.account(&name, is_own).await?.ok_or_else(ApiError::missing)?;
     let usage = accounts.usage(&name).await?;
@@ -56,7 +56,7 @@ pub(crate) async fn put(mut call: Call) -> Result<Response, ApiError> {
     let name = name(&call)?;
     let Wanted { databases_max, bytes_max } =
         call.json("expected databases_max and bytes_max, numbers or null").await?;
-    call.app.accounts.set_quota(&name, Quota { databases_max, bytes_max }).await?;
+    call.app.site.accounts.set_quota(&name, Quota { databases_max, bytes_max }).await?;
     Ok(reply::ok(StatusCode::OK))
 }
 
@@ -69,14 +69,14 @@ pub(crate) async fn remove(call: Call) -> Result<Response, ApiError> {
     }
     let name = name(&call)?;
     call.authorize::<AdministerServer>(Resource::Account { name: name.clone() })?;
-    let deletes_at = call.app.accounts.delete_account(&name).await?;
+    let deletes_at = call.app.site.accounts.delete_account(&name).await?;
     Ok(reply::json(StatusCode::ACCEPTED, &Going { ok: true, deletes_at }))
 }
 
 /// `POST /_accounts/{name}/_restore`: it stays after all.
 pub(crate) async fn restore(call: Call) -> Result<Response, ApiError> {
     call.authorize::<AdministerServer>(Resource::Server)?;
-    call.app.accounts.restore_account(&name(&call)?).await?;
+    call.app.site.accounts.restore_account(&name(&call)?).await?;
     Ok(reply::ok(StatusCode::OK))
 }
 

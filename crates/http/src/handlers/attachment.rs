@@ -122,7 +122,7 @@ async fn upload(call: &mut Call, content_type: &str) -> Result<StagedBlob, ApiEr
         // Before a gigabyte is read for nothing.
         return Err(too_large(options.length_max));
     }
-    let writer = call.app.store.blobs().upload(&options);
+    let writer = call.app.site.store.blobs().upload(&options);
     received::upload_body(writer, call).await
 }
 

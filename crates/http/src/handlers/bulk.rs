@@ -19,11 +19,11 @@ use settle_model::{
     json::write_string,
     revision::RevId,
 };
+use settle_site::incoming::edit;
 
 use crate::{
     call::Call,
     documents::{
-        incoming::edit,
         saved::{
             accepted, may_write, put_local, saved, write, write_later, write_one, write_saved,
         },
@@ -49,7 +49,7 @@ pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
         }
         AnyId::Document(id) => {
             may_write(&call, &database, &id)?;
-            let edit = edit(call.app.store.blobs(), id, incoming, true, []).await?;
+            let edit = edit(call.app.site.store.blobs(), id, incoming, true, []).await?;
             if call.query().get("batch").as_deref() == Some("ok") {
                 let edit = users::prepare(&call, &database, edit).await?;
                 let response = accepted(edit.id.as_str());
@@ -184,7 +184,7 @@ impl Request<'_> {
             }
             AnyId::Document(id) => {
                 may_write(self.call, self.database, id)?;
-                let blobs = self.call.app.store.blobs();
+                let blobs = self.call.app.site.store.blobs();
                 let edit = edit(blobs, id.clone(), document, self.new_edits, []).await?;
                 edits.push(users::prepare(self.call, self.database, edit).await?);
                 Ok(Outcome::Edited)

@@ -49,12 +49,12 @@ pub(crate) async fn bulk_get(mut call: Call) -> Result<Response, ApiError> {
         .into_iter()
         .find(|kind| !is_json && accepts(call.headers(), &format!("multipart/{kind}")));
     let question = Question { database, grant, parameters, items: items.into_iter() };
-    let blobs = call.app.store.blobs().clone();
+    let blobs = call.app.site.store.blobs().clone();
     let Some(kind) = multipart else {
         let body = pieces::body(json::Answer::new(question, blobs)).await?;
         return Ok(respond(body, reply::JSON));
     };
-    let answer = mixed::Answer::new(question, blobs, &*call.app.entropy);
+    let answer = mixed::Answer::new(question, blobs, &*call.app.site.entropy);
     let content_type = answer.content_type(kind);
     Ok(respond(answer.into_body().await?, content_type))
 }

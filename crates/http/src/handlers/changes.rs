@@ -21,15 +21,12 @@ use axum::response::Response;
 use http::{HeaderValue, header};
 use settle_access::{Grant, Read};
 use settle_database::{
-    ChangeCursor, ChangeFilter, ChangeScan, Database, Direction, LeafForm, Next, StorageError,
-    Subscription,
+    ChangeCursor, ChangeScan, Database, Direction, LeafForm, Next, StorageError, Subscription,
 };
 use settle_model::sequence::Sequence;
+use settle_site::filter::{Judge, Shown};
 
-use self::{
-    filter::{Judge, Shown},
-    rows::{Changes, Copies, Whole, Writer, write_passed},
-};
+use self::rows::{Changes, Copies, Whole, Writer, write_passed};
 use crate::{
     call::Call,
     documents::{rows::COPIED_BYTES_MAX, times::has_timestamps},
@@ -64,10 +61,10 @@ async fn send(
     parameters: ChangesParameters,
     body: Option<filter::Body>,
 ) -> Result<Response, ApiError> {
-    let Shown { only, judge } = filter::of(&call, &database, &grant, &parameters, body).await?;
+    let shown = filter::of(&call, &database, &grant, &parameters, body).await?;
     let end = database.sequence();
     let mut etag = None;
-    if parameters.feed == Kind::Normal && judge.as_ref().is_none_or(Judge::is_stable) {
+    if parameters.feed == Kind::Normal && shown.judge.as_ref().is_none_or(Judge::is_stable) {
         // A sequence stands for all that the list can say.
         let tag = HeaderValue::try_from(format!("\"{}\"", database.token(end)));
         let tag = tag.expect("sequences are ASCII");
@@ -81,8 +78,17 @@ async fn send(
         .map_or(Sequence::ZERO, |since| since.resolve(database.timeline(), Sequence(end)));
     let direction =
         if parameters.descending { Direction::Descending } else { Direction::Ascending };
+    let range = (if parameters.descending { 0 } else { since.0 }, end);
+    let few = call.app.site.few_changes(&database, &grant, &shown, range).await?;
+    let few = few.map(|mut sequences| {
+        if parameters.descending {
+            sequences.reverse();
+        }
+        VecDeque::from(sequences)
+    });
+    let Shown { only, judge } = shown;
     let scan = ChangeScan {
-        since: if parameters.descending { 0 } else { since.0 },
+        since: range.0,
         until: end,
         direction,
         content: parameters.include_docs,
@@ -91,14 +97,14 @@ async fn send(
     };
     let is_judged = judge.is_some();
     let source = Followed {
-        few: few(&call, &database, &grant, &scan, judge.as_ref()).await?,
+        few,
         scan,
         judge,
         heartbeat: parameters.heartbeat.map(|heartbeat| match heartbeat {
             Heartbeat::Default => feed::WAIT_MAX,
             Heartbeat::Every(duration) => duration,
         }),
-        spoke: call.app.clock.monotonic(),
+        spoke: call.app.site.clock.monotonic(),
         is_live: parameters.feed != Kind::Normal,
         left: parameters.limit.unwrap_or(u64::MAX),
         last: since.0,
@@ -119,38 +125,6 @@ async fn send(
         response.headers_mut().insert(header::ETAG, etag);
     }
     Ok(response)
-}
-
-/// Where the changes of few documents are, so that the feed need not be looked through for them: those of some
-/// ids, or what a selector may let through, as far as an index knows.
-async fn few(
-    call: &Call,
-    database: &Database,
-    grant: &Grant<Read>,
-    scan: &ChangeScan,
-    judge: Option<&Judge>,
-) -> Result<Option<VecDeque<u64>>, ApiError> {
-    let sequences = match (&scan.only, judge) {
-        (ChangeFilter::Ids(ids), _) if ids.len() <= limits::FEW_IDS_MAX => {
-            let mut sequences = database.sequences_of(grant, ids).await?;
-            sequences.retain(|&sequence| sequence > scan.since && sequence <= scan.until);
-            sequences
-        }
-        (ChangeFilter::All, Some(Judge::Selector { selector, .. })) => {
-            let range = (scan.since, scan.until);
-            let indexes = &call.app.indexes;
-            match indexes.selected_changes(database, grant, selector, range).await? {
-                Some(sequences) => sequences,
-                None => return Ok(None),
-            }
-        }
-        (ChangeFilter::All | ChangeFilter::Ids(_) | ChangeFilter::Design, _) => return Ok(None),
-    };
-    let mut sequences = VecDeque::from(sequences);
-    if scan.direction == Direction::Descending {
-        sequences.make_contiguous().reverse();
-    }
-    Ok(Some(sequences))
 }
 
 /// A database's changes from one sequence on.
@@ -217,7 +191,7 @@ impl Followed {
             let (mut changes, copied) = copies.into_parts();
             let mut rows = rows;
             for copy in copied {
-                copy.write(&mut changes, self.call.store.blobs(), &mut rows).await?;
+                copy.write(&mut changes, self.call.site.store.blobs(), &mut rows).await?;
                 self.left -= 1;
                 self.sent += 1;
                 self.last = copy.sequence;
@@ -254,8 +228,9 @@ impl Followed {
         let documents = changes.iter().flat_map(|change| change.documents.iter().cloned());
         let passed = judge.ask(documents.collect()).await?;
         let mut passed = passed.into_iter();
-        let whole =
-            scan.content.then(|| Whole { blobs: self.call.store.blobs(), fields: judge.fields() });
+        let whole = scan
+            .content
+            .then(|| Whole { blobs: self.call.site.store.blobs(), fields: judge.fields() });
         for change in changes {
             let leaves = change.leaves.iter().take(change.documents.len()).zip(passed.by_ref());
             let leaves: Vec<_> =
@@ -276,7 +251,7 @@ impl Followed {
 
     /// What to say while there is more to look at.
     fn more(&mut self, has_rows: bool) -> Progress {
-        let now = self.call.clock.monotonic();
+        let now = self.call.site.clock.monotonic();
         if has_rows {
             self.spoke = now;
             return Progress::More;

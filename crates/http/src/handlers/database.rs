@@ -10,14 +10,7 @@ use settle_database::CreateOptions;
 use settle_model::id::DatabaseName;
 
 use super::server::NODE;
-use crate::{
-    audit,
-    call::Call,
-    error::ApiError,
-    open::open,
-    reply,
-    wire::{DatabaseInfo, instance_start_time},
-};
+use crate::{audit, call::Call, error::ApiError, open::open, reply, wire::DatabaseInfo};
 
 /// The range of hashes that the one shard of a database covers.
 const RANGE: &str = "00000000-ffffffff";
@@ -33,14 +26,7 @@ pub(crate) async fn create(call: Call) -> Result<Response, ApiError> {
         Some(_) => return Err(ApiError::bad_request("Invalid `partitioned` parameter")),
     };
     let options = CreateOptions { partitioned };
-    match name.account() {
-        None => call.app.store.create(&grant, &name, options).await.map(drop)?,
-        Some(account) => {
-            let is_own = call.actor.name() == Some(account.as_str());
-            let accounts = &call.app.accounts;
-            accounts.create_owned(&grant, &account, &name, is_own, options).await.map(drop)?;
-        }
-    }
+    call.app.site.create(&call.actor, &grant, &name, options).await?;
     let mut response = reply::ok(StatusCode::CREATED);
     let location = call.absolute(&format!("{}/{}", call.root(), call.raw_segment(0)));
     response.headers_mut().insert(header::LOCATION, location);
@@ -59,7 +45,7 @@ pub(crate) async fn remove(call: Call) -> Result<Response, ApiError> {
     }
     let name = name.map_err(|_| ApiError::no_database())?;
     audit::check_change(&name)?;
-    call.app.store.drop(&grant, &name).await?;
+    call.app.site.store.drop(&grant, &name).await?;
     Ok(reply::ok(StatusCode::OK))
 }
 
@@ -95,7 +81,7 @@ pub(crate) async fn ensure_full_commit(call: Call) -> Result<Response, ApiError>
     let (database, _) = open::<Write>(&call).await?;
     let grant = call.authorize::<Read>(database.resource())?;
     let info = database.info(&grant).await?;
-    let committed = Committed { ok: true, instance_start_time: instance_start_time(&info) };
+    let committed = Committed { ok: true, instance_start_time: info.instance_start_time() };
     Ok(reply::json(StatusCode::CREATED, &committed))
 }
 

@@ -90,7 +90,7 @@ pub(crate) async fn info_of_keys(mut call: Call) -> Result<Response, ApiError> {
 pub(crate) async fn updates(call: Call) -> Result<Response, ApiError> {
     let grant = call.authorize::<Inspect>(call.server()?)?;
     let parameters = ChangesParameters::of_query(call.query(), call.header(feed::LAST_EVENT_ID))?;
-    let store = call.app.store.clone();
+    let store = call.app.site.store.clone();
     let timeline = site_timeline(&store);
     let newest =
         EventScan { since: 0, until: u64::MAX, direction: Direction::Descending, limit: 1 };
@@ -111,7 +111,7 @@ pub(crate) async fn updates(call: Call) -> Result<Response, ApiError> {
 
 async fn names(call: &Call, grant: &Grant<Inspect>) -> Result<Vec<String>, ApiError> {
     let scan = name_scan(&ViewParameters::of_query(call.query())?);
-    Ok(call.app.store.names(grant, scan).await?)
+    Ok(call.app.site.store.names(grant, scan).await?)
 }
 
 /// Keys that are no texts sort before all names or after them, as JSON values do.
@@ -148,7 +148,7 @@ async fn write_info(call: &Call, name: &str, text: &mut Vec<u8>) -> Result<bool,
         info: DatabaseInfo<'a>,
     }
     let Ok(parsed) = call.database_name(name) else { return Ok(false) };
-    let Some(database) = call.app.store.find(&parsed).await? else { return Ok(false) };
+    let Some(database) = call.app.site.store.find(&parsed).await? else { return Ok(false) };
     let grant = call.authorize::<Read>(database.resource())?;
     let info = match database.info(&grant).await {
         Ok(info) => info,

@@ -223,7 +223,7 @@ impl AllDocs {
     /// Some rows as they stand in a reply, and whether there are more.
     pub(crate) async fn next(&mut self) -> Result<(Vec<u8>, bool), ApiError> {
         let Some(query) = &mut self.query else { return Ok((Vec::new(), false)) };
-        query.read(&self.database, &self.grant, self.app.store.blobs(), Vec::new()).await
+        query.read(&self.database, &self.grant, self.app.site.store.blobs(), Vec::new()).await
     }
 }
 
@@ -265,7 +265,7 @@ impl Pieces for List {
         let mut text = pieces::room(!self.began);
         loop {
             if let Some(mut query) = self.current.take() {
-                let blobs = self.call.app.store.blobs();
+                let blobs = self.call.app.site.store.blobs();
                 let more;
                 (text, more) = query.read(&self.database, &self.grant, blobs, text).await?;
                 if more {

@@ -58,7 +58,7 @@ async fn find_with(
 ) -> Result<Response, ApiError> {
     let request = request(&mut call, partition).await?;
     let shows_stats = request.execution_stats;
-    let finding = call.app.indexes.find(&database, grant, request).await?;
+    let finding = call.app.site.indexes.find(&database, grant, request).await?;
     let body = pieces::body(Found::new(finding, shows_stats)).await?;
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::OK;
@@ -74,7 +74,7 @@ async fn explain_with(
     partition: Option<String>,
 ) -> Result<Response, ApiError> {
     let request = request(&mut call, partition).await?;
-    let mut text = call.app.indexes.explain(&database, &grant, &request).await?;
+    let mut text = call.app.site.indexes.explain(&database, &grant, &request).await?;
     text.push(b'\n');
     Ok(reply::json_text(StatusCode::OK, text))
 }

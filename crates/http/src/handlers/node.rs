@@ -80,7 +80,7 @@ pub(crate) async fn system(call: Call) -> Result<Response, ApiError> {
     }
     allow::<ReadMetrics>(&call)?;
     let system = System {
-        uptime: call.app.clock.monotonic().as_secs(),
+        uptime: call.app.site.clock.monotonic().as_secs(),
         memory: Memory { private: private_memory() },
         process_count: call.app.metrics.counts().connections,
         engine: EngineFigures::of(&call.app),
@@ -118,7 +118,7 @@ struct EngineFigures {
 
 impl EngineFigures {
     fn of(state: &AppState) -> Self {
-        let stats = state.store.engine().stats();
+        let stats = state.site.store.engine().stats();
         Self {
             file_bytes: stats.file_bytes,
             free_bytes: stats.free_bytes,
@@ -184,7 +184,7 @@ fn prometheus_text(state: &AppState) -> String {
         }
     };
     let one = |value: u64| [(String::new(), value.to_string())];
-    let up = state.clock.monotonic().as_secs();
+    let up = state.site.clock.monotonic().as_secs();
     family("couchdb_uptime_seconds", "counter", &one(up));
     family("couchdb_httpd_aborted_requests_total", "counter", &one(counts.aborted));
     family("couchdb_httpd_requests_total", "counter", &one(counts.requests));
@@ -196,7 +196,7 @@ fn prometheus_text(state: &AppState) -> String {
     family("couchdb_httpd_status_codes", "counter", &statuses.collect::<Vec<_>>());
     family("settle_requests_in_flight", "gauge", &one(counts.in_flight));
     family("settle_connections", "gauge", &one(counts.connections));
-    let damaged = state.indexes.damaged_count();
+    let damaged = state.site.indexes.damaged_count();
     family("settle_damaged_indexes_total", "counter", &one(damaged));
 
     let name = "settle_request_duration_seconds";

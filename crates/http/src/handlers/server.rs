@@ -36,10 +36,10 @@ struct Vendor<'a> {
 /// `GET /`
 pub(crate) async fn welcome(call: Call) -> Result<Response, ApiError> {
     let uuid = match call.account()? {
-        None => hex::encode(call.app.store.uuid()),
+        None => hex::encode(call.app.site.store.uuid()),
         Some(name) => {
             let is_own = call.actor.name() == Some(name.as_str());
-            let account = call.app.accounts.account(&name, is_own).await?;
+            let account = call.app.site.accounts.account(&name, is_own).await?;
             account.ok_or_else(ApiError::no_database)?.uuid
         }
     };
@@ -127,8 +127,8 @@ pub(crate) async fn active_tasks(call: Call) -> Result<Response, ApiError> {
         },
     }
     let grant = call.authorize::<Inspect>(Resource::Server)?;
-    let now = call.app.clock.now().seconds();
-    let compactions = call.app.store.compactions(&grant).into_iter();
+    let now = call.app.site.clock.now().seconds();
+    let compactions = call.app.site.store.compactions(&grant).into_iter();
     let compactions = compactions.map(|Compaction { database, started, .. }| Task::Compaction {
         node: NODE,
         r#type: "database_compaction",
@@ -136,7 +136,7 @@ pub(crate) async fn active_tasks(call: Call) -> Result<Response, ApiError> {
         started_on: started.seconds(),
         updated_on: now,
     });
-    let indexers = call.app.indexes.tasks(&grant).into_iter().map(|task| Task::Indexer {
+    let indexers = call.app.site.indexes.tasks(&grant).into_iter().map(|task| Task::Indexer {
         node: NODE,
         pid: task.pid,
         r#type: "indexer",
@@ -179,7 +179,7 @@ pub(crate) async fn favicon(call: Call) -> Result<Response, ApiError> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     let cached = HeaderValue::from_static("public, max-age=31536000");
     headers.insert(header::CACHE_CONTROL, cached);
-    let expires = crate::date::header(call.app.clock.now().plus(YEAR));
+    let expires = settle_model::date::header(call.app.site.clock.now().plus(YEAR));
     let expires = HeaderValue::try_from(expires).expect("dates are ASCII");
     headers.insert(header::EXPIRES, expires);
     Ok(response)

@@ -12,7 +12,6 @@ use settle_accounts::SignInError;
 use crate::{
     audit::SignIn,
     call::{Call, from_json},
-    date,
     error::{ApiError, Code},
     limits,
     parameters::Query,
@@ -36,8 +35,8 @@ pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
 /// The header that hands a session's cookie out; an empty text takes it back. One that was handed out
 /// under TLS never travels without.
 pub(crate) fn set_cookie(state: &AppState, secure: bool, cookie: &str) -> HeaderValue {
-    let timeout = state.accounts.session_timeout();
-    let expires = date::cookie(state.clock.now().plus(timeout));
+    let timeout = state.site.accounts.session_timeout();
+    let expires = settle_model::date::cookie(state.site.clock.now().plus(timeout));
     let age = timeout.as_secs();
     let live = state.settings.live();
     let domain = match live.cookie_domain.as_str() {
@@ -89,7 +88,7 @@ pub(crate) async fn show(call: Call) -> Result<Response, ApiError> {
         return Err(ApiError::new(Code::Unauthorized, "Please login."));
     }
     let mut handlers = vec!["cookie", "default"];
-    let accounts = &call.app.accounts;
+    let accounts = &call.app.site.accounts;
     handlers.extend(accounts.takes_jwts().then_some("jwt"));
     handlers.extend(accounts.takes_proxies().then_some("proxy"));
     let info = How { authentication_handlers: handlers, authenticated: call.signed_in_by };
@@ -114,7 +113,7 @@ pub(crate) fn outcome_of<T>(outcome: &Result<T, SignInError>) -> Option<bool> {
 /// `POST /_session`
 pub(crate) async fn open(mut call: Call) -> Result<Response, ApiError> {
     let Credentials { name, password, token } = credentials(&mut call).await?;
-    let accounts = &call.app.accounts;
+    let accounts = &call.app.site.accounts;
     let outcome =
         accounts.open_session_with(&name, &password, token.as_deref(), call.client()).await;
     if let Some(accepted) = outcome_of(&outcome) {

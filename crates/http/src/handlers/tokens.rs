@@ -23,7 +23,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, ApiError> {
         tokens: Vec<TokenInfo>,
     }
     let name = whose(&call)?;
-    let tokens = call.app.accounts.tokens(&name).await?;
+    let tokens = call.app.site.accounts.tokens(&name).await?;
     Ok(reply::json(StatusCode::OK, &All { tokens }))
 }
 
@@ -54,10 +54,10 @@ pub(crate) async fn make(mut call: Call) -> Result<Response, ApiError> {
         DatabaseName::from_catalog(name)?;
     }
     call.note_act();
-    let now = call.app.clock.now().seconds();
+    let now = call.app.site.clock.now().seconds();
     let expires = expires_in_seconds.map(|seconds| now.saturating_add(seconds));
     let new = NewToken { label, most, databases, expires };
-    let (info, token) = call.app.accounts.make_token(&name, new).await?;
+    let (info, token) = call.app.site.accounts.make_token(&name, new).await?;
     Ok(reply::json(StatusCode::CREATED, &Made { ok: true, info, token }))
 }
 
@@ -65,7 +65,7 @@ pub(crate) async fn make(mut call: Call) -> Result<Response, ApiError> {
 pub(crate) async fn revoke(call: Call) -> Result<Response, ApiError> {
     let name = whose(&call)?;
     call.note_act();
-    call.app.accounts.revoke_token(&name, &call.segment(0)?).await?;
+    call.app.site.accounts.revoke_token(&name, &call.segment(0)?).await?;
     Ok(reply::ok(StatusCode::OK))
 }
 

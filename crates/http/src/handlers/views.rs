@@ -138,7 +138,7 @@ impl Asked {
     async fn of(call: &Call, (_, design, view): (usize, usize, usize)) -> Result<Self, ApiError> {
         let (database, grant) = open::<Read>(call).await?;
         let (design, view) = (call.segment(design)?, call.segment(view)?);
-        let view = call.app.indexes.view(&database, &grant, &design, &view).await?;
+        let view = call.app.site.indexes.view(&database, &grant, &design, &view).await?;
         Ok(Self { database, grant, view })
     }
 
@@ -186,7 +186,7 @@ impl ViewRows {
         (design, view): (&str, &str),
         parameters: ViewParameters,
     ) -> Result<Self, ApiError> {
-        let view = call.app.indexes.view(&database, &grant, design, view).await?;
+        let view = call.app.site.indexes.view(&database, &grant, design, view).await?;
         let question = Some(Question::new(&view, parameters)?);
         let asked = Asked { database, grant, view };
         Ok(Self { app: Arc::clone(&call.app), asked, question, answer: None })
@@ -206,7 +206,7 @@ impl ViewRows {
     pub(crate) async fn next(&mut self) -> Result<(Vec<u8>, bool), ApiError> {
         let Some(answer) = &mut self.answer else { return Ok((Vec::new(), false)) };
         let Asked { database, grant, .. } = &self.asked;
-        answer.read(database, grant, self.app.store.blobs(), Vec::new()).await
+        answer.read(database, grant, self.app.site.store.blobs(), Vec::new()).await
     }
 }
 
@@ -227,7 +227,7 @@ impl Pieces for Sending {
         loop {
             if let Some(mut answer) = self.current.take() {
                 let Asked { database, grant, .. } = &self.asked;
-                let blobs = self.call.app.store.blobs();
+                let blobs = self.call.app.site.store.blobs();
                 let more;
                 (text, more) = answer.read(database, grant, blobs, text).await?;
                 if more {

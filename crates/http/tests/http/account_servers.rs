@@ -165,7 +165,7 @@ async fn lists_and_events_tell_of_the_account_alone() {
             }
             assert!(names.len() < expected.len(), "{names}");
             let seen = events["last_seq"].as_str().unwrap().split('-').next().unwrap();
-            server.app.state().store.events_after(seen.parse().unwrap()).await;
+            server.app.state().site.store.events_after(seen.parse().unwrap()).await;
         }
     }
 }
@@ -513,7 +513,7 @@ async fn a_full_account_can_be_read_synced_from_and_emptied() {
 #[tokio::test]
 async fn a_deleted_account_can_be_taken_back_until_its_time_has_come() {
     let server = server().await;
-    let accounts = &server.app.state().accounts;
+    let accounts = &server.app.state().site.accounts;
     assert_eq!(status(&server, ADA, "PUT /~ada/notes").await, 201);
     assert_eq!(status(&server, BOB, "DELETE /_accounts/ada").await, 404);
     assert_eq!(status(&server, ADMIN, "DELETE /_accounts/ada").await, 202);
@@ -551,7 +551,7 @@ async fn nobody_signs_up_into_the_databases_of_somebody_who_was_here() {
     let refused = text(server.send_as("", sign_up).await).await;
     assert!(refused.contains("This name is not free."), "{refused}");
     server.clock.advance(Duration::from_secs(31 * 24 * 3_600));
-    let gone = server.app.state().accounts.carry_out_deletions().await.unwrap();
+    let gone = server.app.state().site.accounts.carry_out_deletions().await.unwrap();
     assert_eq!(gone, 1);
     assert_eq!(status(&server, "", sign_up).await, 201);
     assert_eq!(status(&server, "ada:strangers", "GET /~ada/notes").await, 404);

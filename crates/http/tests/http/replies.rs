@@ -350,7 +350,7 @@ async fn settings_are_read_changed_and_refused() {
 async fn a_changed_session_timeout_counts_at_once() {
     let server = TestServer::new().await;
     server.send("PUT /_node/_local/_config/chttpd_auth/timeout\n\n\"60\"").await;
-    assert_eq!(server.app.state().accounts.session_timeout(), Duration::from_secs(60));
+    assert_eq!(server.app.state().site.accounts.session_timeout(), Duration::from_secs(60));
 }
 
 #[tokio::test]

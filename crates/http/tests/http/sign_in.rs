@@ -111,7 +111,7 @@ async fn the_session_tells_by_which_ways_one_may_sign_in() {
         session["info"]["authentication_handlers"].to_string()
     };
     assert_eq!(ways().await, r#"["cookie","default"]"#);
-    let accounts = &server.app.state().accounts;
+    let accounts = &server.app.state().site.accounts;
     accounts.set_proxy_secret(Some(b"the_secret".to_vec()));
     accounts.set_jwt_rules(Some(JwtRules {
         keys: KeySet::default(),
@@ -151,7 +151,7 @@ async fn a_proxy_that_proves_itself_says_who_it_is() {
     let request = "GET /_session\nx-auth-couchdb-username: foo\nx-auth-couchdb-roles: a,_admin\n\
                    x-auth-couchdb-token: 3f0786e96b20b0102b77f1a49c041be6977cfb3bf78c41a12adc121cd9b4e68a";
     assert_eq!(body(&server, "", request).await["userCtx"]["name"], Value::Null);
-    server.app.state().accounts.set_proxy_secret(Some(b"the_secret".to_vec()));
+    server.app.state().site.accounts.set_proxy_secret(Some(b"the_secret".to_vec()));
     let session = body(&server, "", request).await;
     assert_eq!(session["userCtx"], json!({"name": "foo", "roles": ["a"]}));
     assert_eq!(session["info"]["authenticated"], "proxy");
@@ -173,7 +173,7 @@ async fn a_signed_token_of_a_known_key_says_who_it_is() {
         roles_path: vec!["_couchdb.roles".to_owned()],
         newer: None,
     };
-    server.app.state().accounts.set_jwt_rules(Some(rules));
+    server.app.state().site.accounts.set_jwt_rules(Some(rules));
     // It expired in 1970.
     let (status, reply) = bearer(&server, token, "GET /_session").await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);

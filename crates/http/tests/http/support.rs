@@ -17,6 +17,7 @@ use settle_http::{App, AppState, Foundations, MemoryConfig, Settings};
 use settle_index::{IndexParts, IndexSettings, Indexes};
 use settle_model::time::{Clock, Entropy, ManualClock, SeededEntropy, Timestamp};
 use settle_script::{Launcher, ScriptSettings, Scripts};
+use settle_site::{Site, SiteParts};
 
 /// 2026-11-21, 03:05:46.
 pub(crate) const START: Timestamp = Timestamp::from_seconds(1_795_230_346);
@@ -58,7 +59,7 @@ impl TestServer {
 
     /// Makes the database of users, and users of these names and roles whose password is `password`.
     pub(crate) async fn with_users(self, users: &[(&str, &str)]) -> Self {
-        self.app.state().accounts.ensure_users().await.unwrap();
+        self.app.state().site.accounts.ensure_users().await.unwrap();
         for (name, roles) in users {
             let request = format!(
                 "PUT /_users/org.couchdb.user:{name}\n\n\
@@ -123,18 +124,15 @@ pub(crate) async fn state_with(
     let secret = SessionSecret::from_stored(b"secret".to_vec());
     let accounts = Accounts::new(admin, secret, Arc::clone(&clock), &*entropy);
     let settings = Settings::load(Arc::new(MemoryConfig::default()));
-    let (accounts, settings) = (Arc::new(accounts), Arc::new(settings));
-    AppState::new(Foundations {
+    let site = Arc::new(Site::new(SiteParts {
         store,
         indexes,
         scripts,
-        shows_lists: true,
-        accounts,
-        settings,
+        accounts: Arc::new(accounts),
         clock,
         entropy,
-        audit,
-    })
+    }));
+    AppState::new(Foundations { site, shows_lists: true, settings: Arc::new(settings), audit })
 }
 
 pub(crate) fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {

@@ -117,8 +117,8 @@ fn several_ranges(
     etag: HeaderValue,
     ranges: &[Range<u64>],
 ) -> Response {
-    let mut pieces = Pieces::new(call.app.store.blobs().clone());
-    let boundary = Boundary::generate(&*call.app.entropy);
+    let mut pieces = Pieces::new(call.app.site.store.blobs().clone());
+    let boundary = Boundary::generate(&*call.app.site.entropy);
     let content_type = parts::write_ranges(&mut pieces, boundary, attachment, ranges);
     let length = pieces.length();
     let mut response = Response::new(pieces.into_body());
@@ -146,7 +146,7 @@ async fn streamed(
     let body = if call.is_head() {
         Body::empty()
     } else {
-        let reader = call.app.store.blobs().read(attachment.digest, part).await?;
+        let reader = call.app.site.store.blobs().read(attachment.digest, part).await?;
         Body::from_stream(reader.map_err(broken))
     };
     let mut response = Response::new(body);

@@ -1,10 +1,5 @@
-//! Which documents a feed of changes shows.
-//!
-//! What needs no document is left to the scan. Functions, views and selectors are *judges*: they see
-//! documents, many at a time, outside of the view that these were found in. With `style=all_docs` they see
-//! every leaf, tombstones included, and a row names the leaves that they let through.
-//!
-//! Source: `couch_changes:configure_filter/4`, `filter/3`; `couch_query_servers:filter_docs/5`.
+//! Which documents a feed of changes shows, as a request says it. What that comes to is in
+//! [`settle_site::filter`].
 
 use std::sync::Arc;
 
@@ -13,39 +8,18 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use settle_access::{Grant, Read};
 use settle_database::{ChangeFilter, Database};
-use settle_index::DesignEntry;
 use settle_model::json;
-use settle_query::{design::Language, mango::Projection, selector::Selector};
-use settle_script::{Program, RequestBody, Scripts};
+use settle_query::{mango::Projection, selector::Selector};
+use settle_script::RequestBody;
+use settle_site::filter::{Judge, Shown};
 
 use crate::{
     call::{Call, from_json},
-    error::{ApiError, Code},
+    error::ApiError,
     handlers::functions::request::{Members, object_of, text_of},
     limits,
     parameters::{ChangesParameters, Filter},
 };
-
-/// What a feed shows.
-#[derive(Debug)]
-pub(super) struct Shown {
-    pub(super) only: ChangeFilter,
-    pub(super) judge: Option<Judge>,
-}
-
-/// Decides by what is in a document.
-#[derive(Debug)]
-pub(super) enum Judge {
-    Selector {
-        selector: Selector,
-        /// What is sent of a document with `include_docs`.
-        fields: Option<Projection>,
-    },
-    /// A function of `filters`.
-    Function { scripts: Scripts, program: Program, name: String, request: Bytes },
-    /// Documents for which a view's map emits something.
-    View { scripts: Scripts, program: Program, name: String },
-}
 
 /// What a posted body says.
 #[derive(Debug, Default)]
@@ -70,48 +44,6 @@ impl Body {
         }
         let members = from_json(&text, "Request body must be a JSON object")?;
         Ok(Self { text, members })
-    }
-}
-
-impl Judge {
-    /// How many ancestors its documents tell of: CouchDB's `query_server_config/revs_limit` for code.
-    pub(super) fn ancestors(&self) -> u32 {
-        match self {
-            Self::Selector { .. } => 0,
-            Self::Function { .. } | Self::View { .. } => 20,
-        }
-    }
-
-    pub(super) fn fields(&self) -> Option<&Projection> {
-        match self {
-            Self::Selector { fields, .. } => fields.as_ref(),
-            Self::Function { .. } | Self::View { .. } => None,
-        }
-    }
-
-    /// Whether equal addresses and sequences mean equal answers, whoever asks.
-    pub(super) fn is_stable(&self) -> bool {
-        match self {
-            Self::View { .. } => true,
-            // It stands in the body.
-            Self::Selector { .. } | Self::Function { .. } => false,
-        }
-    }
-
-    /// Which of the documents pass.
-    pub(super) async fn ask(&self, documents: Vec<Bytes>) -> Result<Vec<bool>, ApiError> {
-        let passed = match self {
-            Self::Selector { selector, .. } => {
-                documents.iter().map(|document| selector.matches(document)).collect()
-            }
-            Self::Function { scripts, program, name, request } => {
-                scripts.filter(program, name, documents, request.clone()).await?
-            }
-            Self::View { scripts, program, name } => {
-                scripts.map_filter(program, name, documents).await?
-            }
-        };
-        Ok(passed)
     }
 }
 
@@ -148,19 +80,13 @@ pub(super) async fn of(
             if view.is_empty() {
                 return Err(ApiError::bad_request("`view` filter parameter is not provided."));
             }
-            let form = "`view` must be of the form `designname/viewname`";
-            let (entry, name) = member(call, database, grant, "views", view, form).await?;
-            let (scripts, program) = (call.app.scripts.clone(), program(database, &entry));
-            judged(Judge::View { scripts, program, name })
+            judged(call.app.site.view_judge(database, grant, view).await?)
         }
         Some(Filter::Function(name)) => {
-            let form = "`filter` must be of the form `designname/filtername`";
-            let (entry, name) = member(call, database, grant, "filters", name, form).await?;
             let text = text_of(body.as_ref().map_or(&[], |body| &body.text));
             let body = RequestBody::Text(&text);
-            let request = object_of(call, database, grant, None, body, Members::All).await?;
-            let (scripts, program) = (call.app.scripts.clone(), program(database, &entry));
-            judged(Judge::Function { scripts, program, name, request })
+            let request = object_of(call, database, grant, None, body, Members::All);
+            judged(call.app.site.function_judge(database, grant, name, request).await?)
         }
     }
 }
@@ -191,42 +117,4 @@ fn texts(ids: &RawValue) -> Result<Vec<String>, ApiError> {
     }
     let reason = "`doc_ids` filter parameter is not a list of doc ids.";
     serde_json::from_str(ids.get()).map_err(|_| ApiError::bad_request(reason))
-}
-
-fn program(database: &Database, entry: &DesignEntry) -> Program {
-    Program {
-        database: database.number(),
-        design: entry.name.clone(),
-        digest: entry.digest,
-        source: entry.source.clone(),
-    }
-}
-
-/// The design document that `name` begins with, and the member of `group` that it ends with, which is there.
-async fn member(
-    call: &Call,
-    database: &Database,
-    grant: &Grant<Read>,
-    group: &str,
-    name: &str,
-    form: &'static str,
-) -> Result<(Arc<DesignEntry>, String), ApiError> {
-    let mut parts = name.split('/').filter(|part| !part.is_empty());
-    let (Some(design), Some(member), None) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(ApiError::bad_request(form));
-    };
-    let entry = call.app.indexes.design(database, grant, design).await?;
-    let find = |object, wanted: &str| {
-        let found = json::members(object).find(|(key, _)| json::unescape(key) == wanted);
-        let missing = || ApiError::new(Code::NotFound, format!("missing json key: {wanted}"));
-        found.map(|(_, value)| value).ok_or_else(missing)
-    };
-    find(find(&entry.source, group)?, member)?;
-    let language = match &entry.design.language {
-        Language::JavaScript => return Ok((entry, member.to_owned())),
-        Language::Query => "query",
-        Language::Other(language) => language,
-    };
-    let reason = format!("unknown query language \"{language}\"");
-    Err(ApiError::new(Code::UnknownQueryLanguage, reason))
 }

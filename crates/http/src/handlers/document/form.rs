@@ -22,11 +22,12 @@ use settle_model::{
     id::DocumentId,
     revision::RevId,
 };
+use settle_site::incoming;
 
 use crate::{
     call::Call,
     documents::{
-        incoming, named,
+        named,
         received::{self, CONTENT_TYPE_DEFAULT},
         saved::{may_write, saved, write_one},
     },
@@ -99,7 +100,7 @@ async fn read(call: &mut Call) -> Result<Form, ApiError> {
                     let content_type = part.content_type().unwrap_or(CONTENT_TYPE_DEFAULT);
                     let content_type = received::content_type(content_type)?;
                     let received = Received::Plain { content_type: &content_type };
-                    let writer = call.app.store.blobs().upload(&UploadOptions::new(received));
+                    let writer = call.app.site.store.blobs().upload(&UploadOptions::new(received));
                     let blob = Arc::new(received::upload_part(writer, &mut parts).await?);
                     let source = AttachmentSource::New { content_type, blob };
                     form.files.push(AttachmentEdit { name, source, revpos: None });
@@ -121,7 +122,7 @@ async fn edit(
     let mut edit = match (form.document, form.rev) {
         (Some(mut document), _) => {
             document.rev = named::base(call, document.rev)?;
-            incoming::edit(call.app.store.blobs(), id, document, true, []).await?
+            incoming::edit(call.app.site.store.blobs(), id, document, true, []).await?
         }
         (None, Some(rev)) => attached_to(call, database, id, rev).await?,
         (None, None) => {

@@ -123,11 +123,11 @@ fn with_attachments(call: &Call, revision: &Revision, form: Form, has_etag: bool
     if let Some(etag) = etag.as_ref().filter(|etag| call.has_current(etag)) {
         return reply::not_modified(etag.clone());
     }
-    let mut pieces = Pieces::new(call.app.store.blobs().clone());
+    let mut pieces = Pieces::new(call.app.site.store.blobs().clone());
     let mut response =
         if accepts(call.headers(), "multipart/related") && parts::has_following(&form, revision) {
             let form = Form { attachments: Attachments::Follow, encoding_info: true, ..form };
-            let boundary = Boundary::generate(&*call.app.entropy);
+            let boundary = Boundary::generate(&*call.app.site.entropy);
             let content_type = parts::write_related(&mut pieces, boundary, &form, revision);
             streamed(pieces, content_type)
         } else {
@@ -156,7 +156,7 @@ async fn open_revs(
     if parameters.latest {
         keep_each_once(&mut found);
     }
-    let pieces = Pieces::new(call.app.store.blobs().clone());
+    let pieces = Pieces::new(call.app.site.store.blobs().clone());
     if accepts(call.headers(), "multipart/mixed") {
         Ok(mixed(call, pieces, &found, parameters))
     } else {
@@ -202,7 +202,7 @@ fn mixed(
     found: &[Result<Revision, RevId>],
     parameters: &DocumentParameters,
 ) -> Response {
-    let mut mixed = Mixed::new(pieces, &*call.app.entropy);
+    let mut mixed = Mixed::new(pieces, &*call.app.site.entropy);
     for it in found {
         match it {
             Ok(revision) => {

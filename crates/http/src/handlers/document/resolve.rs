@@ -16,11 +16,12 @@ use settle_model::{
     json::{elements, members, string_value, unescape, write_string},
     revision::RevId,
 };
+use settle_site::incoming;
 
 use crate::{
     call::Call,
     documents::{
-        incoming, named,
+        named,
         saved::{may_write, write},
         users,
     },
@@ -107,7 +108,7 @@ async fn merge(
     json: &[u8],
 ) -> Result<(Option<RevId>, Content), ApiError> {
     let document = document::parse(json)?;
-    let blobs = call.app.store.blobs();
+    let blobs = call.app.site.store.blobs();
     let Edit { origin, deleted, content, .. } =
         incoming::edit(blobs, id.clone(), document, true, []).await?;
     if deleted {

@@ -5,11 +5,12 @@ use http::{StatusCode, header};
 use settle_access::{Grant, Write};
 use settle_database::{Content, Database, Edit, Origin, Verdict};
 use settle_model::{document::AnyRev, id::DocumentId};
+use settle_site::incoming;
 
 use crate::{
     call::Call,
     documents::{
-        incoming, named, received,
+        named, received,
         saved::{accepted, may_write, saved, write_later, write_one},
         users,
     },
@@ -29,7 +30,8 @@ pub(super) async fn put(
     let (mut document, following) = received::document(call).await?;
     document.rev = named::base(call, document.rev)?;
     let new_edits = parameters.new_edits.unwrap_or(true);
-    let edit = incoming::edit(call.app.store.blobs(), id, document, new_edits, following).await?;
+    let edit =
+        incoming::edit(call.app.site.store.blobs(), id, document, new_edits, following).await?;
     let location = location::of_document(call, edit.id.as_str());
     let mut response = write(call, database, grant, edit, parameters.batch).await?;
     // What is only promised is nowhere yet.

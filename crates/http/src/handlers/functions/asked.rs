@@ -32,7 +32,7 @@ impl<A: Action> Asked<A> {
         let (database, grant) = open::<A>(call).await?;
         let reading = call.authorize::<Read>(database.resource())?;
         let name = call.segment(1)?;
-        let entry = call.app.indexes.design(&database, &reading, &name).await?;
+        let entry = call.app.site.indexes.design(&database, &reading, &name).await?;
         match &entry.design.language {
             Language::JavaScript => {}
             Language::Query => return Err(unknown("query")),

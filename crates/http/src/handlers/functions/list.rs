@@ -121,7 +121,7 @@ async fn answer(
     };
     let head = head(&rows.begin().await?);
     let request = request::object(&call, &asked, None, body, Members::All).await?;
-    let scripts = &call.app.scripts;
+    let scripts = &call.app.site.scripts;
     let (list, output) = scripts.list(&asked.program(), &name, head.into(), request).await?;
     let mut listing = Listing { rows, list: Some(list), has_more: true };
     let mut given = Given::read(b"{}", StatusCode::OK)?;

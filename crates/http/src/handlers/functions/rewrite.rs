@@ -51,7 +51,7 @@ pub(crate) async fn rewrite(mut call: Call) -> Result<Response, ApiError> {
             let text = request::text_of(&body);
             let text = RequestBody::Text(&text);
             let request = request::object(&call, &asked, None, text, Members::OfRewrite).await?;
-            let rewritten = call.app.scripts.rewrite(&asked.program(), request).await?;
+            let rewritten = call.app.site.scripts.rewrite(&asked.program(), request).await?;
             let rewritten = rewritten.ok_or_else(invalid_path)?;
             by_function(call, times, body, &rewritten)
         }

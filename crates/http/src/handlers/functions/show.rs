@@ -41,7 +41,7 @@ async fn answer(mut call: Call, id: Option<String>) -> Result<Response, ApiError
     let body = RequestBody::Text(&body);
     let request = request::object(&call, &asked, id.as_deref(), body, Members::All).await?;
     let document = document.as_ref().map(|it| written(it).into());
-    let response = call.app.scripts.show(&asked.program(), &name, document, request).await?;
+    let response = call.app.site.scripts.show(&asked.program(), &name, document, request).await?;
     let mut given = Given::read(&response, StatusCode::OK)?;
     given.set(header::ETAG, etag);
     given.set(header::VARY, HeaderValue::from_static("Accept"));

@@ -9,6 +9,7 @@ use settle_model::{
     id::DocumentId,
 };
 use settle_script::{RequestBody, Updated};
+use settle_site::incoming;
 
 use super::{
     asked::{Asked, check_has, written},
@@ -17,10 +18,7 @@ use super::{
 };
 use crate::{
     call::Call,
-    documents::{
-        incoming,
-        saved::{may_write, write_one},
-    },
+    documents::saved::{may_write, write_one},
     error::ApiError,
     limits,
 };
@@ -54,7 +52,7 @@ async fn answer(mut call: Call, id: Option<String>) -> Result<Response, ApiError
     let body = RequestBody::Text(&body);
     let request = request::object(&call, &asked, id.as_deref(), body, Members::All).await?;
     let document = document.as_ref().map(|it| written(it).into());
-    let updated = call.app.scripts.update(&asked.program(), &name, document, request).await?;
+    let updated = call.app.site.scripts.update(&asked.program(), &name, document, request).await?;
     let Updated { document, response } = updated;
     // Anything but an object asks for nothing to be stored.
     let Some(document) = document.filter(|text| text.first() == Some(&b'{')) else {
@@ -64,7 +62,7 @@ async fn answer(mut call: Call, id: Option<String>) -> Result<Response, ApiError
     let document = document::parse(&document)?;
     let id: DocumentId = document.id.as_deref().unwrap_or_default().parse()?;
     may_write(&call, &asked.database, &id)?;
-    let edit = incoming::edit(call.app.store.blobs(), id, document, true, []).await?;
+    let edit = incoming::edit(call.app.site.store.blobs(), id, document, true, []).await?;
     let written = write_one(&call, &asked.database, &asked.grant, edit).await?;
     let mut rev = Vec::new();
     AnyRev::from(written.rev).write_to(&mut rev);

@@ -16,7 +16,7 @@ pub(crate) async fn indexes(call: Call) -> Result<Response, ApiError> {
     let (database, grant) = open::<Read>(&call).await?;
     let skip = number(&call, "skip", 0)?.unwrap_or(0);
     let limit = number(&call, "limit", 1)?;
-    let indexes = call.app.indexes.mango_indexes(&database, &grant).await?;
+    let indexes = call.app.site.indexes.mango_indexes(&database, &grant).await?;
     let mut text = list_json(&indexes, skip, limit);
     text.push(b'\n');
     Ok(reply::json_text(StatusCode::OK, text))
@@ -38,7 +38,7 @@ pub(crate) async fn create(mut call: Call) -> Result<Response, ApiError> {
     let definition = call.object(limits::SMALL_BODY_MAX).await?;
     let creation = IndexCreation::parse(&definition)?;
     check_room_to_read(&call, &database, definition.len()).await?;
-    let created = call.app.indexes.create_index(&database, &grant, &creation).await?;
+    let created = call.app.site.indexes.create_index(&database, &grant, &creation).await?;
     let mut text = b"{\"result\":".to_vec();
     json::write_string(&mut text, if created { "created" } else { "exists" });
     text.extend_from_slice(b",\"id\":");
@@ -60,7 +60,7 @@ pub(crate) async fn delete(call: Call) -> Result<Response, ApiError> {
     }
     let name = call.segment(3)?;
     let which = IndexDeletion::Named(&name);
-    call.app.indexes.delete_index(&database, &grant, &ddoc, which).await?;
+    call.app.site.indexes.delete_index(&database, &grant, &ddoc, which).await?;
     Ok(reply::ok(StatusCode::OK))
 }
 
@@ -71,7 +71,8 @@ pub(crate) async fn delete_several(mut call: Call) -> Result<Response, ApiError>
     let ddocs = parse_bulk_delete(&call.object(limits::SMALL_BODY_MAX).await?)?;
     let (mut success, mut fail) = (Vec::new(), Vec::new());
     for ddoc in &ddocs {
-        let deleted = call.app.indexes.delete_index(&database, &grant, ddoc, IndexDeletion::All);
+        let deleted =
+            call.app.site.indexes.delete_index(&database, &grant, ddoc, IndexDeletion::All);
         let (list, outcome) = match deleted.await {
             Ok(()) => (&mut success, "\"ok\":true".to_owned()),
             Err(DefinitionError::Storage(error)) => return Err(error.into()),

@@ -49,7 +49,7 @@ struct Sizes {
 pub(crate) async fn info(call: Call) -> Result<Response, ApiError> {
     let (database, grant) = open::<Read>(&call).await?;
     let name = call.segment(1)?;
-    let info = call.app.indexes.info(&database, &grant, &name).await?;
+    let info = call.app.site.indexes.info(&database, &grant, &name).await?;
     // There is one copy of each index, so all counts of what it lacks are the same.
     let pending = info.updates_pending;
     let body = Info {
@@ -79,14 +79,14 @@ pub(crate) async fn info(call: Call) -> Result<Response, ApiError> {
 pub(crate) async fn compact(call: Call) -> Result<Response, ApiError> {
     call.require_json()?;
     let (database, grant) = open::<Administer>(&call).await?;
-    call.app.indexes.compact(&database, &grant, &call.segment(1)?).await?;
+    call.app.site.indexes.compact(&database, &grant, &call.segment(1)?).await?;
     Ok(reply::ok(StatusCode::ACCEPTED))
 }
 
 /// `POST /{db}/_view_cleanup`
 pub(crate) async fn clean_up(call: Call) -> Result<Response, ApiError> {
     let (database, grant) = open::<Administer>(&call).await?;
-    call.app.indexes.cleanup(&database, &grant).await?;
+    call.app.site.indexes.cleanup(&database, &grant).await?;
     Ok(reply::ok(StatusCode::ACCEPTED))
 }
 

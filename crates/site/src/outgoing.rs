@@ -2,32 +2,31 @@
 
 use settle_database::{
     Attachment, RevStatus, Revision, Times,
-    blobs::{BlobStore, Encoding, Part},
+    blobs::{BlobReadError, BlobStore, Encoding, Part},
 };
 use settle_model::{
+    date,
     document::{self, AnyRev, AttachmentOut, ContentOut, Extras, Outgoing},
     revision::{RevId, RevPath},
 };
 
-use crate::{date, error::ApiError};
-
 /// What of a revision is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Form {
-    pub(crate) attachments: Attachments,
+pub struct Form {
+    pub attachments: Attachments,
     /// Attachments that were added at this generation or before are sent as stubs in any case.
-    pub(crate) known_up_to: u32,
+    pub known_up_to: u32,
     /// Whether attachments tell how they are stored.
-    pub(crate) encoding_info: bool,
-    pub(crate) local_seq: bool,
+    pub encoding_info: bool,
+    pub local_seq: bool,
     /// When the server stored the document first and last.
-    pub(crate) timestamps: bool,
+    pub timestamps: bool,
     /// The ancestry, if the revision was read with it.
-    pub(crate) revisions: bool,
+    pub revisions: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Attachments {
+pub enum Attachments {
     #[default]
     Stubs,
     Inline,
@@ -36,11 +35,11 @@ pub(crate) enum Attachments {
 }
 
 /// Contents of attachments, in the order of the document; `None` for what is not sent inside it.
-pub(crate) type Contents = Vec<Option<Vec<u8>>>;
+pub type Contents = Vec<Option<Vec<u8>>>;
 
 impl Form {
     /// Whether the content of an attachment is sent.
-    pub(crate) fn sends(&self, attachment: &Attachment) -> bool {
+    pub fn sends(&self, attachment: &Attachment) -> bool {
         match self.attachments {
             Attachments::Stubs => false,
             Attachments::Inline | Attachments::Follow => attachment.revpos > self.known_up_to,
@@ -48,11 +47,11 @@ impl Form {
     }
 
     /// Reads what is to be sent inside the document.
-    pub(crate) async fn contents(
+    pub async fn contents(
         &self,
         blobs: &BlobStore,
         attachments: &[Attachment],
-    ) -> Result<Contents, ApiError> {
+    ) -> Result<Contents, BlobReadError> {
         if self.attachments != Attachments::Inline {
             return Ok(Contents::new());
         }
@@ -68,7 +67,7 @@ impl Form {
     }
 
     /// Appends a revision as JSON. `contents` is what [`Form::contents`] read of it.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, revision: &Revision, contents: &Contents) {
+    pub fn write(&self, out: &mut Vec<u8>, revision: &Revision, contents: &Contents) {
         let attachments = self.attachments(&revision.attachments, contents);
         let revs_info: Vec<_> =
             revision.revs_info.iter().map(|(rev, status)| (rev.clone(), told(*status))).collect();
@@ -95,7 +94,7 @@ impl Form {
     }
 
     /// The list of attachments of a document. Where `contents` is shorter than it, nothing is inside.
-    pub(crate) fn attachments<'a>(
+    pub fn attachments<'a>(
         &self,
         attachments: &'a [Attachment],
         contents: &'a [Option<Vec<u8>>],
@@ -140,7 +139,7 @@ fn told(status: RevStatus) -> document::RevStatus {
 /// attached up to there need not be sent. Zero when they know none of them.
 ///
 /// Source: `couch_db:find_ancestor_rev_pos/2`.
-pub(crate) fn known_up_to(path: Option<&RevPath>, revs: &[RevId]) -> u32 {
+pub fn known_up_to(path: Option<&RevPath>, revs: &[RevId]) -> u32 {
     if revs.is_empty() {
         return 0;
     }

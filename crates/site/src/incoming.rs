@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use settle_database::{
     AttachmentEdit, AttachmentSource, Content, Edit, EditError, Origin, Verdict,
-    blobs::{BlobStore, Received, StagedBlob, UploadOptions},
+    blobs::{BlobStore, Received, StagedBlob, UploadError, UploadOptions},
     limits::ATTACHMENTS_MAX,
 };
 use settle_model::{
@@ -12,18 +12,31 @@ use settle_model::{
     id::{AttachmentName, DocumentId},
     revision::RevPath,
 };
+use thiserror::Error;
 
-use crate::error::ApiError;
+/// Why a document asks for no edit.
+#[derive(Debug, Error)]
+pub enum IncomingError {
+    /// Too many attachments, or the revision is one of local documents.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    #[error("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")]
+    NoRevision,
+    #[error("attachment {name} does not follow the document")]
+    DoesNotFollow { name: AttachmentName },
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+}
 
 /// The edit that a document asks for. Its inline attachments are stored on the way; `following` are
 /// those that came behind it, in the order of its list.
-pub(crate) async fn edit(
+pub async fn edit(
     blobs: &BlobStore,
     id: DocumentId,
     incoming: Incoming,
     new_edits: bool,
     following: impl IntoIterator<Item = Arc<StagedBlob>>,
-) -> Result<Edit, ApiError> {
+) -> Result<Edit, IncomingError> {
     let Incoming { id: _, rev, deleted, revisions, attachments, body } = incoming;
     check_count(attachments.len())?;
     let origin = origin(rev, revisions, new_edits)?;
@@ -37,9 +50,9 @@ pub(crate) async fn edit(
 }
 
 /// Refuses more attachments than a document can have before any of them is stored.
-pub(crate) fn check_count(count: usize) -> Result<(), ApiError> {
+pub fn check_count(count: usize) -> Result<(), EditError> {
     if count > ATTACHMENTS_MAX {
-        return Err(EditError::TooManyAttachments { count, max: ATTACHMENTS_MAX }.into());
+        return Err(EditError::TooManyAttachments { count, max: ATTACHMENTS_MAX });
     }
     Ok(())
 }
@@ -49,18 +62,14 @@ fn origin(
     rev: Option<AnyRev>,
     revisions: Option<RevPath>,
     new_edits: bool,
-) -> Result<Origin, ApiError> {
+) -> Result<Origin, IncomingError> {
     if new_edits {
         // A revision of local documents is not one of any other document.
-        let base = rev.map(|rev| rev.into_document().ok_or_else(ApiError::conflict)).transpose()?;
+        let base = rev.map(|rev| rev.into_document().ok_or(EditError::Conflict)).transpose()?;
         return Ok(Origin::Interactive { base, must_exist: false });
     }
     let path = revisions.or_else(|| rev?.into_document().map(RevPath::single));
-    let path = path.ok_or_else(|| {
-        let reason = "When `new_edits: false`, the document needs `_rev` or `_revisions` specified";
-        ApiError::bad_request(reason)
-    })?;
-    Ok(Origin::Replicated { path })
+    Ok(Origin::Replicated { path: path.ok_or(IncomingError::NoRevision)? })
 }
 
 async fn attachment_edit(
@@ -69,13 +78,13 @@ async fn attachment_edit(
     attachment: AttachmentIn,
     origin: &Origin,
     following: &mut impl Iterator<Item = Arc<StagedBlob>>,
-) -> Result<AttachmentEdit, ApiError> {
+) -> Result<AttachmentEdit, IncomingError> {
     let (source, revpos) = match attachment {
         AttachmentIn::Stub { revpos, .. } => (AttachmentSource::Keep, revpos),
         AttachmentIn::Follows { content_type, revpos, .. } => {
-            let blob = following.next().ok_or_else(|| {
-                ApiError::bad_request(format!("attachment {name} does not follow the document"))
-            })?;
+            let Some(blob) = following.next() else {
+                return Err(IncomingError::DoesNotFollow { name });
+            };
             (AttachmentSource::New { content_type, blob }, Some(revpos))
         }
         AttachmentIn::Inline { content_type, revpos, data } => {

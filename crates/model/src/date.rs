@@ -1,26 +1,26 @@
-//! Dates as HTTP headers write them.
+//! Dates as HTTP headers, cookies and documents write them.
 //!
 //! Source: RFC 9110 §5.6.7; for cookies the older form with hyphens, as mochiweb writes it.
 //! The calendar is Howard Hinnant's `civil_from_days`.
 
-use settle_model::time::Timestamp;
+use crate::time::Timestamp;
 
 const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// `Sun, 21 Nov 2027 03:05:46 GMT`
-pub(crate) fn header(time: Timestamp) -> String {
+pub fn header(time: Timestamp) -> String {
     written(time, ' ')
 }
 
 /// `Sun, 21-Nov-2027 03:05:46 GMT`
-pub(crate) fn cookie(time: Timestamp) -> String {
+pub fn cookie(time: Timestamp) -> String {
     written(time, '-')
 }
 
 /// `2027-11-21T03:05:46.000000Z`
-pub(crate) fn rfc3339(time: Timestamp) -> String {
+pub fn rfc3339(time: Timestamp) -> String {
     let (year, month, day) = civil(time.seconds() / 86_400);
     let month = 1 + MONTHS.iter().position(|it| *it == month).expect("one of twelve");
     let second_of_day = time.seconds() % 86_400;
@@ -31,7 +31,7 @@ pub(crate) fn rfc3339(time: Timestamp) -> String {
 }
 
 /// `2027-11-21T03:05:46.123Z`, as JavaScript's `toISOString` writes it.
-pub(crate) fn iso(time: Timestamp) -> String {
+pub fn iso(time: Timestamp) -> String {
     let (days, second_of_day) = (time.seconds() / 86_400, time.seconds() % 86_400);
     let (year, month, day) = civil(days);
     let month = MONTHS.iter().position(|it| *it == month).unwrap_or(0) + 1;
