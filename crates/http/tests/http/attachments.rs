@@ -271,6 +271,57 @@ async fn uploads_are_refused_that_are_not_what_they_were_announced_to_be() {
 }
 
 #[tokio::test]
+async fn a_range_of_what_is_compressed_is_for_who_takes_it_so() {
+    check(
+        &[
+            TEXT,
+            "HEAD /d/a/t.txt\nAccept-Encoding: gzip\nRange: bytes=2-4",
+            "HEAD /d/a/t.txt\nRange: bytes=2-4",
+            "GET /d/a/t.txt\nAccept-Encoding: gzip\nRange: bytes=99-",
+        ],
+        expect![[r#"
+            > PUT /d/a/t.txt
+            201 Created
+            content-type: application/json
+            location: http://localhost:5984/d/a/t.txt
+
+            {"ok":true,"id":"a","rev":"1-7e611f025ca66dc2cada84e74ab28719"}
+
+            > HEAD /d/a/t.txt
+            206 Partial Content
+            accept-ranges: bytes
+            content-encoding: gzip
+            content-length: 3
+            content-range: bytes 2-4/28
+            content-security-policy: sandbox
+            content-type: text/plain
+            etag: "iZnIgHaZ3ETVHDtRSQc4IA=="
+            vary: Accept-Encoding
+            x-content-type-options: nosniff
+
+            > HEAD /d/a/t.txt
+            200 OK
+            accept-ranges: none
+            content-length: 23
+            content-security-policy: sandbox
+            content-type: text/plain
+            etag: "iZnIgHaZ3ETVHDtRSQc4IA=="
+            vary: Accept-Encoding
+            x-content-type-options: nosniff
+
+            > GET /d/a/t.txt
+            416 Range Not Satisfiable
+            content-range: bytes */28
+            content-type: application/json
+
+            {"error":"requested_range_not_satisfiable","reason":"Requested range not satisfiable"}
+
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn ranges_of_a_plain_attachment_are_sent() {
     check(
         &[

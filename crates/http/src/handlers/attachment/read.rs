@@ -1,7 +1,9 @@
 //! The bytes of an attachment, whole or in ranges.
 //!
-//! What is stored compressed goes to clients that take gzip as it is, and to others unpacked; only what
-//! is stored plain has ranges. Every reply has a sandbox policy and may not be sniffed, since whoever
+//! What is stored compressed goes to clients that take gzip as it is, and to others unpacked. Ranges are of
+//! what is stored, so whoever gets something unpacked gets all of it. Different from CouchDB: a client that
+//! takes gzip can ask for one range of what is compressed, which replicators need on links that are cut
+//! before the whole is through. As in CouchDB, nobody is invited to do that. Every reply has a sandbox policy and may not be sniffed, since whoever
 //! wrote the attachment chose its type (CVE-2021-38295).
 
 use std::ops::Range;
@@ -55,7 +57,7 @@ async fn with_bytes(
                 add_digest(response.headers_mut(), md5);
                 Ok(response)
             }
-            Wanted::One(range) => one_range(call, attachment, etag, range).await,
+            Wanted::One(range) => one_range(call, attachment, etag, range, attachment.length).await,
             Wanted::Several(ranges) => Ok(several_ranges(call, attachment, etag, &ranges)),
             Wanted::Unsatisfiable => Err(unsatisfiable(attachment.length)),
         },
@@ -69,6 +71,20 @@ async fn gzipped(
     md5: &str,
 ) -> Result<Response, ApiError> {
     let packed = accepts_gzip(call.headers());
+    if packed {
+        match wanted(call, &etag, attachment.stored_length) {
+            Wanted::Whole | Wanted::Several(_) => {}
+            Wanted::Unsatisfiable => return Err(unsatisfiable(attachment.stored_length)),
+            Wanted::One(range) => {
+                let total = attachment.stored_length;
+                let mut response = one_range(call, attachment, etag, range, total).await?;
+                let headers = response.headers_mut();
+                headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+                headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                return Ok(response);
+            }
+        }
+    }
     let (part, length) = if packed {
         (Part::Stored, attachment.stored_length)
     } else {
@@ -99,8 +115,9 @@ async fn one_range(
     attachment: &Attachment,
     etag: HeaderValue,
     range: Range<u64>,
+    total: u64,
 ) -> Result<Response, ApiError> {
-    let (first, last, total) = (range.start, range.end - 1, attachment.length);
+    let (first, last) = (range.start, range.end - 1);
     let length = range.end - range.start;
     let mut response = streamed(call, attachment, Part::StoredRange(range), length).await?;
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
