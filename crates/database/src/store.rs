@@ -117,12 +117,13 @@ pub struct CreateOptions {
     pub partitioned: bool,
 }
 
-/// Documents of a database have changed.
+/// Documents of a database have changed, or it was dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseChanged {
     pub number: u64,
     pub name: DatabaseName,
-    pub sequence: u64,
+    /// Of the newest change; `None` for a database that is no more.
+    pub sequence: Option<u64>,
 }
 
 /// Names in byte order, from one end or the other.
@@ -324,6 +325,7 @@ impl Store {
             database.mark_dropped();
         }
         shared.events.note(EventKind::Deleted, number, name, 0);
+        shared.tell_changed(number, name, None);
         shared.reclaim.wake();
         Ok(())
     }
@@ -335,7 +337,7 @@ impl Store {
         all
     }
 
-    /// Tells of each commit that changes documents, from now on. Who is too slow misses some, and is told
+    /// Tells of each commit that changes documents, and of each database that is dropped, from now on. Who is too slow misses some, and is told
     /// that it did.
     pub fn changed(&self) -> broadcast::Receiver<DatabaseChanged> {
         self.shared.changed.subscribe()
@@ -418,7 +420,7 @@ fn check<A: Action>(grant: &Grant<A>, name: &DatabaseName) {
 }
 
 impl Shared {
-    pub(crate) fn tell_changed(&self, number: u64, name: &DatabaseName, sequence: u64) {
+    pub(crate) fn tell_changed(&self, number: u64, name: &DatabaseName, sequence: Option<u64>) {
         if self.changed.receiver_count() > 0 {
             let name = name.clone();
             // An error says that the last receiver has gone in this moment.

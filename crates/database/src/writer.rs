@@ -369,7 +369,7 @@ async fn commit_together(inner: &Arc<Inner>, jobs: &[Job]) -> Result<Vec<Answer>
         drop(order);
         if planned.changed {
             inner.advance(state.sequence);
-            inner.shared.tell_changed(inner.keys.number, &inner.name, state.sequence);
+            inner.shared.tell_changed(inner.keys.number, &inner.name, Some(state.sequence));
             let events = &inner.shared.events;
             events.note(EventKind::Updated, inner.keys.number, &inner.name, state.sequence);
         }

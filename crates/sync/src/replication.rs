@@ -213,6 +213,17 @@ impl Replication {
         self.held + self.reserved
     }
 
+    /// Whether everything that is known of is done, and the source is asked to say when there is more.
+    pub fn is_waiting(&self) -> bool {
+        let waits =
+            |flight: &Flight| matches!(flight.work.task, Task::Changes { wait: Some(_), .. });
+        self.phase == Phase::Running
+            && self.portions.is_empty()
+            && self.feed.rows() == 0
+            && !self.flights.is_empty()
+            && self.flights.values().all(waits)
+    }
+
     pub fn has_ended(&self) -> bool {
         self.phase == Phase::Ended
     }
