@@ -37,7 +37,6 @@ pub mod settings;
 mod shutdown;
 mod state;
 mod uuids;
-mod wire;
 
 pub use crate::{
     dispatch::App,

@@ -10,6 +10,7 @@
 mod databases;
 pub mod filter;
 pub mod incoming;
+mod info;
 pub mod limits;
 mod names;
 pub mod outgoing;
@@ -26,6 +27,7 @@ use settle_script::Scripts;
 
 pub use crate::{
     databases::NewDatabaseError,
+    info::DatabaseInfo,
     names::{AUDIT, OfTheSystem, WrittenByTheServer, check_change, database_name},
     write::{LocalWriteError, PrepareError, WriteRefusal},
 };

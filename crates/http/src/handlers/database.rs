@@ -8,9 +8,10 @@ use serde::Serialize;
 use settle_access::{Administer, AdministerServer, Grant, Read, Resource, Write};
 use settle_database::CreateOptions;
 use settle_model::id::DatabaseName;
+use settle_site::DatabaseInfo;
 
 use super::server::NODE;
-use crate::{audit, call::Call, error::ApiError, open::open, reply, wire::DatabaseInfo};
+use crate::{audit, call::Call, error::ApiError, open::open, reply};
 
 /// The range of hashes that the one shard of a database covers.
 const RANGE: &str = "00000000-ffffffff";

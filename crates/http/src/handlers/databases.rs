@@ -11,6 +11,7 @@ use serde_json::Value;
 use settle_access::{Grant, Inspect, Read};
 use settle_database::{Direction, EventKind, EventScan, NameScan, StorageError, Store};
 use settle_model::sequence::{Sequence, Timeline};
+use settle_site::DatabaseInfo;
 
 use crate::{
     call::Call,
@@ -20,7 +21,6 @@ use crate::{
     limits,
     parameters::{ChangesParameters, Key, ViewParameters},
     reply,
-    wire::DatabaseInfo,
 };
 
 /// Rows of `_db_updates` that are read at one time.

@@ -6,9 +6,10 @@ use settle_access::{Action, Grant, Read};
 use settle_database::Database;
 use settle_index::lane::{Author, security_of};
 use settle_script::{RequestBody, RequestObject};
+use settle_site::DatabaseInfo;
 
 use super::asked::Asked;
-use crate::{call::Call, error::ApiError, parameters::Query, reply::to_json, wire::DatabaseInfo};
+use crate::{call::Call, error::ApiError, parameters::Query, reply::to_json};
 
 /// That a request was rewritten: from what, and how often so far.
 #[derive(Debug, Clone)]

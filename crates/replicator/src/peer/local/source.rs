@@ -22,6 +22,7 @@ use settle_model::{
 use settle_query::selector::Selector;
 use settle_script::{RequestBody, RequestObject, ScriptError};
 use settle_site::{
+    DatabaseInfo,
     filter::{FilterError, Judge, Shown},
     outgoing::{Attachments, Contents, Form, known_up_to},
 };
@@ -97,25 +98,41 @@ impl LocalPeer {
                 "_view" => {
                     let view = params.iter().find(|(name, _)| name == "view");
                     let view = view.map_or("", |(_, view)| &**view);
-                    judged(self.site.view_judge(database, grant, view).await.map_err(filter)?)
+                    judged(
+                        self.site
+                            .view_judge(database, grant, view)
+                            .await
+                            .map_err(|error| filter(&error))?,
+                    )
                 }
                 name => {
-                    let request = async { Ok(self.request(database, params)) };
+                    let request =
+                        async { self.request(database, grant, params).await.map_err(NoFilter) };
                     let judge = self.site.function_judge(database, grant, name, request).await;
-                    judged(judge.map_err(filter)?)
+                    judged(judge.map_err(|NoFilter(failure)| failure)?)
                 }
             },
         }
     }
 
     /// The request as a filter function sees it.
-    fn request(&self, database: &Database, query: &[(String, String)]) -> Bytes {
+    async fn request(
+        &self,
+        database: &Database,
+        grant: &Grant<Read>,
+        query: &[(String, String)],
+    ) -> Result<Bytes, Failure> {
+        let info = database.info(grant).await.map_err(storage)?;
+        let info = serde_json::to_string(&DatabaseInfo::new(database, &info));
+        let info = info.expect("numbers and texts make JSON");
+        let mut uuid = [0; 16];
+        self.site.entropy.fill(&mut uuid);
         let path = [database.name().local().to_owned(), "_changes".to_owned()];
         let user_ctx = Author::from(&*self.actor).user_ctx(database.name());
         let security = security_of(database);
         let object = RequestObject {
-            info: None,
-            uuid: None,
+            info: Some(&info),
+            uuid: Some(&hex::encode(uuid)),
             id: None,
             method: "GET",
             requested_path: &path,
@@ -129,7 +146,7 @@ impl LocalPeer {
             user_ctx: &String::from_utf8_lossy(&user_ctx),
             security: &String::from_utf8_lossy(&security),
         };
-        object.to_json().expect("texts and JSON make JSON")
+        Ok(object.to_json().expect("texts and JSON make JSON"))
     }
 
     pub(super) async fn fetch(&self, fetch: &Fetch) -> Result<Vec<Fetched>, Failure> {
@@ -202,7 +219,7 @@ impl LocalPeer {
     ) -> Result<Option<String>, Failure> {
         let (database, grant) = self.open::<Read>().await?;
         let found = self.site.indexes.design(&database, &grant, design).await;
-        let found = found.map_err(|error| filter(FilterError::Design(error)))?;
+        let found = found.map_err(|error| filter(&FilterError::Design(error)))?;
         Ok(parse_filter(&found.source, function))
     }
 }
@@ -412,8 +429,17 @@ impl Fetching<'_> {
     }
 }
 
-fn filter(error: FilterError) -> Failure {
-    let kind = match &error {
+/// Why there is no filter, for whoever makes one.
+struct NoFilter(Failure);
+
+impl From<FilterError> for NoFilter {
+    fn from(error: FilterError) -> Self {
+        Self(filter(&error))
+    }
+}
+
+fn filter(error: &FilterError) -> Failure {
+    let kind = match error {
         FilterError::Form { .. } | FilterError::Language { .. } => FailureKind::Refused,
         FilterError::NoMember { .. } => FailureKind::NotFound,
         FilterError::Design(error) => match error {

@@ -1,4 +1,4 @@
-//! JSON that more than one endpoint sends.
+//! What a database says of itself, as JSON.
 
 use serde::Serialize;
 use settle_database::{Database, Info};
@@ -11,7 +11,7 @@ use settle_database::{Database, Info};
 /// There is one shard and one copy, which is what `cluster` says. `instance_start_time` is when the
 /// database was created, in seconds since 1970: replicators take a new value for a new database.
 #[derive(Debug, Serialize)]
-pub(crate) struct DatabaseInfo<'a> {
+pub struct DatabaseInfo<'a> {
     instance_start_time: String,
     db_name: &'a str,
     purge_seq: String,
@@ -48,7 +48,7 @@ struct Cluster {
 }
 
 impl<'a> DatabaseInfo<'a> {
-    pub(crate) fn new(database: &'a Database, info: &Info) -> Self {
+    pub fn new(database: &'a Database, info: &Info) -> Self {
         Self {
             instance_start_time: info.instance_start_time(),
             db_name: database.name().local(),
