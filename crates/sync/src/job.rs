@@ -8,10 +8,10 @@
 //!   rather than refused;
 //! - `use_checkpoints` must be a boolean, and 0 workers are refused: CouchDB fails on them later.
 
-mod endpoint;
+pub(crate) mod endpoint;
 mod error;
 mod parse;
-mod url;
+pub(crate) mod url;
 
 use std::time::Duration;
 

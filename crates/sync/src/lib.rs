@@ -11,12 +11,14 @@
 
 mod backoff;
 pub mod checkpoint;
+pub mod document;
 pub mod id;
 pub mod job;
 mod json;
 pub mod limits;
 mod pace;
 pub mod replication;
+pub mod sealing;
 pub mod seq;
 pub mod stats;
 pub mod wire;

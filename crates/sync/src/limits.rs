@@ -16,6 +16,10 @@ pub const HEADERS_MAX: usize = 64;
 /// Bytes of one header, name and value together. A client sees 400 `bad_request`.
 pub const HEADER_BYTES_MAX: usize = 8_000;
 
+/// Bytes of sealed credentials of one endpoint, as text. More cannot have been sealed here. A client
+/// sees 403 `forbidden`.
+pub const SEALED_BYTES_MAX: usize = 1 << 20;
+
 /// Documents of `doc_ids`: they are sent with each page of changes. A client sees 400 `bad_request`.
 pub const DOC_IDS_MAX: usize = 100_000;
 

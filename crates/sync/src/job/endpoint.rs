@@ -183,7 +183,7 @@ fn basic(value: &str) -> Option<Credentials> {
     Some(Credentials { username: username.to_owned(), password: password.to_owned() })
 }
 
-pub(super) fn proxy(
+pub(crate) fn proxy(
     text: &str,
     member: &'static str,
 ) -> Result<(Url, Option<Credentials>), JobError> {

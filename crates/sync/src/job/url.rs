@@ -67,11 +67,30 @@ impl Url {
         Ok((Self { scheme, host: host.to_ascii_lowercase(), port, path, query }, user))
     }
 
+    /// Whom a request to it goes to: `https://example.org:443`.
+    pub(crate) fn origin(&self) -> String {
+        let usual = match &*self.scheme {
+            "https" => 443,
+            "socks5" => 1_080,
+            _ => 80,
+        };
+        format!("{}://{}:{}", self.scheme, self.host, self.port.unwrap_or(usual))
+    }
+
     /// The port, unless it is the one that everybody takes for this scheme, or CouchDB's.
     pub(crate) fn unusual_port(&self) -> Option<u16> {
         let usual: &[u16] = if self.scheme == "https" { &[443] } else { &[80, 5_984] };
         self.port.filter(|port| !usual.contains(port))
     }
+}
+
+/// The text of a URL without the user and the password in it, as it was spelt.
+pub(crate) fn without_user(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    let address = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
+    format!("{scheme}://{address}{rest}")
 }
 
 fn split_port(address: &str) -> Result<(&str, Option<u16>), UrlProblem> {
