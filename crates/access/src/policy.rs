@@ -6,6 +6,7 @@
 //! | server of an account | its owner and server admins; for others it is not there |
 //! | database of the site | server admins; admins of its security object; members of it for reading and writing, which is everybody signed in where an object is set that names none; with no object set, nobody else |
 //! | database of an account | its owner as an admin of it; admins and members that its security object names; for others it is not there |
+//! | database of replications | as any other, with a token only for reading; each document is changed by who wrote it, which is for those to check who write it |
 //! | database of users | server admins |
 //! | document of a user | that user reads and writes it, with a token only reads it; server admins; where anybody may sign up, who is not signed in writes it |
 //!
@@ -86,7 +87,7 @@ fn of_user(actor: &Actor, resource: &Resource, operation: Operation) -> Verdict 
 fn of_database(actor: &Actor, database: &Protected, operation: Operation) -> Verdict {
     match database.kind {
         Kind::Users => return Verdict::Forbidden,
-        Kind::Documents => {}
+        Kind::Documents | Kind::Replicator => {}
     }
     let security = database.security.as_ref();
     let owns = match &database.owner {
@@ -121,8 +122,16 @@ fn reaches(limits: &ScopeLimits, resource: &Resource, operation: Operation) -> b
     if operation > limits.most {
         return false;
     }
-    // A token must not be turned into a password.
-    if matches!(resource, Resource::UserDocument { .. }) && operation > Operation::Read {
+    // A token must not be turned into a password, nor into what runs with all of the user's rights.
+    let widens = match resource {
+        Resource::UserDocument { .. } => true,
+        Resource::Database(database) => match database.kind {
+            Kind::Replicator => true,
+            Kind::Documents | Kind::Users => false,
+        },
+        Resource::Server | Resource::AllServers | Resource::Account { .. } => false,
+    };
+    if widens && operation > Operation::Read {
         return false;
     }
     let Some(databases) = &limits.databases else { return true };

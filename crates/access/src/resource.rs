@@ -46,15 +46,22 @@ pub enum Kind {
     Documents,
     /// `_users`: who can sign in.
     Users,
+    /// `_replicator`, also below a prefix: each document is a replication, which runs in the name of who
+    /// wrote it.
+    Replicator,
 }
 
 impl Protected {
     /// `security` is the object as it was stored, empty while there is none.
     pub fn new(number: u64, name: DatabaseName, security: &[u8]) -> Self {
-        let is_users = name.as_str().rsplit('/').next() == Some("_users");
+        let kind = match name.as_str().rsplit('/').next() {
+            Some("_users") => Kind::Users,
+            Some(_) | None if name.is_replicator() => Kind::Replicator,
+            Some(_) | None => Kind::Documents,
+        };
         Self {
             number,
-            kind: if is_users { Kind::Users } else { Kind::Documents },
+            kind,
             owner: name.account(),
             security: (!security.is_empty()).then(|| Security::parse(security)),
             name,

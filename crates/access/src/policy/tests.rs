@@ -81,6 +81,11 @@ fn resources() -> Vec<(&'static str, Resource)> {
         ("alice's database", Resource::Database(database(5, "~alice/a", ""))),
         ("alice's, with people", Resource::Database(database(6, "~alice/b", &people))),
         ("alice's, none named", Resource::Database(database(8, "~alice/c", "{}"))),
+        ("database of replications", Resource::Database(database(9, "_replicator", &people))),
+        (
+            "alice's database of replications",
+            Resource::Database(database(10, "~alice/_replicator", "")),
+        ),
         ("database of users", Resource::Database(users.clone())),
         (
             "alice's user document",

@@ -65,9 +65,10 @@ impl AccountName {
     }
 
     /// The name in the catalog of the database that the owner calls `local`. `None` for what an account
-    /// cannot have: databases of the system, and those of an account.
+    /// cannot have: databases of the system other than replications, and those of an account.
     pub fn database(&self, local: &DatabaseName) -> Option<DatabaseName> {
-        if local.is_system() || local.is_of_account() {
+        let is_system = local.is_system() && !local.is_replicator();
+        if is_system || local.is_of_account() {
             return None;
         }
         Some(DatabaseName::in_catalog(format!("{}{local}", self.catalog_prefix())))
@@ -103,11 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn no_account_has_databases_of_the_system() {
+    fn no_account_has_databases_of_the_system_but_for_replications() {
         let alice: AccountName = "alice".parse().unwrap();
-        for name in ["_users", "_replicator", "acme/_users"] {
+        for name in ["_users", "_global_changes", "acme/_users"] {
             assert_eq!(alice.database(&name.parse().unwrap()), None, "{name}");
         }
+        let own = alice.database(&"_replicator".parse().unwrap()).unwrap();
+        assert_eq!(own.as_str(), "~alice/_replicator");
+        assert!(own.is_replicator() && !notes().is_replicator());
     }
 
     #[test]

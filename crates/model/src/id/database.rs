@@ -9,7 +9,10 @@ use crate::limits::DATABASE_NAME_BYTES_MAX;
 
 /// What may stand alone although it begins with an underscore. Below a prefix, one for each tenant,
 /// the rule for all names allows it anyway: `acme/_users`.
-const SYSTEM: [&str; 3] = ["_users", "_replicator", "_global_changes"];
+const SYSTEM: [&str; 3] = ["_users", REPLICATOR, "_global_changes"];
+
+/// The database of the server's own replications, and the last part of the names of others.
+const REPLICATOR: &str = "_replicator";
 
 /// The server's own records of sign-ins and administrative acts.
 const AUDIT: &str = "_audit";
@@ -38,6 +41,11 @@ impl DatabaseName {
     /// `acme/_users`.
     pub fn is_system(&self) -> bool {
         self.0.rsplit('/').next().is_some_and(|last| SYSTEM.contains(&last))
+    }
+
+    /// Whether its documents are replications: `_replicator`, `acme/_replicator`.
+    pub fn is_replicator(&self) -> bool {
+        self.0.rsplit('/').next() == Some(REPLICATOR)
     }
 
     /// Whose it is; `None` for databases of the site.
