@@ -219,6 +219,18 @@ impl Accounts {
         }
     }
 
+    /// Somebody with the roles that they have now, for what runs in their name while they are away. `None`
+    /// for who could not sign in, or is not known here, as those are whom others sign in.
+    pub async fn actor(&self, name: &str) -> Result<Option<Arc<Actor>>, StorageError> {
+        let admin = self.admin();
+        if admin.name == name {
+            return Ok(Some(Arc::clone(&admin.actor)));
+        }
+        let Some(people) = self.people.get() else { return Ok(None) };
+        let user = people.users.find(name).await?.and_then(|known| known.user);
+        Ok(user.filter(|user| user.suspended.is_none()).map(|user| Arc::clone(&user.actor)))
+    }
+
     /// Another password, or another admin. Sessions and remembered credentials of the old one end.
     pub fn replace_admin(&self, admin: Account) {
         *self.admin.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(admin);

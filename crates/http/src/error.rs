@@ -7,6 +7,7 @@ mod code;
 mod database;
 mod mango;
 mod query;
+mod replication;
 
 use std::{borrow::Cow, error::Error};
 

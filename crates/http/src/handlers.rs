@@ -14,6 +14,7 @@ pub(crate) mod functions;
 pub(crate) mod lists;
 pub(crate) mod mango;
 pub(crate) mod node;
+pub(crate) mod replication;
 pub(crate) mod revisions;
 pub(crate) mod security;
 pub(crate) mod server;

@@ -9,6 +9,13 @@ use std::time::Duration;
 /// 64 KiB. Beyond: 414 `too_long`; from 65,535 on, where the parser stops, 414 without a body.
 pub const URI_MAX: usize = 60_000;
 
+/// Rows of `_scheduler/jobs` where the client does not say, as in CouchDB.
+pub const SCHEDULER_JOBS_DEFAULT: usize = 100;
+
+/// Rows of `_scheduler/jobs` and `_scheduler/docs` in one reply, which is made in memory. Beyond: as many
+/// rows; the rest with `skip`.
+pub const SCHEDULER_ROWS_MAX: usize = 10_000;
+
 /// Of all headers of a request together. Beyond: the connection is closed with 431.
 pub const HEADERS_MAX: usize = 128 << 10;
 

@@ -150,11 +150,16 @@ impl Router {
 }
 
 /// What the server of an account answers besides what all databases do.
-const OF_ACCOUNTS: [&str; 9] = [
+const OF_ACCOUNTS: [&str; 14] = [
     "/",
     "/_all_dbs",
     "/_db_updates",
     "/_dbs_info",
+    "/_replicate",
+    "/_scheduler/docs",
+    "/_scheduler/docs/{path...}",
+    "/_scheduler/jobs",
+    "/_scheduler/jobs/{job}",
     "/_session",
     "/_tokens",
     "/_tokens/{token}",

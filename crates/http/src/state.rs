@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use settle_replicator::Replicator;
 use settle_site::Site;
 use tokio::sync::Semaphore;
 
@@ -14,6 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Foundations {
     pub site: Arc<Site>,
+    pub replicator: Arc<Replicator>,
     /// Whether `_show` and `_list` can be called.
     pub shows_lists: bool,
     pub settings: Arc<Settings>,
@@ -25,6 +27,7 @@ pub struct Foundations {
 #[derive(Debug)]
 pub struct AppState {
     pub site: Arc<Site>,
+    pub replicator: Arc<Replicator>,
     pub(crate) shows_lists: bool,
     pub settings: Arc<Settings>,
     pub metrics: Metrics,
@@ -40,10 +43,11 @@ pub struct AppState {
 
 impl AppState {
     pub fn new(foundations: Foundations) -> Self {
-        let Foundations { site, shows_lists, settings, audit } = foundations;
+        let Foundations { site, replicator, shows_lists, settings, audit } = foundations;
         let request_ids = RequestIds::new(&*site.entropy);
         let state = Self {
             site,
+            replicator,
             shows_lists,
             settings,
             metrics: Metrics::default(),

@@ -41,6 +41,12 @@ pub fn iso(time: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
+/// `2027-11-21T03:05:46Z`, as replications show times.
+pub fn iso_seconds(time: Timestamp) -> String {
+    let rest = iso(time);
+    format!("{}Z", rest.split('.').next().unwrap_or_default())
+}
+
 fn written(time: Timestamp, separator: char) -> String {
     let (days, second_of_day) = (time.seconds() / 86_400, time.seconds() % 86_400);
     let weekday = WEEKDAYS[usize::try_from(days % 7).expect("below seven")];

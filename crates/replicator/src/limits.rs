@@ -76,3 +76,19 @@ pub const MEMORY_BYTES_EACH_MIN: usize = 64 << 10;
 
 /// How long a stop waits for last checkpoints. What is not written is copied again, and found to be there.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Documents that are being made into jobs at a time: for a filter, a source is asked for its code.
+/// Others wait, in the state `initializing`.
+pub const STARTS_AT_ONCE: usize = 16;
+
+/// Changes of a database of replications that are read at a time, with their documents.
+pub const CHANGES_AT_ONCE: usize = 256;
+
+/// Names of databases that are read at a time, when those of replications are looked for.
+pub const NAMES_AT_ONCE: usize = 1_000;
+
+/// Events of the store that are read at a time.
+pub const EVENTS_AT_ONCE: usize = 1_000;
+
+/// The pause after the storage has failed, before changes are looked for again.
+pub const RETRY_PAUSE: Duration = Duration::from_secs(1);

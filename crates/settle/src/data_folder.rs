@@ -6,7 +6,8 @@
 //! | `blobs/` | large attachments, one file each | the blob store |
 //! | `indexes/` | the embedded engine's files of indexes; made anew from the documents where missing | the engine |
 //! | `builds/` | rows of indexes that are being built, in runs | [`settle_index`] |
-//! | `secrets.json` | the administrator's password hash and what sessions are sealed with | [`crate::secrets`] |
+//! | `spool/` | large attachments that replications carry; copied anew where missing | [`settle_replicator`] |
+//! | `secrets.json` | the administrator's password hash, what sessions and credentials of replications are sealed with | [`crate::secrets`] |
 //! | `config.json` | settings that were changed over HTTP | [`crate::kept_config`] |
 //! | `address` | the URL of the server that runs on this folder | [`crate::server`] |
 //!
@@ -41,7 +42,9 @@ impl DataFolder {
     pub(crate) fn open(root: &Path) -> Result<Self, DataFolderError> {
         let folder = Self::at(root);
         let documents = folder.documents();
-        for path in [root, &documents, &folder.blobs(), &folder.indexes(), &folder.builds()] {
+        let (blobs, indexes) = (folder.blobs(), folder.indexes());
+        let (builds, spool) = (folder.builds(), folder.spool());
+        for path in [root, &documents, &blobs, &indexes, &builds, &spool] {
             make(path).map_err(|source| DataFolderError {
                 attempt: "create the folder",
                 path: path.to_owned(),
@@ -74,6 +77,10 @@ impl DataFolder {
 
     pub(crate) fn builds(&self) -> PathBuf {
         self.root.join("builds")
+    }
+
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.root.join("spool")
     }
 
     pub(crate) fn secrets(&self) -> PathBuf {

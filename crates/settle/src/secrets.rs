@@ -1,17 +1,21 @@
-//! What only the server may know: the administrator's password, as a hash, and what sessions are
-//! sealed with.
+//! What only the server may know: the administrator's password, as a hash, and what sessions and the
+//! credentials of replications are sealed with.
 //!
 //! Kept apart from the documents in a file of mode 0600, so that no replica of the documents gives
 //! them away. Stored as JSON:
 //!
 //! | member | holds |
 //! |---|---|
-//! | `version` | 2; 1 had neither `session_secret_since` nor `previous_session_secret` |
+//! | `version` | 3; 2 had no `replication_keys`, 1 neither `session_secret_since` nor `previous_session_secret` |
 //! | `admin.name` | the administrator's name |
 //! | `admin.password` | an argon2id hash in PHC form |
 //! | `session_secret` | 32 bytes in base64 |
 //! | `session_secret_since` | when it was made, in seconds since 1970 |
 //! | `previous_session_secret` | the one before, which sessions of that time are sealed with |
+//! | `replication_keys` | 32 bytes in base64 each: the first seals credentials of replications, all open them |
+//!
+//! Whoever wants another key for replications puts it in front of the list while the server is stopped.
+//! Documents are sealed with it when they are next written; the earlier keys stay for the others.
 
 use std::{fs, io, path::Path, sync::Arc};
 
@@ -19,11 +23,12 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use settle_accounts::{Account, Accounts, PasswordError, PasswordHash, SessionSecret};
 use settle_model::time::{Clock, Entropy};
+use settle_replicator::{KEY_BYTES, Sealer};
 use thiserror::Error;
 
 use crate::{config::Secret, durable_file};
 
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The oldest version that is read.
 const VERSION_MIN: u32 = 1;
@@ -56,6 +61,10 @@ pub enum SecretsError {
     Newer { path: String, version: u32 },
     #[error("understand the session secret in {path}")]
     SessionSecret { path: String, source: base64::DecodeError },
+    #[error(
+        "understand key {number} of `replication_keys` in {path}: it is not 32 bytes in base64"
+    )]
+    ReplicationKey { path: String, number: usize },
     #[error("use the administrator's password")]
     Password { source: PasswordError },
     #[error("write the secrets to {path}")]
@@ -77,16 +86,19 @@ struct Stored {
     session_secret_since: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous_session_secret: Option<String>,
+    #[serde(default)]
+    replication_keys: Vec<String>,
 }
 
 /// What the file holds, parsed.
-#[derive(Debug, Clone)]
 struct Kept {
     name: String,
     password: PasswordHash,
     session: SessionSecret,
     since: u64,
     previous: Option<SessionSecret>,
+    /// The first one seals.
+    replication_keys: Vec<[u8; KEY_BYTES]>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -104,14 +116,22 @@ pub(crate) struct Wanted<'a> {
     pub(crate) password: Option<&'a Secret>,
 }
 
-/// The accounts, from the file at `path` or, where there is none, made anew and kept there. Without
+/// What the secrets are for.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) accounts: Accounts,
+    pub(crate) first_admin: Option<FirstAdmin>,
+    pub(crate) sealer: Sealer,
+}
+
+/// What the file at `path` is for or, where there is none, one that is made anew and kept there. Without
 /// a path nothing is kept.
 pub(crate) async fn open(
     path: Option<&Path>,
     wanted: Wanted<'_>,
     clock: Arc<dyn Clock>,
     entropy: &dyn Entropy,
-) -> Result<(Accounts, Option<FirstAdmin>), SecretsError> {
+) -> Result<Opened, SecretsError> {
     let stored = path.map(read).transpose()?.flatten();
     let Some(mut kept) = stored else {
         let first = wanted
@@ -126,11 +146,19 @@ pub(crate) async fn open(
             session: SessionSecret::generate(entropy),
             since: clock.now().seconds(),
             previous: None,
+            replication_keys: vec![make_key(entropy)],
         };
         keep(path, &kept)?;
+        let sealer = kept.sealer();
         let account = Account::admin(kept.name, kept.password);
-        return Ok((Accounts::new(account, kept.session, clock, entropy), first));
+        let accounts = Accounts::new(account, kept.session, clock, entropy);
+        return Ok(Opened { accounts, first_admin: first, sealer });
     };
+    if kept.replication_keys.is_empty() {
+        kept.replication_keys.push(make_key(entropy));
+        keep(path, &kept)?;
+    }
+    let sealer = kept.sealer();
     let account = Account::admin(kept.name.clone(), kept.password.clone());
     let accounts = Accounts::new(account, kept.session.clone(), clock, entropy);
     accounts.rotate_secret(kept.session.clone(), kept.previous.clone());
@@ -144,7 +172,21 @@ pub(crate) async fn open(
             accounts.replace_admin(Account::admin(kept.name, kept.password));
         }
     }
-    Ok((accounts, None))
+    Ok(Opened { accounts, first_admin: None, sealer })
+}
+
+impl Kept {
+    fn sealer(&self) -> Sealer {
+        let (current, previous) = self.replication_keys.split_first().expect("one is made");
+        Sealer::new(*current, previous)
+    }
+}
+
+/// What credentials of replications are sealed with by the server whose secrets these are; `None` where
+/// there are none.
+pub(crate) fn kept_sealer(path: &Path) -> Result<Option<Sealer>, SecretsError> {
+    let kept = read(path)?.filter(|kept| !kept.replication_keys.is_empty());
+    Ok(kept.map(|kept| kept.sealer()))
 }
 
 /// Replaces a session secret that is old; the one before goes on for those sessions that have it.
@@ -164,6 +206,12 @@ pub(crate) fn rotate_if_due(
     keep(Some(path), &kept)?;
     accounts.rotate_secret(kept.session, kept.previous);
     Ok(())
+}
+
+fn make_key(entropy: &dyn Entropy) -> [u8; KEY_BYTES] {
+    let mut key = [0; KEY_BYTES];
+    entropy.fill(&mut key);
+    key
 }
 
 fn hash(password: &Secret, entropy: &dyn Entropy) -> Result<PasswordHash, SecretsError> {
@@ -209,13 +257,22 @@ fn read(path: &Path) -> Result<Option<Kept>, SecretsError> {
         session: secret(&stored.session_secret)?,
         since: stored.session_secret_since,
         previous: stored.previous_session_secret.as_ref().map(secret).transpose()?,
+        replication_keys: stored
+            .replication_keys
+            .iter()
+            .enumerate()
+            .map(|(at, text)| {
+                let bytes = BASE64_STANDARD.decode(text).ok().and_then(|it| it.try_into().ok());
+                bytes.ok_or_else(|| SecretsError::ReplicationKey { path: shown(), number: at + 1 })
+            })
+            .collect::<Result<_, _>>()?,
         name: stored.admin.name,
     }))
 }
 
 fn keep(path: Option<&Path>, kept: &Kept) -> Result<(), SecretsError> {
     let Some(path) = path else { return Ok(()) };
-    let Kept { name, password, session, since, previous } = kept;
+    let Kept { name, password, session, since, previous, replication_keys } = kept;
     let admin = StoredAdmin { name: name.clone(), password: password.as_str().to_owned() };
     let text = |secret: &SessionSecret| BASE64_STANDARD.encode(secret.as_bytes());
     let stored = Stored {
@@ -224,6 +281,7 @@ fn keep(path: Option<&Path>, kept: &Kept) -> Result<(), SecretsError> {
         session_secret: text(session),
         session_secret_since: *since,
         previous_session_secret: previous.as_ref().map(text),
+        replication_keys: replication_keys.iter().map(|it| BASE64_STANDARD.encode(it)).collect(),
     };
     let mut text = serde_json::to_vec_pretty(&stored).expect("text has a JSON form");
     text.push(b'\n');
@@ -243,7 +301,8 @@ mod tests {
         let password = password.map(Secret::new);
         let wanted = Wanted { name: "ada", password: password.as_ref() };
         let clock = Arc::new(ManualClock::default());
-        open(Some(path), wanted, clock, &SeededEntropy::new(7)).await.unwrap()
+        let opened = open(Some(path), wanted, clock, &SeededEntropy::new(7)).await.unwrap();
+        (opened.accounts, opened.first_admin)
     }
 
     #[tokio::test]
@@ -283,11 +342,11 @@ mod tests {
     async fn secrets_of_a_newer_server_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secrets.json");
-        fs::write(&path, r#"{"version":3,"more":true}"#).unwrap();
+        fs::write(&path, r#"{"version":4,"more":true}"#).unwrap();
         let wanted = Wanted { name: "ada", password: None };
         let clock = Arc::new(ManualClock::default());
         let opened = open(Some(&path), wanted, clock, &SeededEntropy::new(7)).await;
-        assert!(matches!(opened, Err(SecretsError::Newer { version: 3, .. })));
+        assert!(matches!(opened, Err(SecretsError::Newer { version: 4, .. })));
     }
 
     #[tokio::test]
@@ -317,9 +376,33 @@ mod tests {
         let mut stored: serde_json::Value = serde_json::from_str(&text).unwrap();
         stored["version"] = 1.into();
         stored.as_object_mut().unwrap().remove("session_secret_since");
+        stored.as_object_mut().unwrap().remove("replication_keys");
         fs::write(&path, stored.to_string()).unwrap();
         let (accounts, first) = open_at(&path, None).await;
         assert!(first.is_none());
         accounts.open_session("ada", "same", None).await.unwrap();
+        let keys = |text: String| {
+            let stored: serde_json::Value = serde_json::from_str(&text).unwrap();
+            stored["replication_keys"].clone()
+        };
+        let made = keys(fs::read_to_string(&path).unwrap());
+        assert_eq!(made.as_array().unwrap().len(), 1);
+        open_at(&path, None).await;
+        assert_eq!(keys(fs::read_to_string(&path).unwrap()), made);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_none_is_said_to_be_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.json");
+        open_at(&path, Some("same")).await;
+        let text = fs::read_to_string(&path).unwrap();
+        let mut stored: serde_json::Value = serde_json::from_str(&text).unwrap();
+        stored["replication_keys"].as_array_mut().unwrap().push("c2hvcnQ=".into());
+        fs::write(&path, stored.to_string()).unwrap();
+        let wanted = Wanted { name: "ada", password: None };
+        let clock = Arc::new(ManualClock::default());
+        let opened = open(Some(&path), wanted, clock, &SeededEntropy::new(7)).await;
+        assert!(matches!(opened, Err(SecretsError::ReplicationKey { number: 2, .. })));
     }
 }

@@ -21,6 +21,7 @@ use settle_engine_lmdb::{LmdbEngine, OpenOptions};
 use settle_http::{ConfigStore, Foundations, MemoryConfig, ServerOptions, Settings, StopOutcome};
 use settle_index::{IndexParts, IndexSettings, Indexes};
 use settle_model::time::{Clock, Entropy};
+use settle_replicator::{Replicator, Scheduler, SchedulerParts, SchedulerSettings};
 use settle_script::{Launcher, ScriptSettings, Scripts};
 use settle_site::{Site, SiteParts};
 use thiserror::Error;
@@ -33,7 +34,7 @@ use crate::{
     kept_config::{KeptConfig, KeptConfigError},
     keys::{self, KeysError},
     limits::{DELETIONS_LOOKED_AT_EVERY, SECRET_LOOKED_AT_EVERY},
-    secrets::{self, FirstAdmin, SecretsError, Wanted},
+    secrets::{self, FirstAdmin, Opened, SecretsError, Wanted},
     system::{SystemClock, SystemEntropy},
     tls::{Tls, TlsError},
 };
@@ -49,6 +50,7 @@ pub struct Server {
     store: Store,
     indexes: Indexes,
     scripts: Scripts,
+    replicator: Arc<Replicator>,
     address: SocketAddr,
     encrypted: bool,
     /// Tells commands on the same data folder where we are.
@@ -89,6 +91,12 @@ pub enum StartError {
     Store(#[from] settle_database::OpenError),
     #[error("make the database of users")]
     Users(#[from] settle_database::CreateError),
+    #[error("open the folder of attachments on their way")]
+    Spool(#[source] io::Error),
+    #[error("make the database of replications")]
+    Replications(#[source] settle_database::CreateError),
+    #[error("look for documents of replications")]
+    Documents(#[source] settle_database::StorageError),
     #[error("open the environment of indexes")]
     IndexEngine(#[source] settle_engine_lmdb::OpenError),
     #[error("open the indexes")]
@@ -177,8 +185,8 @@ impl Server {
         let options = OpenOptions { map_bytes: config.store_size_max.0, lock_wait };
         let (engine, identity) = open_engine(options.clone(), folder.as_ref()).await?;
         let index_engine = open_index_engine(options, folder.as_ref()).await?;
-        let (accounts, first_admin) =
-            open_accounts(&config, folder.as_ref(), &admin, &clock, &*entropy).await?;
+        let Opened { accounts, first_admin, sealer } =
+            open_secrets(&config, folder.as_ref(), &admin, &clock, &*entropy).await?;
         let settings: Arc<dyn ConfigStore> = match &folder {
             Some(folder) => Arc::new(KeptConfig::open(folder.kept_config())?),
             None => Arc::new(MemoryConfig::default()),
@@ -222,16 +230,30 @@ impl Server {
             indexes: indexes.clone(),
             scripts: scripts.clone(),
             accounts: Arc::new(accounts),
+            sealer: Arc::new(sealer),
             clock,
             entropy,
         }));
+        let scheduler = Scheduler::start(SchedulerParts {
+            site: Arc::clone(&site),
+            spool: folder.as_ref().map(DataFolder::spool),
+            settings: SchedulerSettings::default(),
+        });
+        let scheduler = Arc::new(scheduler.await.map_err(StartError::Spool)?);
+        let replicator = Arc::new(Replicator::new(Arc::clone(&site), scheduler));
         let state = settle_http::AppState::new(Foundations {
             site,
+            replicator: Arc::clone(&replicator),
             shows_lists: config.scripts_shows_lists,
             settings: Arc::new(Settings::load(settings)),
             audit: (!config.audit_keep.is_zero()).then_some(config.audit_keep),
         });
         state.site.accounts.ensure_users().await?;
+        replicator.ensure_database().await.map_err(StartError::Replications)?;
+        if let Admin::Kept = admin {
+            // A command on the folder has something else to do.
+            replicator.follow_documents().await.map_err(StartError::Documents)?;
+        }
         let secret = config.proxy_secret.as_ref().map(|it| it.reveal().as_bytes().to_vec());
         state.site.accounts.set_proxy_secret(secret);
         keys::watch(&config, &state.site.accounts, &state.site.clock, store.tasks())?;
@@ -253,6 +275,7 @@ impl Server {
             store,
             indexes,
             scripts,
+            replicator,
             address,
             encrypted,
             address_file,
@@ -295,6 +318,8 @@ impl Server {
         if http == StopOutcome::Cut || local == StopOutcome::Cut {
             tracing::warn!(patience = ?self.stop_patience, "cut replies that took too long");
         }
+        // They write with the help of all the others.
+        self.replicator.close().await;
         // Functions first, lest an update wait for one that takes long.
         self.scripts.close().await;
         self.indexes.close().await;
@@ -388,13 +413,13 @@ async fn open_index_engine(
     Ok(opened.map_err(StartError::IndexEngine)?)
 }
 
-async fn open_accounts(
+async fn open_secrets(
     config: &Config,
     folder: Option<&DataFolder>,
     admin: &Admin,
     clock: &Arc<dyn Clock>,
     entropy: &dyn Entropy,
-) -> Result<(Accounts, Option<FirstAdmin>), SecretsError> {
+) -> Result<Opened, SecretsError> {
     let (path, wanted) = match admin {
         Admin::Kept => {
             let password = config.admin_password.as_ref();
@@ -404,7 +429,14 @@ async fn open_accounts(
             (None, Wanted { name, password: Some(password) })
         }
     };
-    secrets::open(path.as_deref(), wanted, clock.clone(), entropy).await
+    let mut opened = secrets::open(path.as_deref(), wanted, clock.clone(), entropy).await?;
+    // What a command writes, the server that comes after it reads.
+    if let (Admin::Passing(_), Some(folder)) = (admin, folder)
+        && let Some(sealer) = secrets::kept_sealer(&folder.secrets())?
+    {
+        opened.sealer = sealer;
+    }
+    Ok(opened)
 }
 
 /// An address that stands for all of a machine's is reached on its own.

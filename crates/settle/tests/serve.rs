@@ -45,7 +45,7 @@ async fn several_servers_run_at_once_in_one_process_and_know_nothing_of_each_oth
     }
     for (number, server) in servers.into_iter().enumerate() {
         let names = server.admin().get("/_all_dbs").await.expect(200).json();
-        assert_eq!(names, json!(["_audit", "_users", format!("only-{number}")]));
+        assert_eq!(names, json!(["_audit", "_replicator", "_users", format!("only-{number}")]));
         server.stop().await;
     }
 }

@@ -114,7 +114,7 @@ async fn check(admin: &Client, expected: &Expect) {
 fn content() -> Expect {
     expect![[r#"
         /_all_dbs
-        ["_audit","_users","notes","other/one"]
+        ["_audit","_replicator","_users","notes","other/one"]
         /notes/_all_docs
         {"total_rows":4,"offset":0,"rows":[
         {"id":"_design/d","key":"_design/d","value":{"rev":"1-0b24e44a44af45e51e562fd124ce3007"}},

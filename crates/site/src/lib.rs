@@ -14,6 +14,7 @@ mod info;
 pub mod limits;
 mod names;
 pub mod outgoing;
+mod replications;
 mod users;
 mod write;
 
@@ -24,6 +25,7 @@ use settle_database::Store;
 use settle_index::{Indexes, lane::Lanes};
 use settle_model::time::{Clock, Entropy};
 use settle_script::Scripts;
+use settle_sync::sealing::Sealer;
 
 pub use crate::{
     databases::NewDatabaseError,
@@ -41,6 +43,8 @@ pub struct Site {
     /// The way of every write of documents.
     lanes: Lanes,
     pub accounts: Arc<Accounts>,
+    /// Keeps the credentials of replications.
+    pub sealer: Arc<Sealer>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
 }
@@ -52,6 +56,7 @@ pub struct SiteParts {
     pub indexes: Indexes,
     pub scripts: Scripts,
     pub accounts: Arc<Accounts>,
+    pub sealer: Arc<Sealer>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
 }
@@ -59,7 +64,7 @@ pub struct SiteParts {
 impl Site {
     /// Lets the accounts know where their databases are.
     pub fn new(parts: SiteParts) -> Self {
-        let SiteParts { store, indexes, scripts, accounts, clock, entropy } = parts;
+        let SiteParts { store, indexes, scripts, accounts, sealer, clock, entropy } = parts;
         let kept = indexes.clone();
         let beside = KeptBeside::new(move |database| {
             let kept = kept.clone();
@@ -67,6 +72,6 @@ impl Site {
         });
         accounts.attach(store.clone(), beside, Arc::clone(&entropy));
         let lanes = Lanes::new(indexes.clone());
-        Self { store, indexes, scripts, lanes, accounts, clock, entropy }
+        Self { store, indexes, scripts, lanes, accounts, sealer, clock, entropy }
     }
 }

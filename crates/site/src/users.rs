@@ -10,8 +10,8 @@ use settle_model::id::DocumentId;
 use crate::{Site, write::PrepareError};
 
 impl Site {
-    /// The edit as it may be stored: checked, and with hashes in the place of passwords. What is written to
-    /// other databases is left as it is. Every edit passes here on its way to [`write`](Self::write).
+    /// The edit as it may be stored: checked, with hashes in the place of passwords of users, and with the
+    /// credentials of replications sealed. What is written to other databases is left as it is. Every edit passes here on its way to [`write`](Self::write).
     pub async fn prepare(
         &self,
         actor: &Actor,
@@ -20,6 +20,7 @@ impl Site {
     ) -> Result<Edit, PrepareError> {
         match database.protected().kind {
             Kind::Documents => return Ok(edit),
+            Kind::Replicator => return self.prepare_replication(actor, database, edit).await,
             Kind::Users => {}
         }
         let Edit { id, origin, deleted, content, verdict } = edit;
@@ -30,7 +31,7 @@ impl Site {
             }
         };
         let before =
-            if actor.is_server_admin() { None } else { self.user_now(database, &id).await? };
+            if actor.is_server_admin() { None } else { self.document_now(database, &id).await? };
         if let (Some(before), Origin::Interactive { base: Some(base), .. }) = (&before, &origin)
             && before.rev != *base
         {
@@ -43,13 +44,13 @@ impl Site {
         Ok(Edit { id, origin, deleted, content: Content::Whole { body, attachments }, verdict })
     }
 
-    /// A user's document as it is now.
-    pub async fn user_now(
+    /// A document of the server's own databases as it is now.
+    pub async fn document_now(
         &self,
         database: &Database,
         id: &DocumentId,
     ) -> Result<Option<Revision>, StorageError> {
-        let grant: Grant<Read> = Grant::internal(database.resource(), "what a user is now");
+        let grant: Grant<Read> = Grant::internal(database.resource(), "what is to be replaced");
         match database.get(&grant, id, &Select::Winner, Extras::default()).await {
             Ok(found) => Ok(Some(found)),
             Err(GetError::Missing | GetError::Deleted) => Ok(None),

@@ -7,6 +7,7 @@ use settle_database::{
 };
 use settle_index::lane::{Author, WriteResult};
 use settle_model::id::{DocumentId, LocalId};
+use settle_sync::document::DocumentError;
 use thiserror::Error;
 
 use crate::Site;
@@ -25,6 +26,11 @@ pub enum WriteRefusal {
 pub enum PrepareError {
     #[error(transparent)]
     User(#[from] UserError),
+    #[error(transparent)]
+    Replication(#[from] DocumentError),
+    /// It has moved on from the revision that was sent.
+    #[error("somebody has changed the document")]
+    Conflict,
     #[error(transparent)]
     Storage(#[from] StorageError),
 }

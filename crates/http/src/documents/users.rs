@@ -18,7 +18,7 @@ pub(crate) fn resource(call: &Call, database: &Database, id: &AnyId) -> Option<R
     let protected = database.protected();
     let AnyId::Document(id) = id else { return None };
     match protected.kind {
-        Kind::Documents => None,
+        Kind::Documents | Kind::Replicator => None,
         Kind::Users => {
             let user = id.as_str().strip_prefix(USER_PREFIX)?.to_owned();
             let sign_up = call.app.settings.live().sign_up_open;
@@ -55,7 +55,7 @@ pub(crate) async fn public(
     let (AnyId::Document(id), false, false) = (id, is_own, live.public_fields.is_empty()) else {
         return Ok(None);
     };
-    let found = call.app.site.user_now(database, id).await?.ok_or_else(ApiError::missing)?;
+    let found = call.app.site.document_now(database, id).await?.ok_or_else(ApiError::missing)?;
     let part = public_part(&found.body, &live.public_fields).ok_or_else(ApiError::missing)?;
     let rev = AnyRev::from(found.rev);
     let mut text = b"{\"_id\":".to_vec();

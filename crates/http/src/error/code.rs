@@ -157,6 +157,9 @@ codes! {
     InvalidJoin 400 "invalid_join":
         "`join` cannot be understood, or what it finds is too large.",
         "Correct the request; `fields` and `limit` of a join make it smaller.";
+    InvalidReplication 400 "invalid_replication":
+        "An endpoint or a proxy of a replication has an address that cannot be used.",
+        "Correct the address that `reason` names.";
     Unauthorized 401 "unauthorized":
         "Nobody is signed in, or name and password are wrong.",
         "Sign in, then repeat the request.";
@@ -166,6 +169,9 @@ codes! {
     NotFound 404 "not_found":
         "The database, document, revision, attachment or endpoint does not exist; `deleted` says that it did.",
         "Check the spelling; create it first.";
+    DbNotFound 404 "db_not_found":
+        "The source or the target of a replication does not exist, or cannot be opened.",
+        "Check the spelling; send `create_target` if the target is to be created.";
     MethodNotAllowed 405 "method_not_allowed":
         "This path does not have this method.",
         "Use one that the `Allow` header lists.";
@@ -178,6 +184,9 @@ codes! {
     Conflict 409 "conflict":
         "Somebody else changed the document since the revision that was named.",
         "Read the document again, apply the change to it, and send that.";
+    ReplicationCancelled 409 "replication_cancelled":
+        "Somebody has cancelled the replication that this request waits for.",
+        "Start it again; it goes on where it was.";
     Gone 410 "gone":
         "This was removed from the protocol.",
         "Use what `reason` names instead.";
@@ -238,6 +247,9 @@ codes! {
     UnknownError 500 "unknown_error":
         "A function of a design document threw; the name is the one that it gave, if it gave one.",
         "Correct the function, or what it was asked.";
+    ReplicationFailed 500 "replication_failed":
+        "A replication did not come to its end; the name says where it stopped, as CouchDB's does.",
+        "Look at `reason`, which has the words of the database that refused; start it again.";
     NotImplemented 501 "not_implemented":
         "The server does not have this part of the protocol.",
         "Do without it; `reason` may name a way.";

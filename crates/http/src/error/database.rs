@@ -168,6 +168,8 @@ impl From<PrepareError> for ApiError {
     fn from(error: PrepareError) -> Self {
         match error {
             PrepareError::User(error) => error.into(),
+            PrepareError::Replication(error) => Self::new(Code::Forbidden, error.to_string()),
+            PrepareError::Conflict => Self::conflict(),
             PrepareError::Storage(error) => error.into(),
         }
     }

@@ -7,8 +7,12 @@ use serde::Serialize;
 use settle_access::{Inspect, Resource};
 use settle_database::Compaction;
 use settle_model::time::Timestamp;
+use settle_replicator::JobState;
 
-use crate::{call::Call, error::ApiError, etag, openapi, reply, settings::Maintenance};
+use crate::{
+    call::Call, error::ApiError, etag, handlers::replication::ReplicationTask, openapi, reply,
+    settings::Maintenance,
+};
 
 /// The release of CouchDB whose protocol is spoken. Clients choose what they send by it, so it is
 /// CouchDB's number; this server's own stands in `vendor`.
@@ -96,12 +100,13 @@ pub(crate) async fn uuids(call: Call) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-/// `GET /_active_tasks`: what a client can wait for: compactions, whose end cannot be told, and builds
-/// and updates of indexes. Cleaning up after updates is never worth waiting for, and is not listed.
+/// `GET /_active_tasks`: what a client can wait for: compactions, whose end cannot be told, builds
+/// and updates of indexes, and replications that run. Cleaning up after updates is never worth waiting for, and is not listed.
 pub(crate) async fn active_tasks(call: Call) -> Result<Response, ApiError> {
     #[derive(Serialize)]
     #[serde(untagged)]
-    enum Task {
+    enum Task<'a> {
+        Replication(ReplicationTask<'a>),
         Compaction {
             node: &'static str,
             r#type: &'static str,
@@ -149,7 +154,12 @@ pub(crate) async fn active_tasks(call: Call) -> Result<Response, ApiError> {
         started_on: task.started_on.seconds(),
         updated_on: task.updated_on.seconds(),
     });
-    Ok(reply::json(StatusCode::OK, &compactions.chain(indexers).collect::<Vec<_>>()))
+    let jobs = call.app.replicator.jobs(None);
+    let running = jobs.iter().filter(|job| job.state == JobState::Running);
+    let replications =
+        running.map(|job| Task::Replication(ReplicationTask { job, updated_on: now }));
+    let tasks = compactions.chain(indexers).chain(replications);
+    Ok(reply::json(StatusCode::OK, &tasks.collect::<Vec<_>>()))
 }
 
 /// `GET /_membership`

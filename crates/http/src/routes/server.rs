@@ -4,12 +4,23 @@ use super::{
     Access::{AdministerServer, Inspect, Open, ReadMetrics, SignedIn},
     Kind, Parameter, Route, delete, get, handler, parameter, post, put,
 };
-use crate::handlers::{accounts, config, databases, node, server, session, tokens};
+use crate::handlers::{accounts, config, databases, node, replication, server, session, tokens};
 
 const JSON: &str = "application/json";
 
 const USER: &[Parameter] =
     &[parameter("user", Kind::Text, "whose tokens, for server admins; else one's own")];
+
+const PAGE: &[Parameter] = &[
+    parameter("limit", Kind::Integer, "rows at most, 100 if nothing is said"),
+    parameter("skip", Kind::Integer, "rows to pass over"),
+];
+
+const STATES: &[Parameter] = &[
+    parameter("states", Kind::Text, "states, separated by commas; all if nothing is said"),
+    parameter("limit", Kind::Integer, "rows at most"),
+    parameter("skip", Kind::Integer, "rows to pass over"),
+];
 
 const RANGE: &[Parameter] = &[
     parameter("startkey", Kind::Json, "first name"),
@@ -127,6 +138,48 @@ pub(super) const ROUTES: &[Route] = &[
                 parameter("timeout", Kind::Integer, "milliseconds to wait for a row"),
             ])
             .answers(&[200, 404])],
+    },
+    Route {
+        path: "/_replicate",
+        operations: &[post(
+            SignedIn,
+            "Copy a database to another one, or stop doing so",
+            handler!(replication::replicate),
+        )
+        .body(JSON)
+        .answers(&[200, 202, 401, 403, 404, 409, 413, 415, 500, 503])],
+    },
+    Route {
+        path: "/_scheduler/jobs",
+        operations: &[get(Inspect, "Replications that run or wait", handler!(replication::jobs))
+            .takes(PAGE)
+            .answers(&[200, 404])],
+    },
+    Route {
+        path: "/_scheduler/jobs/{job}",
+        operations: &[
+            get(Inspect, "One replication", handler!(replication::job)).answers(&[200, 404])
+        ],
+    },
+    Route {
+        path: "/_scheduler/docs",
+        operations: &[get(
+            Inspect,
+            "What became of the documents of `_replicator`",
+            handler!(replication::documents_of_own),
+        )
+        .takes(STATES)
+        .answers(&[200, 404])],
+    },
+    Route {
+        path: "/_scheduler/docs/{path...}",
+        operations: &[get(
+            Inspect,
+            "What became of the documents of a database of replications, or of one of them",
+            handler!(replication::documents),
+        )
+        .takes(STATES)
+        .answers(&[200, 404])],
     },
     Route {
         path: "/_active_tasks",

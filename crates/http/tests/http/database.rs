@@ -455,8 +455,8 @@ async fn what_is_posted_to_an_endpoint_that_is_not_here_is_missing() {
             {"error":"not_found","reason":"missing"}
 
             > POST /_replicate {}
-            404 Not Found
-            {"error":"not_found","reason":"Database does not exist."}
+            400 Bad Request
+            {"error":"bad_request","reason":"Missing replicator database: `source` is not there"}
 
         "#]],
     )

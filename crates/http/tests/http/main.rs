@@ -28,6 +28,7 @@ mod permissions;
 mod protection;
 mod rates;
 mod recorded;
+mod replication;
 mod replies;
 mod rewrites;
 mod routes;

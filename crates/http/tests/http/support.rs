@@ -16,6 +16,9 @@ use settle_engine::{Engine, memory::MemoryEngine};
 use settle_http::{App, AppState, Foundations, MemoryConfig, Settings};
 use settle_index::{IndexParts, IndexSettings, Indexes};
 use settle_model::time::{Clock, Entropy, ManualClock, SeededEntropy, Timestamp};
+use settle_replicator::{
+    KEY_BYTES, Replicator, Scheduler, SchedulerParts, SchedulerSettings, Sealer,
+};
 use settle_script::{Launcher, ScriptSettings, Scripts};
 use settle_site::{Site, SiteParts};
 
@@ -129,10 +132,25 @@ pub(crate) async fn state_with(
         indexes,
         scripts,
         accounts: Arc::new(accounts),
+        sealer: Arc::new(Sealer::new([7; KEY_BYTES], &[])),
         clock,
         entropy,
     }));
-    AppState::new(Foundations { site, shows_lists: true, settings: Arc::new(settings), audit })
+    let parts = SchedulerParts {
+        site: Arc::clone(&site),
+        spool: None,
+        settings: SchedulerSettings::default(),
+    };
+    let scheduler = Scheduler::start(parts).await.unwrap();
+    let replicator = Replicator::new(Arc::clone(&site), Arc::new(scheduler));
+    replicator.follow_documents().await.unwrap();
+    AppState::new(Foundations {
+        site,
+        replicator: Arc::new(replicator),
+        shows_lists: true,
+        settings: Arc::new(settings),
+        audit,
+    })
 }
 
 pub(crate) fn parse(text: &str, authorization: Option<&str>) -> Request<Body> {

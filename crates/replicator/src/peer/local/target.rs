@@ -171,6 +171,8 @@ impl LocalPeer {
         }
         self.site.prepare(&self.actor, database, edit).await.map_err(|error| match error {
             PrepareError::User(error) => Refused::document("forbidden", error.to_string()),
+            PrepareError::Replication(error) => Refused::document("forbidden", error.to_string()),
+            PrepareError::Conflict => Refused::document("conflict", error.to_string()),
             PrepareError::Storage(error) => Refused::Request(storage(error)),
         })
     }
