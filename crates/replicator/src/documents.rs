@@ -114,6 +114,7 @@ impl Documents {
             skip: 0,
             limit: u64::MAX,
             content: true,
+            in_conflict: false,
         };
         let (mut statuses, mut count) = (Vec::new(), 0);
         let jobs = scheduler.jobs().into_iter().map(|job| (job.task.id.clone(), job));

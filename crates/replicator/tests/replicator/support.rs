@@ -20,7 +20,10 @@ use settle_replicator::{
 };
 use settle_script::{Launcher, ScriptSettings, Scripts};
 use settle_site::{Site, SiteParts, incoming};
-use settle_sync::job::Job;
+use settle_sync::{
+    job::Job,
+    sealing::{KEY_BYTES, Sealer},
+};
 use tokio::sync::mpsc;
 
 pub(crate) struct World {
@@ -86,7 +89,8 @@ impl World {
         let secret = SessionSecret::from_stored(b"secret".to_vec());
         let accounts = Accounts::new(account, secret, clock.clone(), &*entropy);
         let accounts = Arc::new(accounts);
-        let parts = SiteParts { store, indexes, scripts, accounts, clock, entropy };
+        let sealer = Arc::new(Sealer::new([7; KEY_BYTES], &[]));
+        let parts = SiteParts { store, indexes, scripts, accounts, sealer, clock, entropy };
         let site = Arc::new(Site::new(parts));
         let parts = SchedulerParts { site: site.clone(), spool: None, settings };
         let scheduler = Scheduler::start(parts).await.unwrap();
