@@ -4,6 +4,7 @@
 mod backup;
 mod doctor;
 mod flags;
+mod import;
 mod list;
 mod load;
 mod serve;
@@ -47,6 +48,8 @@ enum Command {
     },
     /// Loads documents from a file: one JSON object a line, or one array of them.
     Load(load::Load),
+    /// Brings everything over from another server, and compares.
+    Import(import::Import),
     /// Makes, lists, suspends and deletes users, and their passwords and tokens.
     User(user::User),
     /// Writes a copy of the data folder that opens as one, while the server runs or not.
@@ -67,6 +70,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve { settings } => settings.resolve().and_then(|it| serve::run(&it)),
         Command::Config { settings, reference } => list::run(&settings, reference),
         Command::Load(load) => load.run(),
+        Command::Import(import) => import.run(),
         Command::User(user) => user.run(),
         Command::Backup(backup) => backup.run(),
         // Its process serves nothing else, and has no log.

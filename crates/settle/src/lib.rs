@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod config;
 pub mod doctor;
+pub mod import;
 pub mod limits;
 pub mod load;
 pub mod local;

@@ -25,6 +25,43 @@ pub const LOAD_REFUSALS_SHOWN: usize = 10;
 /// How long `settle load` waits for a connection.
 pub const LOAD_CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Databases that `settle import` brings at the same time, if nothing else is said, and at most: each is a
+/// replication on the target, with connections to the source.
+pub const IMPORT_CONCURRENCY: usize = 4;
+pub const IMPORT_CONCURRENCY_MAX: usize = 64;
+
+/// How long `settle import` waits for a connection, and for an answer to anything but a replication. A
+/// database whose server takes longer is said to have failed, and can be tried again.
+pub const IMPORT_CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+pub const IMPORT_PATIENCE: Duration = Duration::from_secs(300);
+
+/// Bytes of one answer that `settle import` reads. A document of the databases of users or replications, or one that
+/// was refused, that has more with its attachments is told as refused.
+pub const IMPORT_REPLY_BYTES_MAX: usize = 64 << 20;
+
+/// Changes that `settle import` asks for at once when it compares. They and the answer to what is asked
+/// about them are in memory, for each database that is brought.
+pub const IMPORT_CHANGES_AT_ONCE: usize = 2_000;
+
+/// Documents that `settle import` copies at once where it copies them itself.
+pub const IMPORT_REVISIONS_AT_ONCE: usize = 50;
+
+/// Documents with leaves that the other side does not have which `settle import` remembers of a database, to
+/// try those once more that are missing; the rest is counted.
+pub const IMPORT_REVISIONS_NAMED: usize = 1_000;
+
+/// Documents of each kind that `settle import` names for a database; the rest is counted.
+pub const IMPORT_NAMES_SHOWN: usize = 10;
+
+/// Characters of an id that `settle import` shows; ids that are refused may be of any length.
+pub const IMPORT_ID_CHARACTERS_SHOWN: usize = 100;
+
+/// How often `settle import` brings a database that changes meanwhile, before it says so and goes on.
+pub const IMPORT_ROUNDS: usize = 3;
+
+/// How often `settle import` asks the target how far it is.
+pub const IMPORT_PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
 /// How long `settle doctor` waits for each answer; then it says that there was none.
 pub const DOCTOR_PATIENCE: Duration = Duration::from_secs(10);
 

@@ -157,7 +157,8 @@ impl Probe {
     }
 }
 
-fn client(trusted: Option<&Path>) -> Result<Arc<ClientConfig>, ProbeError> {
+/// How connections by TLS are made. `trusted` names a file of certificates to trust beside those of the system.
+pub(crate) fn client(trusted: Option<&Path>) -> Result<Arc<ClientConfig>, ProbeError> {
     let mut roots = RootCertStore::empty();
     if let Some(bundle) = BUNDLES.iter().find_map(|path| fs::read(path).ok()) {
         add(&mut roots, &bundle);
