@@ -8,6 +8,7 @@ mod import;
 mod list;
 mod load;
 mod serve;
+mod slow_proxy;
 mod user;
 
 use std::{
@@ -61,6 +62,8 @@ enum Command {
     ///
     /// The exit code is 1 if there is a problem.
     Doctor(doctor::Doctor),
+    /// Stands between clients and a server as a bad network would: late, slow, with cuts.
+    SlowProxy(slow_proxy::SlowProxy),
 }
 
 /// Runs the command that the process was started with.
@@ -76,6 +79,7 @@ pub(crate) fn run() -> ExitCode {
         // Its process serves nothing else, and has no log.
         Command::ScriptWorker => return settle_script::worker::main(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::SlowProxy(proxy) => proxy.run(),
     };
     match done {
         Ok(code) => code,

@@ -9,6 +9,7 @@ pub mod load;
 pub mod local;
 pub mod people;
 pub mod secrets;
+pub mod slow_proxy;
 pub mod system;
 
 mod data_folder;

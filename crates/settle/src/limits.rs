@@ -103,3 +103,27 @@ pub const DELETIONS_LOOKED_AT_EVERY: Duration = Duration::from_secs(600);
 
 /// How often it is asked whether the secret of sessions is old enough to be replaced.
 pub const SECRET_LOOKED_AT_EVERY: Duration = Duration::from_secs(24 * 3_600);
+
+/// Connections that `settle slow-proxy` carries at once. More wait until one has ended.
+pub const SLOW_PROXY_CONNECTIONS_MAX: usize = 512;
+
+/// Bytes on their way, in each direction of a connection of `settle slow-proxy`.
+///
+/// The most that it keeps in memory. Whoever sends more is held back, so a connection carries at most this
+/// much in each latency.
+pub const SLOW_PROXY_WINDOW_BYTES: usize = 256 << 10;
+
+/// What goes onto the link of `settle slow-proxy` at once: as much as it carries in this time, within these
+/// bounds. Connections take turns by pieces.
+pub const SLOW_PROXY_PIECE_TIME: Duration = Duration::from_millis(20);
+pub const SLOW_PROXY_PIECE_BYTES_MIN: u32 = 512;
+pub const SLOW_PROXY_PIECE_BYTES_MAX: u32 = 16 << 10;
+
+/// How late a timer may wake without making the link of `settle slow-proxy` slower.
+pub const SLOW_PROXY_TIMER_SLACK: Duration = Duration::from_millis(5);
+
+/// How long `settle slow-proxy` waits after it could not accept a connection.
+pub const SLOW_PROXY_ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The shortest time between two cuts of `settle slow-proxy`. Less is wrong usage.
+pub const SLOW_PROXY_CUT_EVERY_MIN: Duration = Duration::from_millis(10);

@@ -150,14 +150,15 @@ async fn the_help_fits_on_a_screen() {
             Usage: settle <COMMAND>
 
             Commands:
-              serve   Runs the server until it gets SIGTERM or SIGINT
-              config  Prints every setting, its value, and where that came from
-              load    Loads documents from a file: one JSON object a line, or one array of them
-              import  Brings everything over from another server, and compares
-              user    Makes, lists, suspends and deletes users, and their passwords and tokens
-              backup  Writes a copy of the data folder that opens as one, while the server runs or not
-              doctor  Looks at a running server as its clients see it, and at what it stands on
-              help    Print this message or the help of the given subcommand(s)
+              serve       Runs the server until it gets SIGTERM or SIGINT
+              config      Prints every setting, its value, and where that came from
+              load        Loads documents from a file: one JSON object a line, or one array of them
+              import      Brings everything over from another server, and compares
+              user        Makes, lists, suspends and deletes users, and their passwords and tokens
+              backup      Writes a copy of the data folder that opens as one, while the server runs or not
+              doctor      Looks at a running server as its clients see it, and at what it stands on
+              slow-proxy  Stands between clients and a server as a bad network would: late, slow, with cuts
+              help        Print this message or the help of the given subcommand(s)
 
             Options:
               -h, --help     Print help
