@@ -6,12 +6,13 @@
 // has what requirements.txt names. Every step is printed;
 // the last line is `N passed, N failed`. Ends with 0 when each step did what is expected of it.
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Server } from '../../examples/offline-notes/server.mjs';
 import { expectedFailures } from './expected-failures.mjs';
 
-const SCRIPT_SECONDS_MAX = 300;
+const SCRIPT_SECONDS_MAX = 600;
 const STEP = /^(PASS|FAIL) [\w-]+: (.*)$/;
 
 const [program, documents, python] = process.argv.slice(2).map((path) => resolve(path));
@@ -50,12 +51,15 @@ function run(script, arguments_, heard) {
   });
 }
 
-/** A client script that prints PASS or FAIL for each step. `who` says who runs it, unless that is the administrator. */
-async function steps(script, url, who = '') {
+/**
+ * A client script that prints PASS or FAIL for each step. `who` says who runs it, or against what, unless that is
+ * the administrator against the one server.
+ */
+async function steps(script, url, who = '', more = []) {
   const expected = expectedFailures[script] ?? {};
   const name = script + who;
   const met = new Set();
-  const ended = await run(script, [url], (line) => {
+  const ended = await run(script, [url, ...more], (line) => {
     const [, outcome, rest] = STEP.exec(line) ?? [];
     if (!outcome) return;
     const [title, ...message] = rest.split(' -- ');
@@ -88,6 +92,18 @@ async function account(name, password) {
   return `http://${encoded}:${password}@${new URL(server.url).host}/~${encoded}`;
 }
 
+/** Starts a server that others made. */
+function peer() {
+  const child = spawn(process.execPath, ['peer.mjs'], { cwd: here, stdio: ['pipe', 'pipe', 'inherit'] });
+  return new Promise((resolve, reject) => {
+    child.on('exit', (code) => reject(new Error(`peer.mjs ended with ${code}`)));
+    child.stdout.on('data', (text) => {
+      const address = /listening on (\S+)/.exec(text);
+      if (address) resolve({ url: address[1], stop: () => child.stdin.end() });
+    });
+  });
+}
+
 const server = new Server(program);
 await server.start();
 // couchdb-python's script has short passwords, as CouchDB takes them.
@@ -97,6 +113,7 @@ const scripts = [
   'pouchdb-sync.mjs',
   'pouchdb-find.mjs',
   'pouchdb-account.mjs',
+  'pouchdb-replication.mjs',
   'aiocouch_smoke.py',
   'couchdb_python_smoke.py',
 ];
@@ -105,6 +122,20 @@ for (const script of scripts) await steps(script, server.url);
   const url = await account('dora@example.org', 'what-dora-knows');
   for (const script of ['pouchdb-sync.mjs', 'pouchdb-find.mjs']) await steps(script, url, ' as a user');
 }
+await steps('replication.mjs', server.url);
+{
+  const other = new Server(program);
+  await other.start();
+  await steps('replication.mjs', server.url, ' with a second server', ['--peer', other.url]);
+  await other.stop();
+}
+{
+  const { url, stop } = await peer();
+  await steps('replication.mjs', server.url, ' with express-pouchdb', ['--peer', url]);
+  stop();
+}
+if (existsSync(process.env.CHROMIUM || '/usr/bin/chromium')) await steps('browser.mjs', server.url);
+else console.log('skipped browser.mjs: there is no /usr/bin/chromium, and CHROMIUM names no other');
 {
   const heard = (line) => console.log(`       ${line}`);
   const ended = await run(invoices, [`${server.url}/invoices`], heard);
@@ -117,6 +148,9 @@ await server.stop().then(
   () => judge(true, 'the server stops when it is asked to'),
   (error) => judge(false, 'the server stops when it is asked to', error.message),
 );
+
+await steps('convergence.mjs', program);
+await steps('convergence.mjs', program, ' with a planted bug', ['--plant']);
 
 for (const kill of [[], ['--kill']]) {
   const arguments_ = ['--server', program, '--documents', documents, ...kill];

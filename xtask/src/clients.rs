@@ -1,5 +1,7 @@
-//! `cargo xtask clients`: nano, PouchDB, the clients for Python and the example of two clients that go
-//! offline, against a server of their own. `tests/clients/README.md` says what each does.
+//! `cargo xtask clients`: nano, PouchDB in Node and in Chromium, the clients for Python, replication with other
+//! servers, and the example of two clients that go offline, against servers of their own.
+//!
+//! `tests/clients/README.md` says what each does.
 
 use std::path::PathBuf;
 
@@ -14,6 +16,10 @@ pub(crate) fn run_all() -> Result<(), anyhow::Error> {
     install_packages("tests/clients")?;
     install_packages("examples/offline-notes")?;
     let python = install_python()?;
+    // Without it, the steps in a browser are skipped, and the last lines say so.
+    if run(&mut command("tools/need", &["chromium"])).is_err() {
+        println!("no Chromium: what runs in a browser is skipped");
+    }
     run(command("node", &["tests/clients/run.mjs"]).args([server, documents, python]))
 }
 
