@@ -16,4 +16,6 @@ PouchDB.plugin(memory);
 const express = createRequire(import.meta.url)('express-pouchdb');
 const app = express(PouchDB.defaults({ adapter: 'memory' }), { inMemoryConfig: true, mode: 'fullCouchDB', logPath: join(folder, 'log') });
 const server = createServer(app).listen(0, '127.0.0.1', () => console.log(`listening on http://127.0.0.1:${server.address().port}`));
+// Some requests make it drop a promise that fails (a filter that it does not know), which would end it.
+process.on('unhandledRejection', (error) => console.error(`the peer dropped: ${error?.message ?? error}`));
 process.stdin.resume().on('end', () => process.exit(0));

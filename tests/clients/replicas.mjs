@@ -134,11 +134,19 @@ export function attached(number) {
     _id: 'attached',
     kind: 'even',
     _attachments: {
-      'note.txt': { content_type: 'text/plain', data: Buffer.from(`text ${number}: héllo `.repeat(20)).toString('base64') },
+      'note': { content_type: 'application/x-note', data: Buffer.from(`note ${number}: héllo `.repeat(20)).toString('base64') },
       'small.bin': { content_type: 'application/octet-stream', data: bytes(number, 1_000).toString('base64') },
       'large ü.bin': { content_type: 'application/octet-stream', data: bytes(number + 1, 300_000).toString('base64') },
     },
   };
+}
+
+/** A document with an attachment of a kind that CouchDB and Settle keep, and send on, compressed. */
+export function compressed(id) {
+  const text = { content_type: 'text/plain', data: Buffer.from('héllo '.repeat(2_000)).toString('base64') };
+  // Small documents may travel with their attachments inside.
+  const large = { content_type: 'image/png', data: bytes(5, 300_000).toString('base64') };
+  return { _id: id, _attachments: { 'text ☃.txt': text, 'large.png': large } };
 }
 
 /** Bytes that follow from a seed and do not compress. */

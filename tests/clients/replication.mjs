@@ -3,7 +3,7 @@
 // Between BASE and the server at URL, which may be any that speaks CouchDB's protocol; without a URL,
 // between two databases of BASE, which it names and does not reach over HTTP.
 import { script, assert, until } from './steps.mjs';
-import { FILTERS, ask, assertSame, attached, basic, branch, contents, fill, must, passing } from './replicas.mjs';
+import { FILTERS, ask, assertSame, attached, basic, branch, compressed, contents, fill, must, passing } from './replicas.mjs';
 const { base, tag, step, done } = script('replication');
 const flag = process.argv.indexOf('--peer');
 const peer = flag < 0 ? null : process.argv[flag + 1].replace(/\/$/, '');
@@ -37,15 +37,20 @@ for (const [way, [from, to]] of Object.entries(ways)) {
     const [{ docs_written, doc_write_failures }] = result.history;
     assert.ok(docs_written >= 126, `${docs_written} written`); assert.equal(doc_write_failures, 0);
   });
+  await step(`${way}: an attachment that is kept compressed arrives`, async () => {
+    const one = await make(from), two = await make(to);
+    await must(`${one.url}/text`, 'PUT', compressed('text'));
+    await run(one, two); await same(one, two);
+  });
   await step(`${way}: a second time there is nothing to do`, async () => {
     assert.equal((await run(source, target)).no_changes, true);
   });
   await step(`${way}: then only what has changed`, async () => {
     const plain = await get(source, 'plain-1'), gone = await get(source, 'plain-2'), before = await get(source, 'attached');
-    const { 'small.bin': kept, 'large ü.bin': large } = before._attachments, { 'note.txt': note } = attached(2)._attachments;
+    const { 'small.bin': kept, 'large ü.bin': large } = before._attachments, { note } = attached(2)._attachments;
     await must(`${source.url}/_bulk_docs`, 'POST', { docs: [
       { ...plain, changed: true }, { _id: 'plain-2', _rev: gone._rev, _deleted: true },
-      { ...before, _attachments: { 'note.txt': note, 'small.bin': kept, 'large ü.bin': large } },
+      { ...before, _attachments: { note, 'small.bin': kept, 'large ü.bin': large } },
       { _id: 'added' },
     ] });
     const { history: [{ docs_written }] } = await run(source, target);

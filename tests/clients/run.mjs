@@ -56,8 +56,8 @@ function run(script, arguments_, heard) {
  * the administrator against the one server.
  */
 async function steps(script, url, who = '', more = []) {
-  const expected = expectedFailures[script] ?? {};
   const name = script + who;
+  const expected = expectedFailures[name] ?? expectedFailures[script] ?? {};
   const met = new Set();
   const ended = await run(script, [url, ...more], (line) => {
     const [, outcome, rest] = STEP.exec(line) ?? [];
