@@ -17,9 +17,11 @@
 //! Each line ends with CR LF. What the source keeps compressed is sent so, and the document says so, for the
 //! digest to stay what it was.
 //!
-//! Source: `couch_httpd_multipart:encode_multipart_stream/5`, `couch_att:to_json/4`. Different here: a part
-//! whose attachment has a name that does not fit a header has none. It is known by its place, as CouchDB
-//! knows all of them.
+//! CouchDB knows the parts by their places. Other servers go by the names and fall over without one, so each
+//! part has its own.
+//!
+//! Source: `couch_httpd_multipart:encode_multipart_stream/5`, `couch_att:to_json/4`. Different here: what would
+//! end a name in its header is written as browsers write it (HTML, "Multipart form data").
 
 use std::io;
 
@@ -142,14 +144,15 @@ fn write_object<'a>(
 
 fn write_headers(out: &mut Vec<u8>, document: &Document, spooled: &Spooled) {
     let name = &document.attachments[spooled.attachment()].name;
-    if name
-        .bytes()
-        .all(|byte| (byte == b' ' || byte.is_ascii_graphic()) && !b"\"\\".contains(&byte))
-    {
-        out.extend_from_slice(b"Content-Disposition: attachment; filename=\"");
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\"\r\n");
+    out.extend_from_slice(b"Content-Disposition: attachment; filename=\"");
+    for byte in name.bytes() {
+        if byte == b'"' || byte.is_ascii_control() {
+            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        } else {
+            out.push(byte);
+        }
     }
+    out.extend_from_slice(b"\"\r\n");
     let content_type = stub::member(document, spooled.attachment(), "content_type");
     if let Some(content_type) = content_type.and_then(string_value)
         && content_type.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())

@@ -774,7 +774,7 @@ async fn attachments_follow_their_document_as_the_source_keeps_them() {
     expect![[r#"
         PUT /db/d?new_edits=false HTTP/1.1
         accept: application/json
-        content-length: 673
+        content-length: 724
         content-type: multipart/related;boundary="c15c0289ec2d0a9167ec8e65a18debbe"
         user-agent: Settle/0.1.0
         x-couch-full-commit: false
@@ -790,6 +790,7 @@ async fn attachments_follow_their_document_as_the_source_keeps_them() {
 
         hello
         --c15c0289ec2d0a9167ec8e65a18debbe
+        Content-Disposition: attachment; filename="ü%22"
         Content-Length: 5
 
         hello
