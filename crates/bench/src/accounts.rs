@@ -4,39 +4,29 @@
 //! Two servers run side by side, and each step is done by turns. People are signed in by a proxy, since
 //! checking a password is slow on purpose.
 
-use std::{cell::Cell, fmt::Write as _, fs, ops::Range, path::PathBuf, thread, time::Instant};
+use std::{fmt::Write as _, fs, path::PathBuf, thread, time::Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use futures_util::future::try_join_all;
-use hmac::{Hmac, Mac as _};
-use sha2::Sha256;
 use tokio::runtime::Runtime;
 
 use crate::{
     Common,
+    bench::send_each,
     client::Target,
     notes::{self, Order},
-    process::{PROXY_SECRET, Process},
+    people,
+    process::Process,
     report::{Bound, Finding, write_findings},
     round::median,
-    scale::{BYTES, CONNECTIONS, REST, forget, mib, name_of},
+    scale::{BYTES, REST, forget, mib, name_of},
 };
 
 /// How often the sides take turns while databases are made.
 const TURNS: u64 = 10;
 
-/// Users in one request.
-const USERS_AT_ONCE: u64 = 500;
-
 /// 150 MB.
 const MEMORY_MIB_MAX: f64 = 143.0;
-
-/// Of some password; nobody signs in with it here.
-const KEPT_PASSWORD: &str = "\"password_scheme\":\"argon2id\",\
-     \"salt\":\"53f1ba3e3ae2f9d6b9c8e1a0d4c7b2f1\",\
-     \"password_hash\":\"$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
-     DNw2mq4nYZXTPZpCgKZkJHGAOqLqCSxb7uq3TAMLpXk\"";
 
 #[derive(Debug, Args)]
 pub(crate) struct Accounts {
@@ -101,7 +91,7 @@ impl Accounts {
         let people = Side::start(&self.common, Whose::Peoples, folder.path().join("people"))?;
 
         let begun = Instant::now();
-        runtime.block_on(self.make_users(&people.server.target()))?;
+        runtime.block_on(people::make(&people.server.target(), self.accounts))?;
         let rate = self.accounts as f64 / begun.elapsed().as_secs_f64();
         found(Finding::new("users made", rate, "a second", Bound::None));
 
@@ -165,23 +155,6 @@ impl Accounts {
         plain.server.stop()?;
         people.server.stop()?;
         write_findings(&findings, &self.json)
-    }
-
-    async fn make_users(&self, target: &Target) -> Result<(), anyhow::Error> {
-        let requests = self.accounts.div_ceil(USERS_AT_ONCE);
-        let request = |n: u64| {
-            let numbers = n * USERS_AT_ONCE..self.accounts.min((n + 1) * USERS_AT_ONCE);
-            let users = numbers.map(|number| {
-                let name = owner_of(number);
-                format!(
-                    "{{\"_id\":\"org.couchdb.user:{name}\",\"type\":\"user\",\"name\":\"{name}\",\
-                     \"roles\":[],{KEPT_PASSWORD}}}"
-                )
-            });
-            let body = format!("{{\"docs\":[{}]}}", users.collect::<Vec<_>>().join(","));
-            target.json("POST", "/_users/_bulk_docs", body.as_bytes())
-        };
-        send_each(target, 0..requests, &request).await
     }
 
     /// Milliseconds of one request to each of some databases: the median, what one of a hundred exceeds, and
@@ -253,8 +226,8 @@ impl Requests {
                 self.request(method, &format!("/{}{path}", name_of(number)), String::new(), body)
             }
             Whose::Peoples => {
-                let path = format!("/~{}/notes{path}", owner_of(number));
-                self.request(method, &path, signed(number), body)
+                let path = format!("/~{}/notes{path}", people::name_of(number));
+                self.request(method, &path, people::signed(number), body)
             }
         }
     }
@@ -267,8 +240,8 @@ impl Requests {
                 self.request("GET", &path, String::new(), b"")
             }
             Whose::Peoples => {
-                let path = format!("/~{}/_all_dbs", owner_of(number));
-                self.request("GET", &path, signed(number), b"")
+                let path = format!("/~{}/_all_dbs", people::name_of(number));
+                self.request("GET", &path, people::signed(number), b"")
             }
         }
     }
@@ -285,28 +258,6 @@ impl Requests {
     }
 }
 
-/// On many connections at once.
-async fn send_each(
-    target: &Target,
-    numbers: Range<u64>,
-    request: &dyn Fn(u64) -> Vec<u8>,
-) -> Result<(), anyhow::Error> {
-    let next = Cell::new(numbers.start);
-    let (next, end) = (&next, numbers.end);
-    let connections = target.connections(CONNECTIONS).await?;
-    let clients = connections.into_iter().map(async |mut connection| {
-        loop {
-            let number = next.get();
-            if number >= end {
-                return Ok::<_, anyhow::Error>(());
-            }
-            next.set(number + 1);
-            connection.expect(&request(number)).await?;
-        }
-    });
-    try_join_all(clients).await.map(drop)
-}
-
 /// Milliseconds.
 async fn list_all(target: &Target, path: &str) -> Result<f64, anyhow::Error> {
     let mut connection = target.connect().await?;
@@ -319,16 +270,4 @@ async fn list_all(target: &Target, path: &str) -> Result<f64, anyhow::Error> {
 fn ratio(what: &str, people: f64, plain: f64) -> Finding {
     let name = format!("{what}: of accounts beside plain");
     Finding::new(name, people / plain, "times", Bound::AtMost(2.0))
-}
-
-fn owner_of(number: u64) -> String {
-    format!("user{number:07}")
-}
-
-/// The headers with which a proxy says who it is.
-fn signed(number: u64) -> String {
-    let name = owner_of(number);
-    let mac = Hmac::<Sha256>::new_from_slice(PROXY_SECRET.as_bytes()).expect("any length is a key");
-    let token = hex::encode(mac.chain_update(name.as_bytes()).finalize().into_bytes());
-    format!("x-auth-couchdb-username: {name}\r\nx-auth-couchdb-token: {token}\r\n")
 }

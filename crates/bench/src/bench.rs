@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     fs,
+    ops::Range,
     path::Path,
     time::{Duration, Instant},
 };
@@ -18,6 +19,7 @@ use crate::{
     process::Process,
     report::{self, Finding, MemoryUsed, Report},
     round::{Measure, Side, sample},
+    scale::CONNECTIONS,
     usage::Pid,
 };
 
@@ -171,6 +173,28 @@ pub(crate) async fn send_all(
     });
     drop(try_join_all(clients).await?);
     Ok(next.get() as u64)
+}
+
+/// Sends the request of each number, over many connections at once.
+pub(crate) async fn send_each(
+    target: &Target,
+    numbers: Range<u64>,
+    request: &dyn Fn(u64) -> Vec<u8>,
+) -> Result<(), anyhow::Error> {
+    let next = Cell::new(numbers.start);
+    let (next, end) = (&next, numbers.end);
+    let connections = target.connections(CONNECTIONS).await?;
+    let clients = connections.into_iter().map(async |mut connection| {
+        loop {
+            let number = next.get();
+            if number >= end {
+                return Ok::<_, anyhow::Error>(());
+            }
+            next.set(number + 1);
+            connection.expect(&request(number)).await?;
+        }
+    });
+    try_join_all(clients).await.map(drop)
 }
 
 /// A side that sends the same requests over and over.

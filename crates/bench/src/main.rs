@@ -20,6 +20,7 @@ mod documents;
 mod invoices;
 mod limits;
 mod notes;
+mod people;
 mod process;
 mod queries;
 mod raw;
