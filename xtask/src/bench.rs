@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use crate::step::{self, Profile, build, build_server, command};
+use crate::step::{self, Profile, build, build_server, command, install_packages};
 
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
@@ -19,6 +19,10 @@ pub(crate) fn run(bench: &Bench) -> Result<(), anyhow::Error> {
     run.args(&bench.arguments);
     let asks = bench.arguments.iter().any(|it| it == "help" || it == "--help" || it == "-h");
     if !asks {
+        if bench.arguments.first().is_some_and(|it| it == "sync") {
+            // It runs a PouchDB.
+            install_packages("tests/clients")?;
+        }
         run.arg("--server").arg(build_server(Profile::Release)?);
     }
     step::run(&mut run)

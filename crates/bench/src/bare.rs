@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use crate::client::Kept;
 
 /// What the connection itself adds to every reply.
-const FRAMING: [&str; 3] = ["content-length", "date", "transfer-encoding"];
+pub(crate) const FRAMING: [&str; 3] = ["content-length", "date", "transfer-encoding"];
 
 #[derive(Debug, Args)]
 pub(crate) struct Bare {

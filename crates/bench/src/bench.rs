@@ -62,7 +62,7 @@ pub(crate) struct Bench {
 pub(crate) struct Fresh {
     pub(crate) process: Process,
     pub(crate) target: Target,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Bench {
@@ -89,7 +89,20 @@ impl Bench {
     pub(crate) fn server(&self) -> Result<Fresh, anyhow::Error> {
         let data = tempfile::tempdir_in(self.folder.path()).context("make a data folder")?;
         let process = Process::settle(&self.common.server, &data.path().join("data"))?;
-        Ok(Fresh { target: process.target(), process, _data: data })
+        Ok(Fresh { target: process.target(), process, data })
+    }
+
+    /// The same server, started again, with these settings (`SETTLE_…`).
+    pub(crate) fn again(
+        &self,
+        server: Fresh,
+        settings: &[(&str, &str)],
+    ) -> Result<Fresh, anyhow::Error> {
+        let Fresh { process, data, .. } = server;
+        process.stop()?;
+        let process =
+            Process::settle_with(&self.common.server, &data.path().join("data"), settings)?;
+        Ok(Fresh { target: process.target(), process, data })
     }
 
     /// A handler that answers as `reply` does.

@@ -10,3 +10,6 @@ pub(crate) const REPLY_HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// Rounds of each side that count. Before them each side plays one that does not.
 pub(crate) const ROUNDS: usize = 5;
+
+/// How long a bench waits for what replication shall bring, before it says that it never comes.
+pub(crate) const ARRIVAL_WAIT: Duration = Duration::from_secs(600);

@@ -24,10 +24,12 @@ mod people;
 mod process;
 mod queries;
 mod raw;
+mod replay;
 mod report;
 mod round;
 mod scale;
 mod sign_in;
+mod sync;
 mod usage;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -59,9 +61,14 @@ enum Command {
     Accounts(accounts::Accounts),
     /// How much memory a large attachment takes, sent and fetched in every way
     Attachment(attachment::Attachment),
+    /// Replication: between servers, with a client, and thousands of jobs at a time
+    Sync(sync::Sync),
     /// Answers every request with the bytes of a file: the limit of what a handler can be
     #[command(hide = true)]
     Bare(bare::Bare),
+    /// Answers with what was recorded: the limit of what a server can be to a client
+    #[command(hide = true)]
+    Replay(replay::Replay),
 }
 
 /// What every bench is told.
@@ -89,7 +96,9 @@ fn main() -> ExitCode {
         Command::SignIn(sign_in) => sign_in.run(),
         Command::Accounts(accounts) => accounts.run(),
         Command::Attachment(attachment) => attachment.run(),
+        Command::Sync(sync) => sync.run(),
         Command::Bare(bare) => bare.run(),
+        Command::Replay(replay) => replay.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -51,14 +51,35 @@ pub(crate) fn body(number: u64, bytes: usize) -> String {
 
 /// The same with its id, which is not counted: a document as `_bulk_docs` takes it.
 pub(crate) fn document(order: Order, number: u64, bytes: usize) -> String {
+    with_id(&order.id(number), number, bytes)
+}
+
+/// The same with an id of choice, which is not counted either.
+pub(crate) fn with_id(id: &str, number: u64, bytes: usize) -> String {
     let body = body(number, bytes);
-    format!(r#"{{"_id":"{}",{}"#, order.id(number), &body[1..])
+    format!(r#"{{"_id":"{id}",{}"#, &body[1..])
+}
+
+/// The same as a replicator writes it, with a revision that somebody else has made.
+pub(crate) fn replica(order: Order, number: u64, bytes: usize) -> String {
+    let body = body(number, bytes);
+    let (id, rev) = (order.id(number), Order::Random.id(number));
+    format!(
+        r#"{{"_id":"{id}","_rev":"1-{rev}","_revisions":{{"start":1,"ids":["{rev}"]}},{}"#,
+        &body[1..]
+    )
 }
 
 /// The body of a `_bulk_docs` request.
 pub(crate) fn bulk(order: Order, numbers: std::ops::Range<u64>, bytes: usize) -> String {
     let documents: Vec<_> = numbers.map(|number| document(order, number, bytes)).collect();
     format!(r#"{{"docs":[{}]}}"#, documents.join(","))
+}
+
+/// The body of a `_bulk_docs` request of a replicator.
+pub(crate) fn replicas(order: Order, numbers: std::ops::Range<u64>, bytes: usize) -> String {
+    let documents: Vec<_> = numbers.map(|number| replica(order, number, bytes)).collect();
+    format!(r#"{{"new_edits":false,"docs":[{}]}}"#, documents.join(","))
 }
 
 /// Source: `SplitMix64` (Steele, Lea, Flood, 2014).
@@ -82,6 +103,10 @@ mod tests {
             let with_id = document(Order::Random, number, bytes);
             let with_id: serde_json::Value = serde_json::from_str(&with_id).unwrap();
             assert_eq!(with_id["_id"], Order::Random.id(number));
+            let replica: serde_json::Value =
+                serde_json::from_str(&replica(Order::Ordered, number, bytes)).unwrap();
+            let rev = replica["_rev"].as_str().unwrap();
+            assert_eq!(rev.strip_prefix("1-"), replica["_revisions"]["ids"][0].as_str());
         }
     }
 

@@ -33,6 +33,15 @@ pub(crate) struct Process {
 impl Process {
     /// The server, on a data folder.
     pub(crate) fn settle(binary: &Path, data: &Path) -> Result<Self, anyhow::Error> {
+        Self::settle_with(binary, data, &[])
+    }
+
+    /// The same, with settings as variables of its environment.
+    pub(crate) fn settle_with(
+        binary: &Path,
+        data: &Path,
+        settings: &[(&str, &str)],
+    ) -> Result<Self, anyhow::Error> {
         let log_path = data.with_extension("log");
         let log =
             File::create(&log_path).with_context(|| format!("make {}", log_path.display()))?;
@@ -43,7 +52,7 @@ impl Process {
             }
         }
         command.env("SETTLE_ADMIN_USER", USER).env("SETTLE_ADMIN_PASSWORD", PASSWORD);
-        command.env("SETTLE_PROXY_SECRET", PROXY_SECRET);
+        command.env("SETTLE_PROXY_SECRET", PROXY_SECRET).envs(settings.iter().copied());
         command.arg("serve").arg("--data").arg(data).args(["--bind", "127.0.0.1:0"]).stderr(log);
         Self::start(&mut command).with_context(|| {
             let log = std::fs::read_to_string(&log_path).unwrap_or_default();
@@ -53,10 +62,18 @@ impl Process {
 
     /// A bare axum handler that answers with the bytes of `reply`.
     pub(crate) fn bare(reply: &Path) -> Result<Self, anyhow::Error> {
+        Self::own("bare", reply).context("start the bare handler")
+    }
+
+    /// One that answers with what was recorded in `exchanges`.
+    pub(crate) fn replay(exchanges: &Path) -> Result<Self, anyhow::Error> {
+        Self::own("replay", exchanges).context("start the server of recorded replies")
+    }
+
+    /// A command of this program.
+    fn own(name: &str, file: &Path) -> Result<Self, anyhow::Error> {
         let own = std::env::current_exe().context("find the own binary")?;
-        let mut command = Command::new(own);
-        command.arg("bare").arg(reply);
-        Self::start(&mut command).context("start the bare handler")
+        Self::start(Command::new(own).arg(name).arg(file))
     }
 
     fn start(command: &mut Command) -> Result<Self, anyhow::Error> {
@@ -91,6 +108,11 @@ impl Process {
             }
         };
         Ok(Self { child, address, started_in: begun.elapsed() })
+    }
+
+    /// Of the server, with its administrator's password.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{USER}:{PASSWORD}@{}", self.address)
     }
 
     pub(crate) fn target(&self) -> Target {
