@@ -237,7 +237,7 @@ impl Server {
         let scheduler = Scheduler::start(SchedulerParts {
             site: Arc::clone(&site),
             spool: folder.as_ref().map(DataFolder::spool),
-            settings: SchedulerSettings::default(),
+            settings: scheduler_settings(&config),
         });
         let scheduler = Arc::new(scheduler.await.map_err(StartError::Spool)?);
         let replicator = Arc::new(Replicator::new(Arc::clone(&site), scheduler));
@@ -351,6 +351,11 @@ fn script_settings(config: &Config) -> ScriptSettings {
         deadline: config.scripts_deadline,
         reduce_limit: config.scripts_reduce_limit,
     }
+}
+
+fn scheduler_settings(config: &Config) -> SchedulerSettings {
+    let running_max = usize::from(config.replicator_max_jobs.get());
+    SchedulerSettings { running_max, ..SchedulerSettings::default() }
 }
 
 /// Seals sessions with a new secret now and then.

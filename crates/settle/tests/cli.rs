@@ -56,6 +56,7 @@ async fn config_prints_each_value_and_where_it_came_from_but_no_secret() {
             scripts.process_memory  256 MiB          default
             scripts.reduce_limit    refuse           default
             scripts.shows_lists     on               default
+            replicator.max_jobs     1000             default
         "#]],
     )
     .await;

@@ -1,6 +1,6 @@
 //! The table of settings.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU16, path::PathBuf, time::Duration};
 
 use hyper::Uri;
 use settle_script::ReduceLimit;
@@ -148,6 +148,9 @@ settings! {
     /// Whether show and list functions, `_show` and `_list`, can be called. CouchDB has announced
     /// their end; old applications need them.
     "scripts.shows_lists" scripts_shows_lists: bool = "on";
+    /// How many replications run at a time. Others wait for their turn, and those between databases
+    /// of this server that have nothing to copy do not count.
+    "replicator.max_jobs" replicator_max_jobs: NonZeroU16 = "1000";
 }
 
 impl Default for Config {

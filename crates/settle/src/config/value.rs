@@ -179,6 +179,14 @@ impl Value for WorkerCount {
     }
 }
 
+impl Value for NonZeroU16 {
+    const KIND: &'static str = "number";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "expected a number from 1 to 65535".into())
+    }
+}
+
 impl Value for ReduceLimit {
     const KIND: &'static str = "`refuse`, `log` or `off`";
 
@@ -315,5 +323,13 @@ mod tests {
         assert_eq!(Duration::parse("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(Duration::parse("5 min"), Ok(Duration::from_secs(300)));
         assert!(Duration::parse("5").is_err(), "a time without a unit is a guess");
+    }
+
+    #[test]
+    fn a_number_of_things_is_at_least_one() {
+        assert_eq!(NonZeroU16::parse("65535"), Ok(NonZeroU16::MAX));
+        for bad in ["0", "-1", "65536", "1.5", "many", ""] {
+            assert!(NonZeroU16::parse(bad).is_err(), "{bad}");
+        }
     }
 }
