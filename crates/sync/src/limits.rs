@@ -104,7 +104,7 @@ pub const REQUEST_LONG: Duration = Duration::from_secs(5);
 
 /// Bytes of a document's changed attachments up to which they come inside the document. Larger ones
 /// are copied one at a time, and go on where they stopped when the link is cut.
-pub const ATTACHMENTS_INLINE_BYTES_MAX: u64 = 256 << 10;
+pub const ATTACHMENTS_INLINE_BYTES_MAX: u64 = 32 << 10;
 
 /// Rows of changes that are read ahead of what is compared, for each portion that may be under way.
 pub const PORTIONS_READ_AHEAD: usize = 2;
