@@ -58,9 +58,9 @@ pub struct DocumentStatus {
 
 #[derive(Debug)]
 pub enum DocumentState {
-    /// It is being made into a job.
+    /// It is being made into a job, or was written a moment ago: then nobody knows since when.
     Initializing {
-        added: Timestamp,
+        added: Option<Timestamp>,
     },
     /// It could not be started, and will be tried again.
     Error {
@@ -145,7 +145,7 @@ impl Documents {
         Ok(found.and_then(|found| self.told(database, id.to_owned(), found.body.into(), job)))
     }
 
-    /// `None` for what is no replication, or has been written a moment ago.
+    /// `None` for what is no replication.
     fn told(
         &self,
         database: &Database,
@@ -159,22 +159,23 @@ impl Documents {
         let place = DocumentPlace { database: database.name().clone(), id };
         let state = match document::settled(&body) {
             Some(settled) => DocumentState::Settled { settled, body },
-            None => self.table.with(&place, |entry| {
-                let added = entry.added;
-                match &entry.state {
-                    State::Initializing => Some(DocumentState::Initializing { added }),
-                    State::Error { reason, updated, .. } => Some(DocumentState::Error {
+            None => {
+                let known = self.table.with(&place, |entry| match &entry.state {
+                    State::Initializing => DocumentState::Initializing { added: Some(entry.added) },
+                    State::Error { reason, updated, .. } => DocumentState::Error {
                         failures: entry.failures,
                         reason: reason.clone(),
                         updated: *updated,
-                        added,
-                    }),
-                    // Gone for a moment when it has ended.
-                    State::Scheduled { id, .. } => {
-                        job(id).map(|job| DocumentState::Scheduled(Box::new(job)))
-                    }
-                }
-            })??,
+                        added: entry.added,
+                    },
+                    State::Scheduled { id, .. } => match job(id) {
+                        Some(job) => DocumentState::Scheduled(Box::new(job)),
+                        // It has ended, and that is about to be written.
+                        None => DocumentState::Initializing { added: Some(entry.added) },
+                    },
+                });
+                known.unwrap_or(DocumentState::Initializing { added: None })
+            }
         };
         Some(DocumentStatus { place, state })
     }

@@ -2,10 +2,10 @@
 //!
 //! The import asks both servers over HTTP and keeps nothing itself. Databases are replicated by the target,
 //! whose checkpoints are what a second run goes on from. The databases of users and of replications are
-//! copied by the import, revision by revision ([`revisions`]): what design documents of CouchDB would
+//! copied by the import, revision by revision (`revisions`): what design documents of CouchDB would
 //! forbid there, rules of the server forbid here, and replications shall not begin to run twice.
 //!
-//! The comparison ([`compare`]) looks at every leaf of every document on both sides, with bounded memory,
+//! The comparison (`compare`) looks at every leaf of every document on both sides, with bounded memory,
 //! so it does not rest on what the replicator says of itself.
 
 mod compare;

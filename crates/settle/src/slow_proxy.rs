@@ -5,7 +5,7 @@
 //! happens when follows from a seed and from the time since the proxy started ([`Schedule`]); which
 //! connection meets it depends on who connects when.
 //!
-//! What is on its way waits in memory, at most [`SLOW_PROXY_WINDOW_BYTES`] of each connection and
+//! What is on its way waits in memory, at most `SLOW_PROXY_WINDOW_BYTES` of each connection and
 //! direction: whoever sends more is held back by TCP, as on a real link.
 //!
 //! Units: durations, and bytes a second; each direction has the whole rate, which its connections share.

@@ -112,7 +112,7 @@ impl Serialize for DocumentRow<'_> {
         row.serialize_entry("doc_id", &self.status.place.id)?;
         match &self.status.state {
             DocumentState::Initializing { added } => {
-                let (info, at) = (None::<()>, iso_seconds(*added));
+                let (info, at) = (None::<()>, added.map(iso_seconds));
                 row.serialize_entry("id", &None::<()>)?;
                 row.serialize_entry("state", state)?;
                 row.serialize_entry("info", &info)?;
