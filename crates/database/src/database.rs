@@ -5,6 +5,7 @@ mod kept;
 mod local;
 mod resolving;
 mod settings;
+mod transacting;
 mod upkeep;
 
 use std::{
@@ -23,7 +24,10 @@ use settle_model::{
 };
 use tokio::sync::{OnceCell, watch};
 
-pub use self::{local::LocalError, resolving::PlannedResolution, settings::SettingError};
+pub use self::{
+    local::LocalError, resolving::PlannedResolution, settings::SettingError,
+    transacting::RetentionError,
+};
 use crate::{
     edit::{Atomicity, Attempt, Edit, EditError, Epochs, Foreseen, Written},
     error::StorageError,

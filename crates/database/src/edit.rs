@@ -149,7 +149,7 @@ pub enum Content {
     Attachment { name: AttachmentName, new: Option<AttachmentSource> },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AttachmentEdit {
     pub name: AttachmentName,
     pub source: AttachmentSource,
@@ -157,7 +157,7 @@ pub struct AttachmentEdit {
     pub revpos: Option<u32>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum AttachmentSource {
     /// A stub: what the parent revision has under this name.
     Keep,

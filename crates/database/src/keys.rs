@@ -41,22 +41,26 @@ pub(crate) mod family {
     pub(crate) const PURGE: u8 = 0x17;
     pub(crate) const CHANGE_COUNT: u8 = 0x18;
     pub(crate) const CONFLICT: u8 = 0x19;
+    /// When records of idempotency may go, in the order of time.
+    pub(crate) const EXPIRY: u8 = 0x1A;
+    /// How long they are kept, where the database says so.
+    pub(crate) const RETENTION: u8 = 0x1B;
     /// The attachment store's: what this database refers to. See `blobs::keys`.
     pub(crate) const REFERENCE: u8 = 0x20;
-    // 0x21 to 0x24 are in `later`.
+    pub(crate) const IDEMPOTENCY: u8 = 0x23;
+    // 0x21, 0x22 and 0x24 are in `later`.
     // 0x30 to 0x3F: rows, document → keys and reductions of indexes, in the environment of indexes.
 }
 
 /// Families that later work fills; their places and their order are fixed now.
 #[cfg_attr(not(test), expect(dead_code, reason = "fixed now, so that stored formats last"))]
 pub(crate) mod later {
-    use settle_engine::key::{push_bytes, push_number};
+    use settle_engine::key::push_number;
 
     use super::Keys;
 
     const SNAPSHOT: u8 = 0x21;
     const PIN: u8 = 0x22;
-    const IDEMPOTENCY: u8 = 0x23;
     const CURSOR: u8 = 0x24;
 
     impl Keys {
@@ -66,15 +70,6 @@ pub(crate) mod later {
 
         pub(crate) fn pin(self, number: u64) -> Vec<u8> {
             self.with_number(PIN, number)
-        }
-
-        /// Of a principal, everything about one client stands together.
-        pub(crate) fn idempotency(self, principal: &str, client: &str, id: &str) -> Vec<u8> {
-            let mut key = self.family(IDEMPOTENCY);
-            push_bytes(&mut key, principal.as_bytes());
-            push_bytes(&mut key, client.as_bytes());
-            key.extend_from_slice(id.as_bytes());
-            key
         }
 
         pub(crate) fn cursor(self, follower: &str) -> Vec<u8> {
@@ -288,6 +283,34 @@ impl Keys {
 
     pub(crate) fn purge(self, sequence: u64) -> Vec<u8> {
         self.with_number(family::PURGE, sequence)
+    }
+
+    /// Of a principal, everything about one client stands together.
+    pub(crate) fn idempotency(self, principal: &str, client: &str, id: &str) -> Vec<u8> {
+        let mut key = self.family(family::IDEMPOTENCY);
+        push_bytes(&mut key, principal.as_bytes());
+        push_bytes(&mut key, client.as_bytes());
+        key.extend_from_slice(id.as_bytes());
+        key
+    }
+
+    /// `record` is the key of a record of idempotency of this database.
+    pub(crate) fn expiry(self, expires: Timestamp, record: &[u8]) -> Vec<u8> {
+        let mut key = self.with_number(family::EXPIRY, expires.micros());
+        key.extend_from_slice(rest(record, family::IDEMPOTENCY).unwrap_or_default());
+        key
+    }
+
+    /// When a record of idempotency may go, and its key.
+    pub(crate) fn expiry_of(self, key: &[u8]) -> Option<(Timestamp, Vec<u8>)> {
+        let (expires, which) = take_number(rest(key, family::EXPIRY)?)?;
+        let mut record = self.family(family::IDEMPOTENCY);
+        record.extend_from_slice(which);
+        Some((Timestamp::from_micros(expires), record))
+    }
+
+    pub(crate) fn retention(self) -> Vec<u8> {
+        self.family(family::RETENTION)
     }
 
     fn with_number(self, family: u8, number: u64) -> Vec<u8> {

@@ -21,13 +21,16 @@ mod revision;
 mod scan;
 mod store;
 mod tasks;
+mod transact;
 mod writer;
 
 pub use settle_engine::Direction;
 
 pub use crate::{
     codec::RecordError,
-    database::{Database, LocalError, PlannedResolution, SettingError, Subscription},
+    database::{
+        Database, LocalError, PlannedResolution, RetentionError, SettingError, Subscription,
+    },
     edit::{
         Atomicity, AttachmentEdit, AttachmentSource, Attempt, Content, Edit, EditError, Epochs,
         Foreseen, Origin, Seen, Verdict, Written,
@@ -35,7 +38,7 @@ pub use crate::{
     error::StorageError,
     record::{
         body::Attachment,
-        later::{Cursor, Idempotency, Pin, Snapshot},
+        later::{Cursor, Pin, Snapshot},
     },
     render::DocumentForm,
     revision::{
@@ -54,4 +57,7 @@ pub use crate::{
         EventKind, EventPage, EventScan, NameScan, OpenError, Store, StoreParts, StoreSettings,
     },
     tasks::Tasks,
+    transact::{
+        Fate, ForeseenTransactions, ForeseenWrite, Judgement, Known, Submitted, Transactions,
+    },
 };

@@ -74,3 +74,23 @@ pub(crate) const CHANGED_WAITING_MAX: usize = 1_024;
 
 /// Bytes that a dropped database gives back in one slice.
 pub(crate) const RECLAIM_SLICE_BYTES: usize = 1 << 20;
+
+/// How long the outcome of a transaction is remembered, unless the database says otherwise: long enough for a phone
+/// that was off for a holiday. What can be set ends at a year. Outside: 400 `bad_request`.
+pub const RETENTION_DEFAULT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub const RETENTION_MIN: Duration = Duration::from_secs(60);
+pub const RETENTION_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// Bytes of a user's name in a key of what is remembered of them. A longer one stands there as a digest.
+pub(crate) const PRINCIPAL_BYTES_MAX: usize = 200;
+
+/// Bytes of the document on which a transaction failed, up to which it is told and remembered. A larger one has to
+/// be read.
+pub(crate) const CURRENT_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes that one transaction, or all that are all in one, may put into a commit, documents that they replace
+/// included. Beyond: the refusal `too_large`.
+pub(crate) const ATOMIC_BYTES_MAX: usize = 64 << 20;
+
+/// Outcomes that one commit of a collector forgets.
+pub(crate) const EXPIRE_ROWS_MAX: usize = 1_000;

@@ -7,6 +7,7 @@ pub(crate) mod change;
 pub(crate) mod conflict;
 pub(crate) mod head;
 pub(crate) mod history;
+pub(crate) mod idempotency;
 pub(crate) mod later;
 pub(crate) mod live;
 pub(crate) mod local;

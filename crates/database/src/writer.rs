@@ -17,6 +17,7 @@ mod foresee;
 mod group;
 mod past;
 mod purge;
+mod transact;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -27,7 +28,7 @@ use settle_engine::Outcome;
 use settle_model::{id::DocumentId, revision::RevId, time::Timestamp};
 use tokio::sync::oneshot;
 
-use self::group::Group;
+use self::{group::Group, transact::Asked};
 use crate::{
     blobs::PlanError,
     database::Inner,
@@ -36,6 +37,7 @@ use crate::{
     limits::{CLASHES_MAX, GROUP_BYTES_MAX, GROUP_EDITS_MAX},
     record::{site::EventKind, state::State},
     store::failed,
+    transact::Fate,
 };
 
 #[derive(Debug, Default)]
@@ -56,6 +58,10 @@ enum Job {
         edits: Vec<PreparedEdit>,
         atomicity: Atomicity,
         reply: oneshot::Sender<Result<Attempt, StorageError>>,
+    },
+    Transact {
+        asked: Asked,
+        reply: oneshot::Sender<Result<Vec<Fate>, StorageError>>,
     },
     Purge {
         items: Vec<(DocumentId, Vec<RevId>)>,
@@ -101,6 +107,7 @@ enum Collected {
 /// The answer to a job, kept back until its group is committed.
 enum Answer {
     Write(Vec<EditResult>),
+    Transact(Vec<Fate>),
     Purge(Purged),
     Collect(Collected),
     ListConflicts(Collected),
@@ -409,6 +416,7 @@ impl Job {
             Self::Write { edits, .. } => {
                 (edits.len(), edits.iter().map(|prepared| prepared.edit.bytes()).sum())
             }
+            Self::Transact { asked, .. } => asked.weight(),
             Self::Purge { items, .. } => (items.len(), 0),
             Self::Collect { .. } | Self::ListConflicts { .. } => (0, 0),
         }
@@ -417,7 +425,7 @@ impl Job {
     /// All but writes read rows that edits of the same group would be changing.
     fn wants_to_be_alone(&self) -> bool {
         match self {
-            Self::Write { .. } => false,
+            Self::Write { .. } | Self::Transact { .. } => false,
             Self::Purge { .. } | Self::Collect { .. } | Self::ListConflicts { .. } => true,
         }
     }
@@ -429,6 +437,9 @@ impl Job {
                 let overtaken = overtaken(edits, atomicity, &results);
                 drop(reply.send(Ok(Attempt { results, overtaken })));
             }
+            (Self::Transact { reply, .. }, Ok(Answer::Transact(fates))) => {
+                drop(reply.send(Ok(fates)));
+            }
             (Self::Purge { reply, .. }, Ok(Answer::Purge(purged))) => drop(reply.send(Ok(purged))),
             (Self::Collect { reply, .. }, Ok(Answer::Collect(more))) => {
                 drop(reply.send(Ok(more)));
@@ -437,6 +448,7 @@ impl Job {
                 drop(reply.send(Ok(more)));
             }
             (Self::Write { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
+            (Self::Transact { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Purge { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Collect { reply, .. } | Self::ListConflicts { reply }, Err(error)) => {
                 drop(reply.send(Err(error)));

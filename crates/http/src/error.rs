@@ -8,6 +8,7 @@ mod database;
 mod mango;
 mod query;
 mod replication;
+mod transact;
 
 use std::{borrow::Cow, error::Error};
 

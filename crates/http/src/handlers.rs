@@ -20,4 +20,5 @@ pub(crate) mod security;
 pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod tokens;
+pub(crate) mod transact;
 pub(crate) mod views;

@@ -33,6 +33,16 @@ pub const JSON_BODY_MAX: usize = 256 << 20;
 /// fit. Beyond: 413 `too_large`.
 pub const QUESTION_BODY_MAX: usize = 16 << 20;
 
+/// Of an exchange of transactions: some ten thousand of them. Beyond: 413 `too_large`; the rest goes into the next.
+pub const EXCHANGE_BODY_MAX: usize = 64 << 20;
+
+/// Changes of others in the reply to an exchange, where the client does not say and at most; and their bytes.
+///
+/// Beyond: `pending` says how many are left, and `_changes` has them.
+pub const EXCHANGE_CHANGES_DEFAULT: u64 = 100;
+pub const EXCHANGE_CHANGES_MAX: u64 = 1_000;
+pub const EXCHANGE_CHANGES_BYTES_MAX: usize = 4 << 20;
+
 /// Of the JSON in a body of several parts, whose attachments have parts of their own. Beyond: 413
 /// `too_large`.
 pub const DOCUMENT_PART_MAX: usize = 32 << 20;

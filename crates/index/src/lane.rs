@@ -16,6 +16,7 @@ mod asking;
 mod functions;
 mod locks;
 mod schema;
+mod transact;
 mod validators;
 
 use std::sync::{Arc, OnceLock};
@@ -31,6 +32,7 @@ use settle_query::design::{self, DesignError};
 use settle_script::ScriptError;
 use thiserror::Error;
 
+pub use self::transact::TransactResult;
 pub(crate) use self::validators::Validators;
 use self::{asking::Asking, locks::Locks};
 use crate::{Designs, Indexes, designs::PREFIX, limits::CLASHES_MAX};

@@ -49,6 +49,21 @@ pub async fn edit(
     Ok(Edit { id, origin, deleted, content, verdict: Verdict::NONE })
 }
 
+/// The attachments of a document that is edited as it is now. Those that came inside of it are stored.
+pub async fn attachments(
+    blobs: &BlobStore,
+    attachments: Vec<(AttachmentName, AttachmentIn)>,
+) -> Result<Vec<AttachmentEdit>, IncomingError> {
+    check_count(attachments.len())?;
+    let origin = Origin::Interactive { base: None, must_exist: false };
+    let mut edits = Vec::with_capacity(attachments.len());
+    for (name, attachment) in attachments {
+        let none = &mut std::iter::empty();
+        edits.push(attachment_edit(blobs, name, attachment, &origin, none).await?);
+    }
+    Ok(edits)
+}
+
 /// Refuses more attachments than a document can have before any of them is stored.
 pub fn check_count(count: usize) -> Result<(), EditError> {
     if count > ATTACHMENTS_MAX {

@@ -15,6 +15,7 @@ pub mod limits;
 mod names;
 pub mod outgoing;
 mod replications;
+mod transact;
 mod users;
 mod write;
 
@@ -31,6 +32,7 @@ pub use crate::{
     databases::NewDatabaseError,
     info::DatabaseInfo,
     names::{AUDIT, OfTheSystem, WrittenByTheServer, check_change, database_name},
+    transact::TransactError,
     write::{LocalWriteError, PrepareError, WriteRefusal},
 };
 

@@ -6,8 +6,8 @@ use settle_engine::{Direction, Plan, Scan, Step, Visit, Visitor};
 use crate::{Database, blobs::Counted, error::StorageError, keys};
 
 impl Database {
-    /// Bytes of documents with their past, of local documents, and of those attachments that are not in
-    /// `counted` yet. Looks at every local document and every reference to an attachment.
+    /// Bytes of documents with their past, of local documents, of outcomes that are remembered, and of those
+    /// attachments that are not in `counted` yet. Looks at every one of these, but for documents.
     pub async fn kept_bytes(
         &self,
         grant: &Grant<Read>,
@@ -15,12 +15,15 @@ impl Database {
     ) -> Result<u64, StorageError> {
         let documents = self.info(grant).await?.file_bytes;
         let shared = &self.inner.shared;
-        let locals = self.inner.keys.family(keys::family::LOCAL);
-        let plan = Plan::new(vec![Step::Scan(Scan::prefix(&locals, Direction::Ascending))]);
-        let Bytes(locals) = shared.engine.read_to_end(plan, Bytes(0)).await?;
+        let families = [keys::family::LOCAL, keys::family::IDEMPOTENCY, keys::family::EXPIRY];
+        let scans = families.map(|family| {
+            Step::Scan(Scan::prefix(&self.inner.keys.family(family), Direction::Ascending))
+        });
+        let plan = Plan::new(scans.to_vec());
+        let Bytes(others) = shared.engine.read_to_end(plan, Bytes(0)).await?;
         let attachments = shared.blobs.count(self.number(), counted).await?;
         self.inner.check_alive()?;
-        Ok(documents + locals + attachments)
+        Ok(documents + others + attachments)
     }
 }
 

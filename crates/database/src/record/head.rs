@@ -65,6 +65,14 @@ impl BodyPlace {
         }
     }
 
+    /// Bytes of the payload, wherever it is.
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Self::Inline(payload) => payload.len() as u64,
+            Self::Record { length, .. } => *length,
+        }
+    }
+
     /// The number of the body record, where there is one.
     pub(crate) fn record(&self) -> Option<u64> {
         match self {

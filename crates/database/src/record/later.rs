@@ -1,6 +1,6 @@
 //! Records that later work fills. Their forms are fixed now, so that no stored format has to be
-//! rewritten: the past needs snapshots and pins, safe repetition needs idempotency records,
-//! followers need cursors, reading as of a time needs time records.
+//! rewritten: the past needs snapshots and pins, followers need cursors, reading as of a time needs time
+//! records.
 
 use settle_model::time::Timestamp;
 
@@ -51,15 +51,6 @@ pub struct Pin {
     pub holder: String,
 }
 
-/// What was answered to a request that may come again: hash of the payload, when the record may
-/// go, and the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Idempotency {
-    pub payload: [u8; 32],
-    pub expires: Timestamp,
-    pub answer: Vec<u8>,
-}
-
 /// How far a follower has come, and what it keeps with that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
@@ -100,25 +91,6 @@ impl Pin {
         let pin = Self { sequence, expires, holder: from.text()?.to_owned() };
         from.end()?;
         Ok(pin)
-    }
-}
-
-impl Idempotency {
-    pub fn encode(&self, key: &[u8]) -> Vec<u8> {
-        sealed(key, |out| {
-            out.extend_from_slice(&self.payload);
-            put_number(out, self.expires.micros());
-            put_bytes(out, &self.answer);
-        })
-    }
-
-    pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
-        let mut from = Reader::open("idempotency", key, value)?;
-        let payload = from.array()?;
-        let expires = Timestamp::from_micros(from.number()?);
-        let record = Self { payload, expires, answer: from.bytes()?.to_vec() };
-        from.end()?;
-        Ok(record)
     }
 }
 

@@ -20,7 +20,8 @@ use super::{
     conflict,
     head::{BodyPlace, Head, HeadView, LeafBody},
     history::{History, PastBody, PastLeaf},
-    later::{self, Cursor, Idempotency, Pin, Snapshot},
+    idempotency::{self, Idempotency},
+    later::{self, Cursor, Pin, Snapshot},
     live::{Live, TimelineStart},
     local,
     purge::Purge,
@@ -215,6 +216,14 @@ fn all() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let record = Idempotency { payload: [3; 32], expires: at(), answer: b"{}".to_vec() };
     add("idempotency", key.clone(), record.encode(&key));
     assert_eq!(Idempotency::decode(&key, &record.encode(&key)).unwrap(), record);
+    let expiry = keys.expiry(at(), &key);
+    assert_eq!(keys.expiry_of(&expiry), Some((at(), key)));
+    add("expiry", expiry.clone(), site::encode_mark(&expiry));
+    let key = keys.retention();
+    let week = Duration::from_secs(7 * 24 * 60 * 60);
+    add("retention", key.clone(), idempotency::encode_retention(&key, week));
+    let stored = idempotency::encode_retention(&key, week);
+    assert_eq!(idempotency::decode_retention(&key, &stored).unwrap(), week);
     let key = keys.cursor("index/1");
     let cursor = Cursor { sequence: 17, memory: b"m".to_vec() };
     add("cursor", key.clone(), cursor.encode(&key));
@@ -255,6 +264,8 @@ fn stored_bytes_stay_what_they_are() {
         snapshot: 02012c216d6f6e646179 = 1: 11808081b184e99103
         pin: 02012c220101 = 1: 11808081b184e991030761726368697665
         idempotency: 02012c23616461000174696c6c2d37000130314a = 1: 0303030303030303030303030303030303030303030303030303030303030303808081b184e99103027b7d
+        expiry: 02012c1a0706474846204000616461000174696c6c2d37000130314a = 1: 
+        retention: 02012c1b = 1: 8088b2a002
         cursor: 02012c24696e6465782f31 = 1: 11016d
         index row: 02012c300101006b6579 = 0: 
     "#]].assert_eq(&seen);

@@ -16,7 +16,9 @@ use super::{
 use crate::{
     error::StorageError,
     keys::{self, Keys},
-    limits::{COLLECT_BYTES_MAX, COLLECT_LOOKS_MAX, COLLECT_ROWS_MAX, TIME_MARK_EVERY},
+    limits::{
+        COLLECT_BYTES_MAX, COLLECT_LOOKS_MAX, COLLECT_ROWS_MAX, EXPIRE_ROWS_MAX, TIME_MARK_EVERY,
+    },
     record::{
         body::decode_payload,
         change::ChangeView,
@@ -51,6 +53,7 @@ impl Group<'_> {
             self.state.history_floor = last;
             self.forget_times(last).await?;
         }
+        let more = more || matches!(until, Until::Grace { .. }) && self.expire_records().await?;
         if let (Until::Grace { due }, false) = (until, more) {
             self.delete(keys::sweep(due, self.inner.keys.number));
             if due == self.state.sweep_due {
@@ -60,6 +63,22 @@ impl Group<'_> {
             }
         }
         Ok(if more { Collected::More } else { Collected::All })
+    }
+
+    /// Forgets outcomes whose time has come; whether there may be more of them.
+    async fn expire_records(&mut self) -> Result<bool, StorageError> {
+        let keys = self.inner.keys;
+        let scan = Scan::prefix(&keys.family(keys::family::EXPIRY), Direction::Ascending);
+        let rows = Expired { keys, now: self.now, found: Vec::new(), next: None };
+        let plan = Plan::new(vec![Step::Scan(scan)]);
+        let Expired { found, next, .. } = self.inner.shared.engine.read_to_end(plan, rows).await?;
+        let more = found.len() >= EXPIRE_ROWS_MAX;
+        for (row, record) in found {
+            self.delete(row);
+            self.delete(record);
+        }
+        self.records_due = next;
+        Ok(more)
     }
 
     /// The newest sequence that was committed before the grace began.
@@ -258,6 +277,26 @@ impl Visitor for Leaves {
             self.failure.set(error);
         }
         Visit::Stop
+    }
+}
+
+/// Rows of outcomes that may go, each with the key of its record, and when the next may.
+struct Expired {
+    keys: Keys,
+    now: Timestamp,
+    found: Vec<(Vec<u8>, Vec<u8>)>,
+    next: Option<Timestamp>,
+}
+
+impl Visitor for Expired {
+    fn visit(&mut self, _: usize, key: &[u8], _: Option<&[u8]>) -> Visit {
+        let Some((expires, record)) = self.keys.expiry_of(key) else { return Visit::Stop };
+        if expires > self.now || self.found.len() >= EXPIRE_ROWS_MAX {
+            self.next = Some(expires);
+            return Visit::Stop;
+        }
+        self.found.push((key.to_vec(), record));
+        Visit::Next
     }
 }
 

@@ -39,7 +39,7 @@ impl Inner {
         let mut attempt = 1;
         loop {
             let ids = edits.iter().map(|edit| edit.id.clone()).collect();
-            let mut group = Group::over(self, ids, &nothing_missing).await?;
+            let mut group = Group::over(self, ids, Vec::new(), &nothing_missing).await?;
             match group.foresee_all(edits).await {
                 // Bodies outside of the head are read in views of their own: what the head names may
                 // have been replaced and let go of since.
@@ -62,7 +62,7 @@ impl Group<'_> {
         Ok(foreseen)
     }
 
-    async fn foresee(&mut self, edit: &Edit) -> Result<Foreseen, StorageError> {
+    pub(super) async fn foresee(&mut self, edit: &Edit) -> Result<Foreseen, StorageError> {
         let id = &edit.id;
         let is_misplaced = self.live.partitioned && id.check_partition().is_err();
         if id.is_design() || is_misplaced || edit.content.check_size().is_err() {

@@ -16,9 +16,10 @@ use crate::{
     edit::{Atomicity, EditError},
     error::StorageError,
     keys,
-    limits::TIME_MARK_EVERY,
+    limits::{RETENTION_DEFAULT, TIME_MARK_EVERY},
     record::{
         head::Head,
+        idempotency::{Idempotency, decode_retention},
         later::{BUCKET_BITS, decode_count, encode_count, encode_time},
         live::Live,
         site::encode_mark,
@@ -51,6 +52,14 @@ pub(super) struct Group<'w> {
     /// a conflict.
     pub(super) moved: HashMap<DocumentId, Option<u64>>,
     pub(super) history_added: bool,
+    /// Records of idempotency that these jobs look for, by their keys.
+    pub(super) records: HashMap<Vec<u8>, Idempotency>,
+    /// How long those that are made now are kept.
+    pub(super) retention: Duration,
+    /// When the first of those that are left may go, where that is known.
+    pub(super) records_due: Option<Timestamp>,
+    /// Of keys and values that are put.
+    pub(super) bytes: usize,
 }
 
 /// A document as it stands in the group.
@@ -87,32 +96,51 @@ impl<'w> Group<'w> {
         jobs: &[Job],
         missing_blobs: &'w BTreeSet<BlobDigest>,
     ) -> Result<Group<'w>, StorageError> {
-        let mut ids = Vec::new();
+        let (mut ids, mut records) = (Vec::new(), Vec::new());
         for job in jobs {
             match job {
+                Job::Transact { asked, .. } => {
+                    ids.extend(asked.documents().cloned());
+                    let keys = asked.range.clone();
+                    records.extend(keys.map(|at| asked.transactions.key(inner.keys, at)));
+                }
                 Job::Write { edits, .. } => ids.extend(edits.iter().map(|it| it.edit.id.clone())),
                 Job::Purge { items, .. } => ids.extend(items.iter().map(|(id, _)| id.clone())),
                 Job::Collect { .. } | Job::ListConflicts { .. } => {}
             }
         }
-        Self::over(inner, ids, missing_blobs).await
+        Self::over(inner, ids, records, missing_blobs).await
     }
 
-    /// Reads these documents in one view.
+    /// Reads these documents and records of idempotency in one view.
     pub(super) async fn over(
         inner: &'w Arc<Inner>,
         mut ids: Vec<DocumentId>,
+        records: Vec<Vec<u8>>,
         missing_blobs: &'w BTreeSet<BlobDigest>,
     ) -> Result<Group<'w>, StorageError> {
         // In order, so that neighbours are read from the same page.
         ids.sort_unstable();
         ids.dedup();
         let keys = inner.keys;
-        let mut steps = Vec::with_capacity(1 + ids.len());
+        let mut steps = Vec::with_capacity(2 + ids.len() + records.len());
         steps.push(Step::Get(keys.state()));
         steps.extend(ids.iter().map(|id| Step::Get(keys.head(id))));
+        if !records.is_empty() {
+            steps.extend(records.into_iter().map(Step::Get));
+            steps.push(Step::Get(keys.retention()));
+        }
+        let last = steps.len() - 1;
         let heads = HashMap::with_capacity(ids.len());
-        let visitor = Stored { ids, state: None, heads, failure: Failure::default() };
+        let visitor = Stored {
+            ids,
+            last,
+            state: None,
+            heads,
+            records: HashMap::new(),
+            retention: RETENTION_DEFAULT,
+            failure: Failure::default(),
+        };
         let found = inner.shared.engine.read_to_end(Plan::new(steps), visitor).await?;
         found.failure.check()?;
         let state = found.state.ok_or(StorageError::Gone)?;
@@ -131,6 +159,10 @@ impl<'w> Group<'w> {
             rests_on_live: false,
             moved: HashMap::new(),
             history_added: false,
+            records: found.records,
+            retention: found.retention,
+            records_due: None,
+            bytes: 0,
             inner,
         })
     }
@@ -149,6 +181,9 @@ impl<'w> Group<'w> {
             Job::Write { edits, atomicity: Atomicity::AllOrNothing, .. } => {
                 Ok(Answer::Write(self.plan_whole(edits).await?))
             }
+            Job::Transact { asked, .. } => {
+                Ok(Answer::Transact(self.plan_transactions(asked).await?))
+            }
             Job::Purge { items, .. } => Ok(Answer::Purge(self.plan_purge(items).await?)),
             Job::Collect { until, .. } => Ok(Answer::Collect(self.plan_collect(*until).await?)),
             Job::ListConflicts { .. } => Ok(Answer::ListConflicts(self.plan_listing().await?)),
@@ -160,7 +195,7 @@ impl<'w> Group<'w> {
         &mut self,
         edits: &[PreparedEdit],
     ) -> Result<Vec<EditResult>, StorageError> {
-        let before = self.save(edits);
+        let before = self.save(edits.iter().map(|it| &it.edit.id));
         let mut results = Vec::with_capacity(edits.len());
         for edit in edits {
             results.push(self.plan_edit(edit).await?);
@@ -176,11 +211,9 @@ impl<'w> Group<'w> {
         Ok(results)
     }
 
-    fn save(&self, edits: &[PreparedEdit]) -> Saved {
-        let slots = edits.iter().map(|it| {
-            let id = &it.edit.id;
-            (id.clone(), self.heads.get(id).cloned().unwrap_or_default())
-        });
+    /// What [`restore`](Self::restore) goes back to; `ids` are the documents that may be changed meanwhile.
+    pub(super) fn save<'i>(&self, ids: impl Iterator<Item = &'i DocumentId>) -> Saved {
+        let slots = ids.map(|id| (id.clone(), self.heads.get(id).cloned().unwrap_or_default()));
         Saved {
             state: self.state.clone(),
             operations: self.operations.len(),
@@ -189,10 +222,11 @@ impl<'w> Group<'w> {
             blobs: self.blobs.clone(),
             design_changed: self.design_changed,
             history_added: self.history_added,
+            bytes: self.bytes,
         }
     }
 
-    fn restore(&mut self, saved: Saved) {
+    pub(super) fn restore(&mut self, saved: Saved) {
         self.state = saved.state;
         self.operations.truncate(saved.operations);
         self.heads.extend(saved.slots);
@@ -200,6 +234,7 @@ impl<'w> Group<'w> {
         self.blobs = saved.blobs;
         self.design_changed = saved.design_changed;
         self.history_added = saved.history_added;
+        self.bytes = saved.bytes;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -207,9 +242,10 @@ impl<'w> Group<'w> {
     }
 
     pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) -> u64 {
-        let bytes = (key.len() + value.len()) as u64;
+        let bytes = key.len() + value.len();
+        self.bytes += bytes;
         self.operations.push(Operation::Put { key, value });
-        bytes
+        bytes as u64
     }
 
     pub(super) fn delete(&mut self, key: Vec<u8>) {
@@ -246,16 +282,19 @@ impl<'w> Group<'w> {
         let engine = &*self.inner.shared.engine;
         let blobs = plan.resolve(engine, self.now).await?;
         let mut wakes_sweeper = false;
-        if self.history_added {
-            if self.state.time_marked.plus(TIME_MARK_EVERY) <= self.now {
-                let key = keys.time(self.now);
-                self.put(key.clone(), encode_time(&key, self.before.sequence));
-                self.state.time_marked = self.now;
-            }
-            if self.state.sweep_due.micros() == 0 {
-                let when = due(self.now, self.live.grace);
+        if self.history_added && self.state.time_marked.plus(TIME_MARK_EVERY) <= self.now {
+            let key = keys.time(self.now);
+            self.put(key.clone(), encode_time(&key, self.before.sequence));
+            self.state.time_marked = self.now;
+        }
+        if let Some(when) = self.sweep_wanted() {
+            let queued = self.state.sweep_due;
+            if queued.micros() == 0 || when < queued {
+                if queued.micros() > 0 {
+                    self.delete(keys::sweep(queued, keys.number));
+                }
                 self.queue_sweep(when);
-                wakes_sweeper = self.live.grace < SWEEPER_NAPS;
+                wakes_sweeper = when.since(self.now) < SWEEPER_NAPS;
             }
         }
         let live_key = keys.live();
@@ -282,6 +321,13 @@ impl<'w> Group<'w> {
         blobs.append_to(&mut batch);
         let changed = self.state.sequence != self.before.sequence;
         Ok(Planned { batch, state: self.state, live: new_live, changed, wakes_sweeper, blobs })
+    }
+
+    /// When the sweeper is to come by for what this group leaves behind.
+    fn sweep_wanted(&self) -> Option<Timestamp> {
+        let history = self.history_added.then(|| due(self.now, self.live.grace));
+        let records = self.records_due.map(|it| it.max(due(self.now, Duration::ZERO)));
+        history.into_iter().chain(records).min()
     }
 
     /// Puts the database on the sweep queue, where it is not yet.
@@ -326,7 +372,7 @@ pub(super) fn subtract(count: &mut u64, what: u64) {
 }
 
 /// What an atomic write goes back to.
-struct Saved {
+pub(super) struct Saved {
     state: State,
     operations: usize,
     slots: Vec<(DocumentId, Slot)>,
@@ -334,13 +380,18 @@ struct Saved {
     blobs: BlobPlan,
     design_changed: bool,
     history_added: bool,
+    bytes: usize,
 }
 
-/// The first step is the state, the others are heads in the order of the ids.
+/// The first step is the state, then come heads in the order of the ids, then records of idempotency, if there are
+/// any, and at last how long these are kept.
 struct Stored {
     ids: Vec<DocumentId>,
+    last: usize,
     state: Option<State>,
     heads: HashMap<DocumentId, Slot>,
+    records: HashMap<Vec<u8>, Idempotency>,
+    retention: Duration,
     failure: Failure,
 }
 
@@ -349,6 +400,11 @@ impl Visitor for Stored {
         let Some(value) = value else { return Visit::Next };
         let read = match step {
             0 => State::decode(key, value).map(|state| self.state = Some(state)),
+            step if step > self.ids.len() && step == self.last => {
+                decode_retention(key, value).map(|retention| self.retention = retention)
+            }
+            step if step > self.ids.len() => Idempotency::decode(key, value)
+                .map(|record| drop(self.records.insert(key.to_vec(), record))),
             _ => Head::decode(key, value).map(|head| {
                 let bytes = (key.len() + value.len()) as u64;
                 let in_conflict = head.tree.conflicts().next().is_some();

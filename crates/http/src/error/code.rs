@@ -220,6 +220,9 @@ codes! {
     ExpectationFailed 417 "expectation_failed":
         "A bulk request that was to be all or nothing was refused.",
         "Correct the documents that the reply lists.";
+    IdReused 422 "id_reused":
+        "The id of a transaction, or the `Idempotency-Key` of a request, was used before, and for something else.",
+        "Give each transaction and each request an id of its own.";
     TooManyRequests 429 "too_many_requests":
         "This account or address sends more requests than the server's settings allow.",
         "Repeat the request after the time in `Retry-After`, and send fewer.";

@@ -4,7 +4,7 @@ use super::{
     Access::{Administer, AdministerServer, Read, Write},
     Kind, Parameter, Route, delete, get, handler, parameter, post, put,
 };
-use crate::handlers::{bulk, bulk_get, changes, database, lists, revisions, security};
+use crate::handlers::{bulk, bulk_get, changes, database, lists, revisions, security, transact};
 
 const JSON: &str = "application/json";
 
@@ -71,6 +71,34 @@ pub(super) const ROUTES: &[Route] = &[
         operations: &[post(Write, "Write documents", handler!(bulk::bulk_docs))
             .body(JSON)
             .answers(&[201, 404, 412, 413, 415, 417])],
+    },
+    Route {
+        path: "/{db}/_transact",
+        operations: &[post(
+            Write,
+            "Decide transactions, and tell what others changed",
+            handler!(transact::transact),
+        )
+        .body(JSON)
+        .answers(&[200, 404, 413, 415, 422])],
+    },
+    Route {
+        path: "/{db}/_outcome_retention",
+        operations: &[
+            get(
+                Read,
+                "How many seconds outcomes of transactions are remembered",
+                handler!(transact::outcome_retention),
+            )
+            .answers(&[200, 404]),
+            put(
+                Administer,
+                "Set how many seconds outcomes are remembered",
+                handler!(transact::put_outcome_retention),
+            )
+            .body(JSON)
+            .answers(&[200, 404]),
+        ],
     },
     Route {
         path: "/{db}/_all_docs",

@@ -38,6 +38,7 @@ mod sockets;
 mod story;
 mod support;
 mod timestamps;
+mod transact;
 mod users;
 mod validation;
 mod views;

@@ -1,0 +1,100 @@
+//! Transactions: may they be written, is there room, then the way of all writes.
+
+use std::sync::Arc;
+
+use settle_access::{Actor, Grant, Kind, Read, Write};
+use settle_accounts::QuotaError;
+use settle_database::{Database, Known, StorageError, Submitted, Transactions};
+use settle_index::lane::{Author, TransactResult};
+use settle_transact::{Mode, Transaction, WriteKind};
+use thiserror::Error;
+
+use crate::{
+    Site,
+    incoming::{self, IncomingError},
+};
+
+/// Why none of the transactions of an exchange was decided.
+#[derive(Debug, Error)]
+pub enum TransactError {
+    #[error(
+        "users and replications are written one by one: their documents are checked and sealed on the way"
+    )]
+    Kind,
+    /// Its id stands for another transaction.
+    #[error("the id {id:?} was used for another transaction")]
+    Reused { id: String },
+    #[error(transparent)]
+    Attachment(#[from] IncomingError),
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Site {
+    /// Decides the transactions of an exchange, in order, and makes those that are accepted.
+    pub async fn transact(
+        &self,
+        actor: &Actor,
+        database: &Database,
+        grant: &Grant<Write>,
+        (client, mode): (String, Mode),
+        transactions: Vec<Transaction>,
+    ) -> Result<Vec<TransactResult>, TransactError> {
+        match database.protected().kind {
+            Kind::Documents => {}
+            Kind::Users | Kind::Replicator => return Err(TransactError::Kind),
+        }
+        let submitted = |transaction| Submitted { transaction, attachments: Vec::new() };
+        let list = transactions.into_iter().map(submitted).collect();
+        let mut transactions = Transactions::new(actor.name(), client, mode, list);
+        let known = database.known(grant, &transactions).await?;
+        if let Some(at) = known.iter().position(|known| *known == Known::Other) {
+            return Err(TransactError::Reused { id: transactions.id(at).to_owned() });
+        }
+        let list = transactions.list.iter_mut().zip(known);
+        let mut new: Vec<_> =
+            list.filter(|(_, known)| *known == Known::Nothing).map(|(it, _)| it).collect();
+        self.check_room_for(database, &new).await?;
+        for submitted in &mut new {
+            self.store_attachments(submitted).await?;
+        }
+        let author = Author::from(actor);
+        Ok(self.lanes.transact(database, grant, &author, &Arc::new(transactions)).await?)
+    }
+
+    /// Stores attachments that came with documents.
+    async fn store_attachments(&self, submitted: &mut Submitted) -> Result<(), IncomingError> {
+        for (at, write) in submitted.transaction.writes.iter_mut().enumerate() {
+            let WriteKind::Put { attachments: sent, .. } = &mut write.kind else { continue };
+            if sent.is_empty() {
+                continue;
+            }
+            submitted.attachments.resize_with(at, Vec::new);
+            let stored = incoming::attachments(self.store.blobs(), std::mem::take(sent)).await?;
+            submitted.attachments.push(stored);
+        }
+        Ok(())
+    }
+
+    /// Refuses transactions that the account of the database has no room for. What is changed in part is written as a
+    /// whole.
+    async fn check_room_for(
+        &self,
+        database: &Database,
+        new: &[&mut Submitted],
+    ) -> Result<(), TransactError> {
+        let Some(owner) = &database.protected().owner else { return Ok(()) };
+        let transactions = || new.iter().map(|it| &it.transaction);
+        let added: u64 = transactions().map(Transaction::added_bytes).sum();
+        if added > 0 {
+            let grant: Grant<Read> = Grant::internal(database.resource(), "what is written anew");
+            let writes = transactions().flat_map(|it| &it.writes);
+            let changed = writes.filter(|write| !write.kind.is_whole()).map(|write| &write.id);
+            let changed = database.body_bytes(&grant, changed).await?;
+            self.accounts.check_bytes(owner, added + changed, 0).await?;
+        }
+        Ok(())
+    }
+}
