@@ -32,6 +32,7 @@ use crate::{
     edit::{Atomicity, Attempt, Edit, EditError, Epochs, Foreseen, Written},
     error::StorageError,
     keys::Keys,
+    once::Recording,
     record::{live::Live, state::State},
     revision::Info,
     store::Shared,
@@ -246,6 +247,19 @@ impl Database {
     ) -> Result<Attempt, StorageError> {
         self.inner.check(grant);
         self.inner.clone().write(edits, atomicity).await
+    }
+
+    /// As [`attempt`](Self::attempt), for a write that may come again: it is made in one commit with the record of what
+    /// is to be answered, or, where there is a record already, not at all. The edits are as many as one commit takes.
+    pub async fn attempt_once(
+        &self,
+        grant: &Grant<Write>,
+        edits: Vec<Edit>,
+        atomicity: Atomicity,
+        recording: Recording,
+    ) -> Result<Attempt, StorageError> {
+        self.inner.check(grant);
+        self.inner.clone().write_once(edits, atomicity, recording).await
     }
 
     /// What validators are shown of each edit, if it would be made now.

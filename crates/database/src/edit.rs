@@ -9,7 +9,7 @@ use settle_model::{
 };
 use thiserror::Error;
 
-use crate::{blobs::StagedBlob, record::body::Attachment};
+use crate::{blobs::StagedBlob, once::Recorded, record::body::Attachment};
 
 /// One change to one document.
 #[derive(Debug)]
@@ -182,6 +182,8 @@ pub struct Attempt {
     /// The edits that were [`EditError::Overtaken`], in order, for whoever looks at them again; of an atomic
     /// write all of its edits, if there was one of those.
     pub overtaken: Vec<Edit>,
+    /// What is remembered of it, where it was made before, and is not made again; there are no results then.
+    pub recorded: Option<Recorded>,
 }
 
 /// Why one edit was refused; its neighbours are not concerned.

@@ -13,6 +13,7 @@ mod error;
 pub mod follow;
 mod keys;
 pub mod limits;
+mod once;
 mod past;
 mod read;
 mod record;
@@ -36,6 +37,7 @@ pub use crate::{
         Foreseen, Origin, Seen, Verdict, Written,
     },
     error::StorageError,
+    once::{Answer, OnceKey, Recorded, Recording},
     record::{
         body::Attachment,
         later::{Cursor, Pin, Snapshot},

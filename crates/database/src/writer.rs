@@ -15,6 +15,7 @@ mod content;
 mod edit;
 mod foresee;
 mod group;
+mod once;
 mod past;
 mod purge;
 mod transact;
@@ -35,6 +36,7 @@ use crate::{
     edit::{Atomicity, Attempt, Edit, EditError, Written},
     error::StorageError,
     limits::{CLASHES_MAX, GROUP_BYTES_MAX, GROUP_EDITS_MAX},
+    once::{Recorded, Recording},
     record::{site::EventKind, state::State},
     store::failed,
     transact::Fate,
@@ -57,6 +59,7 @@ enum Job {
     Write {
         edits: Vec<PreparedEdit>,
         atomicity: Atomicity,
+        recording: Option<Recording>,
         reply: oneshot::Sender<Result<Attempt, StorageError>>,
     },
     Transact {
@@ -106,7 +109,7 @@ enum Collected {
 
 /// The answer to a job, kept back until its group is committed.
 enum Answer {
-    Write(Vec<EditResult>),
+    Write(Result<Vec<EditResult>, Recorded>),
     Transact(Vec<Fate>),
     Purge(Purged),
     Collect(Collected),
@@ -179,15 +182,30 @@ impl Inner {
         // All of them are queued before the first is waited for, so they stay together.
         let answers: Vec<_> = parts
             .into_iter()
-            .map(|edits| self.clone().queue(|reply| Job::Write { edits, atomicity, reply }))
+            .map(|edits| {
+                let job = |reply| Job::Write { edits, atomicity, recording: None, reply };
+                self.clone().queue(job)
+            })
             .collect();
-        let mut whole = Attempt { results: Vec::new(), overtaken: Vec::new() };
+        let mut whole = Attempt { results: Vec::new(), overtaken: Vec::new(), recorded: None };
         for answer in answers {
             let mut part = wait(answer).await?;
             whole.results.append(&mut part.results);
             whole.overtaken.append(&mut part.overtaken);
         }
         Ok(whole)
+    }
+
+    /// As [`write`](Self::write), in one commit with the record of it.
+    pub(crate) async fn write_once(
+        self: Arc<Self>,
+        edits: Vec<Edit>,
+        atomicity: Atomicity,
+        recording: Recording,
+    ) -> Result<Attempt, StorageError> {
+        let edits = edits.into_iter().map(PreparedEdit::new).collect();
+        let recording = Some(recording);
+        self.ask(|reply| Job::Write { edits, atomicity, recording, reply }).await
     }
 
     pub(crate) async fn purge(
@@ -433,9 +451,13 @@ impl Job {
     /// Whoever asked may have gone away; that is no matter.
     fn answer(self, answer: Result<Answer, StorageError>) {
         match (self, answer) {
-            (Self::Write { edits, atomicity, reply }, Ok(Answer::Write(results))) => {
+            (Self::Write { edits, atomicity, reply, .. }, Ok(Answer::Write(Ok(results)))) => {
                 let overtaken = overtaken(edits, atomicity, &results);
-                drop(reply.send(Ok(Attempt { results, overtaken })));
+                drop(reply.send(Ok(Attempt { results, overtaken, recorded: None })));
+            }
+            (Self::Write { reply, .. }, Ok(Answer::Write(Err(recorded)))) => {
+                let (results, overtaken) = (Vec::new(), Vec::new());
+                drop(reply.send(Ok(Attempt { results, overtaken, recorded: Some(recorded) })));
             }
             (Self::Transact { reply, .. }, Ok(Answer::Transact(fates))) => {
                 drop(reply.send(Ok(fates)));

@@ -28,6 +28,7 @@ use crate::{
     connection::Connection,
     dispatch::BODY_UNREAD,
     error::{ApiError, Code},
+    idempotency::Once,
     limits,
     parameters::Query,
     routes::Captures,
@@ -51,6 +52,8 @@ pub struct Call {
     pub(crate) body: Mutex<Body>,
     /// Where the time is noted that reading the body took; `None` when there is no body.
     pub(crate) body_micros: Option<Arc<AtomicU64>>,
+    /// Set where the request may come again, see [`idempotency`](crate::idempotency).
+    pub(crate) once: Option<Once>,
     /// Memory that the body uses if it is large, also in the forms it is brought into.
     pub(crate) place: Option<Place>,
 }

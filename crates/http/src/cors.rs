@@ -19,8 +19,8 @@ use crate::limits::{CORS_LIST_MAX, CORS_MAX_AGE_MAX};
 
 /// What clients of this protocol send.
 const ALLOWED: &str = "accept, accept-language, authorization, cache-control, content-encoding, \
-     content-language, content-md5, content-type, destination, if-match, if-none-match, if-range, \
-     last-event-id, origin, pragma, prefer, range, referer, x-couch-full-commit, x-couch-persist, \
+     content-language, content-md5, content-type, destination, idempotency-key, if-match, if-none-match, \
+     if-range, last-event-id, origin, pragma, prefer, range, referer, x-couch-full-commit, x-couch-persist, \
      x-couch-request-id, x-couchdb-www-authenticate, x-http-method-override, x-requested-with";
 
 /// What replies carry beyond the headers that pages may always read.

@@ -32,8 +32,8 @@ use crate::{
     cors::Cross,
     error::{ApiError, Code},
     handlers::session,
-    limits, reply, request_id,
-    routes::{self, Access, Found, Handler, Verb},
+    idempotency, limits, reply, request_id,
+    routes::{self, Access, Found, Handler, Operation, Verb},
     state::AppState,
 };
 
@@ -216,9 +216,10 @@ impl App {
             body: Mutex::new(body),
             body_micros: reply.body_micros.clone(),
             place: None,
+            once: None,
         };
         check_account(found, &call)?;
-        let outcome = answer(operation.handler, call).await;
+        let outcome = once(operation, call).await;
         if let Some(act) = act {
             let status = match &outcome {
                 Ok(response) => Ok(response.status()),
@@ -284,6 +285,14 @@ pub(crate) fn again(call: Call) -> Response {
     let mut response = Response::default();
     response.extensions_mut().insert(Again(Arc::new(Mutex::new(Some(call)))));
     response
+}
+
+/// The reply that is remembered, or a new one.
+async fn once(operation: &Operation, mut call: Call) -> Result<Response, ApiError> {
+    match idempotency::begin(&mut call, operation).await? {
+        Some(told) => Ok(told),
+        None => answer(operation.handler, call).await,
+    }
 }
 
 /// The reply to a call, and to those that it is rewritten to.

@@ -20,6 +20,7 @@ pub mod error;
 mod etag;
 mod feed;
 mod handlers;
+mod idempotency;
 pub mod limits;
 mod location;
 pub mod metrics;
@@ -36,6 +37,7 @@ mod server;
 pub mod settings;
 mod shutdown;
 mod state;
+mod told;
 mod uuids;
 
 pub use crate::{

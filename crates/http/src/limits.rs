@@ -43,6 +43,14 @@ pub const EXCHANGE_CHANGES_DEFAULT: u64 = 100;
 pub const EXCHANGE_CHANGES_MAX: u64 = 1_000;
 pub const EXCHANGE_CHANGES_BYTES_MAX: usize = 4 << 20;
 
+/// Characters of an `Idempotency-Key`. Beyond: 400 `bad_request`.
+pub const IDEMPOTENCY_KEY_MAX: usize = 200;
+
+/// Documents in a bulk request with an `Idempotency-Key`, and bytes of its body: it is written in one commit with the
+/// record of it. Beyond: 413 `too_large`.
+pub const ONCE_DOCUMENTS_MAX: usize = 2_000;
+pub const ONCE_BODY_MAX: usize = 8 << 20;
+
 /// Of the JSON in a body of several parts, whose attachments have parts of their own. Beyond: 413
 /// `too_large`.
 pub const DOCUMENT_PART_MAX: usize = 32 << 20;

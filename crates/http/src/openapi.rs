@@ -85,7 +85,9 @@ fn describe(route: &Route, operation: &Operation) -> Value {
         let name = segment.trim_end_matches('}').trim_end_matches("...");
         json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
     });
-    let parameters: Vec<_> = in_path.chain(operation.parameters.iter().map(in_query)).collect();
+    let in_query = operation.parameters.iter().map(in_query);
+    let in_header = operation.remembers.then(idempotency_key);
+    let parameters: Vec<_> = in_path.chain(in_query).chain(in_header).collect();
     if !parameters.is_empty() {
         described.insert("parameters".to_owned(), Value::Array(parameters));
     }
@@ -118,6 +120,17 @@ fn in_query(parameter: &Parameter) -> Value {
         Kind::Text | Kind::Boolean | Kind::Integer => (*summary).to_owned(),
     };
     json!({ "name": name, "in": "query", "description": summary, "schema": schema })
+}
+
+fn idempotency_key() -> Value {
+    let description =
+        "makes the request one that may be sent again: it is answered the same, and made once";
+    json!({
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": description,
+        "schema": { "type": "string" },
+    })
 }
 
 fn description(status: u16) -> &'static str {

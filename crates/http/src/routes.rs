@@ -40,6 +40,8 @@ pub struct Operation {
     pub body: Option<&'static str>,
     /// What it answers when all is well, and what it answers beyond the errors that all have.
     pub statuses: &'static [u16],
+    /// Whether what it answers is remembered under an `Idempotency-Key`.
+    pub remembers: bool,
     pub(crate) handler: Handler,
 }
 
@@ -226,7 +228,8 @@ impl Access {
 
 impl Operation {
     const fn new(verb: Verb, access: Access, summary: &'static str, handler: Handler) -> Self {
-        Self { verb, access, summary, parameters: &[], body: None, statuses: &[200], handler }
+        let (parameters, statuses) = (&[], &[200]);
+        Self { verb, access, summary, parameters, body: None, statuses, remembers: false, handler }
     }
 
     pub(crate) const fn takes(self, parameters: &'static [Parameter]) -> Self {
@@ -235,6 +238,10 @@ impl Operation {
 
     pub(crate) const fn body(self, media_type: &'static str) -> Self {
         Self { body: Some(media_type), ..self }
+    }
+
+    pub(crate) const fn remembers(self) -> Self {
+        Self { remembers: true, ..self }
     }
 
     pub(crate) const fn answers(self, statuses: &'static [u16]) -> Self {

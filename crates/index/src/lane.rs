@@ -19,13 +19,16 @@ mod schema;
 mod transact;
 mod validators;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use settle_access::{Actor, Grant, Write};
 use settle_database::{
-    Atomicity, Attempt, Content, Database, Edit, EditError, Epochs, Foreseen, Seen, StorageError,
-    Verdict, Written,
+    Answer, Atomicity, Attempt, Content, Database, Edit, EditError, Epochs, Foreseen, OnceKey,
+    Recorded, Recording, Seen, StorageError, Verdict, Written,
 };
 use settle_model::{id::DatabaseName, json::write_string};
 use settle_query::design::{self, DesignError};
@@ -126,12 +129,26 @@ pub fn security_of(database: &Database) -> Bytes {
     database.security().map_or(Bytes::from_static(DEFAULT), Bytes::from)
 }
 
+/// The results of a write that may come again, or what is remembered of it, where it was made before.
+pub type OnceResult = Result<Vec<WriteResult>, Recorded>;
+
+/// Makes of the results of a write what is to be answered; `None` where nothing is to be remembered.
+pub type Tell = dyn Fn(&[WriteResult]) -> Option<Vec<u8>> + Send + Sync;
+
+/// What a write that may come again is remembered by.
+#[derive(Clone)]
+pub struct Once {
+    pub key: OnceKey,
+    pub answer: Arc<Tell>,
+}
+
 /// What is the same for all edits of a write.
 struct Request<'a> {
     database: &'a Database,
     grant: &'a Grant<Write>,
     author: &'a Author,
     atomicity: Atomicity,
+    once: Option<&'a Once>,
 }
 
 /// An edit that is not decided yet, and its place in the write.
@@ -162,7 +179,34 @@ impl Lanes {
         edits: Vec<Edit>,
         atomicity: Atomicity,
     ) -> Result<Vec<WriteResult>, StorageError> {
-        let request = Request { database, grant, author, atomicity };
+        let request = Request { database, grant, author, atomicity, once: None };
+        match self.pass(&request, edits).await? {
+            Ok(results) => Ok(results),
+            Err(_) => unreachable!("nothing is remembered without a key"),
+        }
+    }
+
+    /// As [`write`](Self::write), of edits that one commit takes, and that may come again: what is to be answered is
+    /// recorded in the commit of their effect, and where there is a record already, nothing is done.
+    pub async fn write_once(
+        &self,
+        database: &Database,
+        grant: &Grant<Write>,
+        author: &Author,
+        edits: Vec<Edit>,
+        (atomicity, once): (Atomicity, &Once),
+    ) -> Result<OnceResult, StorageError> {
+        let request = Request { database, grant, author, atomicity, once: Some(once) };
+        self.pass(&request, edits).await
+    }
+
+    async fn pass(
+        &self,
+        request: &Request<'_>,
+        edits: Vec<Edit>,
+    ) -> Result<OnceResult, StorageError> {
+        let Request { database, atomicity, once, .. } = *request;
+        let mut is_recorded = once.is_none();
         let mut results: Vec<Option<WriteResult>> = edits.iter().map(|_| None).collect();
         let mut open: Vec<Open> = edits.into_iter().enumerate().collect();
         self.check_designs(database, &mut open, &mut results).await;
@@ -175,7 +219,11 @@ impl Lanes {
             let epochs = database.epochs();
             if epochs.design == 0 {
                 let all = open.drain(..).map(|(at, edit)| (at, edit, Verdict::NONE)).collect();
-                open = submit(&request, all, &mut results).await?;
+                open = match submit(request, all, &mut results).await? {
+                    Ok(open) => open,
+                    Err(recorded) => return Ok(Err(recorded)),
+                };
+                is_recorded |= open.is_empty();
                 continue;
             }
             let designs = self.indexes.designs(database).await?;
@@ -187,18 +235,29 @@ impl Lanes {
                 // Waiting took a while.
                 continue;
             }
-            let judged = self.judge(&request, epochs, &designs, open, &mut results).await?;
+            let judged = self.judge(request, epochs, &designs, open, &mut results).await?;
             if is_aborted(atomicity, &results) {
                 break;
             }
-            open = submit(&request, judged, &mut results).await?;
+            open = match submit(request, judged, &mut results).await? {
+                Ok(open) => open,
+                Err(recorded) => return Ok(Err(recorded)),
+            };
+            is_recorded |= open.is_empty();
         }
         let left = if is_aborted(atomicity, &results) {
             WriteError::Edit(EditError::Aborted)
         } else {
             WriteError::Contended
         };
-        Ok(results.into_iter().map(|it| it.unwrap_or_else(|| Err(left.clone()))).collect())
+        let results = results.into_iter().map(|it| it.unwrap_or_else(|| Err(left.clone())));
+        let results: Vec<WriteResult> = results.collect();
+        if let (Some(once), false) = (once, is_recorded)
+            && let Some(recorded) = once.record_refusal(request, &results).await?
+        {
+            return Ok(Err(recorded));
+        }
+        Ok(Ok(results))
     }
 
     /// Makes the edits soon, and says nothing of how they fare: `batch=ok`.
@@ -314,17 +373,26 @@ async fn submit(
     request: &Request<'_>,
     judged: Vec<Judged>,
     results: &mut [Option<WriteResult>],
-) -> Result<Vec<Open>, StorageError> {
-    let Request { database, grant, atomicity, .. } = request;
+) -> Result<Result<Vec<Open>, Recorded>, StorageError> {
+    let Request { database, grant, atomicity, once, .. } = request;
     let places: Vec<usize> = judged.iter().map(|(at, ..)| *at).collect();
     let edits = judged.into_iter().map(|(_, edit, verdict)| Edit { verdict, ..edit }).collect();
-    let Attempt { results: outcomes, overtaken } =
-        database.attempt(grant, edits, *atomicity).await?;
+    let attempt = match once {
+        None => database.attempt(grant, edits, *atomicity).await?,
+        Some(once) => {
+            let recording = once.recording(&places, results);
+            database.attempt_once(grant, edits, *atomicity, recording).await?
+        }
+    };
+    let Attempt { results: outcomes, overtaken, recorded } = attempt;
+    if let Some(recorded) = recorded {
+        return Ok(Err(recorded));
+    }
     if *atomicity == Atomicity::AllOrNothing && !overtaken.is_empty() {
         let is_final =
             |error: &EditError| !matches!(error, EditError::Overtaken | EditError::Aborted);
         if !outcomes.iter().any(|it| it.as_ref().is_err_and(is_final)) {
-            return Ok(places.into_iter().zip(overtaken).collect());
+            return Ok(Ok(places.into_iter().zip(overtaken).collect()));
         }
     }
     let mut open = Vec::new();
@@ -341,7 +409,41 @@ async fn submit(
             (outcome, _) => results[at] = Some(outcome.map_err(WriteError::Edit)),
         }
     }
-    Ok(open)
+    Ok(Ok(open))
+}
+
+impl Once {
+    /// What the writer records beside edits that have these places among the results.
+    fn recording(&self, places: &[usize], results: &[Option<WriteResult>]) -> Recording {
+        let (answer, places, known) = (self.answer.clone(), places.to_vec(), results.to_vec());
+        let answer = Answer::new(move |outcomes| {
+            let mut all = known.clone();
+            for (at, outcome) in places.iter().zip(outcomes) {
+                all[*at] = Some(outcome.clone().map_err(WriteError::Edit));
+            }
+            answer(&all.into_iter().collect::<Option<Vec<WriteResult>>>()?)
+        });
+        Recording { key: self.key.clone(), answer }
+    }
+
+    /// Records what the writer was never asked about.
+    async fn record_refusal(
+        &self,
+        request: &Request<'_>,
+        results: &[WriteResult],
+    ) -> Result<Option<Recorded>, StorageError> {
+        let Some(answer) = (self.answer)(results) else { return Ok(None) };
+        let recording = Recording { key: self.key.clone(), answer: Answer::fixed(answer) };
+        let Request { database, grant, atomicity, .. } = request;
+        let attempt = database.attempt_once(grant, Vec::new(), *atomicity, recording).await?;
+        Ok(attempt.recorded)
+    }
+}
+
+impl fmt::Debug for Once {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Once").field("key", &self.key).finish_non_exhaustive()
+    }
 }
 
 impl Designs {

@@ -5,7 +5,7 @@ use settle_accounts::{QuotaError, UserError, limits::LOCAL_BYTES_BEYOND};
 use settle_database::{
     Atomicity, AttachmentSource, Content, Database, Edit, LocalError, StorageError,
 };
-use settle_index::lane::{Author, WriteResult};
+use settle_index::lane::{Author, Once, OnceResult, WriteResult};
 use settle_model::id::{DocumentId, LocalId};
 use settle_sync::document::DocumentError;
 use thiserror::Error;
@@ -69,6 +69,19 @@ impl Site {
     ) -> Result<Vec<WriteResult>, WriteRefusal> {
         self.check_room(database, &edits).await?;
         Ok(self.lanes.write(database, grant, &Author::from(actor), edits, atomicity).await?)
+    }
+
+    /// As [`write`](Self::write), of edits that one commit takes, and that may come again.
+    pub async fn write_once(
+        &self,
+        actor: &Actor,
+        database: &Database,
+        grant: &Grant<Write>,
+        edits: Vec<Edit>,
+        how: (Atomicity, &Once),
+    ) -> Result<OnceResult, WriteRefusal> {
+        self.check_room(database, &edits).await?;
+        Ok(self.lanes.write_once(database, grant, &Author::from(actor), edits, how).await?)
     }
 
     /// Makes an edit soon, and says nothing of how it fares: `batch=ok`.

@@ -1,5 +1,7 @@
 //! What exchanges are understood as, and what transactions make of documents.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::{collections::HashMap, fmt::Write as _};
 
 use expect_test::{Expect, expect};
@@ -306,7 +308,7 @@ fn a_header_that_means_nothing_is_refused() {
 fn limits_are_kept() {
     let too_many = |count: usize, one: &str| {
         let all = vec![one; count].join(",");
-        let text = format!(r#"{{"client":"c","transactions":[{{"id":"t",{}}}]}}"#, all);
+        let text = format!(r#"{{"client":"c","transactions":[{{"id":"t",{all}}}]}}"#);
         Exchange::parse(text.as_bytes()).map(drop)
     };
     let ops = |count: usize| {

@@ -11,6 +11,7 @@ use crate::{
     Database,
     error::StorageError,
     limits::{RETENTION_DEFAULT, RETENTION_MAX, RETENTION_MIN},
+    once::{OnceKey, Recorded},
     record::{
         head::Head,
         idempotency::{Idempotency, decode_retention, encode_retention},
@@ -76,6 +77,24 @@ impl Database {
             }
         }
         Ok(known)
+    }
+
+    /// What is remembered under a key.
+    pub async fn recorded(
+        &self,
+        grant: &Grant<Write>,
+        key: &OnceKey,
+    ) -> Result<Option<Recorded>, StorageError> {
+        self.inner.check(grant);
+        let record = key.record(self.inner.keys);
+        let value = self.inner.shared.engine.get(record.clone()).await?;
+        self.inner.check_alive()?;
+        let found = value.map(|value| Idempotency::decode(&record, &value)).transpose()?;
+        let now = self.inner.shared.clock.now();
+        Ok(found.filter(|found| found.expires > now).map(|found| {
+            let is_same = found.payload == key.payload();
+            if is_same { Recorded::Answer(found.answer) } else { Recorded::Other }
+        }))
     }
 
     /// Bytes of the bodies of these documents together: what a change of each in part writes anew.

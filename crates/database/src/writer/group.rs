@@ -104,7 +104,10 @@ impl<'w> Group<'w> {
                     let keys = asked.range.clone();
                     records.extend(keys.map(|at| asked.transactions.key(inner.keys, at)));
                 }
-                Job::Write { edits, .. } => ids.extend(edits.iter().map(|it| it.edit.id.clone())),
+                Job::Write { edits, recording, .. } => {
+                    ids.extend(edits.iter().map(|it| it.edit.id.clone()));
+                    records.extend(recording.iter().map(|it| it.key.record(inner.keys)));
+                }
                 Job::Purge { items, .. } => ids.extend(items.iter().map(|(id, _)| id.clone())),
                 Job::Collect { .. } | Job::ListConflicts { .. } => {}
             }
@@ -171,15 +174,11 @@ impl<'w> Group<'w> {
         self.design_changed_before = self.design_changed;
         self.moved.clear();
         match job {
-            Job::Write { edits, atomicity: Atomicity::EachAlone, .. } => {
-                let mut results = Vec::with_capacity(edits.len());
-                for edit in edits {
-                    results.push(self.plan_edit(edit).await?);
-                }
-                Ok(Answer::Write(results))
+            Job::Write { edits, atomicity, recording: None, .. } => {
+                Ok(Answer::Write(Ok(self.plan_edits(edits, *atomicity).await?)))
             }
-            Job::Write { edits, atomicity: Atomicity::AllOrNothing, .. } => {
-                Ok(Answer::Write(self.plan_whole(edits).await?))
+            Job::Write { edits, atomicity, recording: Some(recording), .. } => {
+                Ok(Answer::Write(self.plan_once(edits, *atomicity, recording).await?))
             }
             Job::Transact { asked, .. } => {
                 Ok(Answer::Transact(self.plan_transactions(asked).await?))
@@ -187,6 +186,23 @@ impl<'w> Group<'w> {
             Job::Purge { items, .. } => Ok(Answer::Purge(self.plan_purge(items).await?)),
             Job::Collect { until, .. } => Ok(Answer::Collect(self.plan_collect(*until).await?)),
             Job::ListConflicts { .. } => Ok(Answer::ListConflicts(self.plan_listing().await?)),
+        }
+    }
+
+    pub(super) async fn plan_edits(
+        &mut self,
+        edits: &[PreparedEdit],
+        atomicity: Atomicity,
+    ) -> Result<Vec<EditResult>, StorageError> {
+        match atomicity {
+            Atomicity::EachAlone => {
+                let mut results = Vec::with_capacity(edits.len());
+                for edit in edits {
+                    results.push(self.plan_edit(edit).await?);
+                }
+                Ok(results)
+            }
+            Atomicity::AllOrNothing => self.plan_whole(edits).await,
         }
     }
 

@@ -384,7 +384,7 @@ impl Group<'_> {
         self.keep_record(key, payload, answer);
     }
 
-    fn keep_record(&mut self, key: Vec<u8>, payload: [u8; 32], answer: Vec<u8>) {
+    pub(super) fn keep_record(&mut self, key: Vec<u8>, payload: [u8; 32], answer: Vec<u8>) {
         let keys = self.inner.keys;
         if let Some(expired) = self.records.get(&key) {
             let row = keys.expiry(expired.expires, &key);

@@ -25,7 +25,7 @@ use crate::{
     documents::{
         named,
         received::{self, CONTENT_TYPE_DEFAULT},
-        saved::{may_write, saved, write_one},
+        saved::{may_write, told_saved, write_one},
     },
     error::{ApiError, Code},
     location,
@@ -63,12 +63,13 @@ pub(crate) async fn put(mut call: Call) -> Result<Response, ApiError> {
         },
         verdict: Verdict::NONE,
     };
-    let written = write_one(&call, &database, &grant, edit).await?;
-    let location = location::of_attachment(&call, written.id.as_str(), name.as_str());
-    let rev = AnyRev::from(written.rev);
-    let mut response = saved(StatusCode::CREATED, written.id.as_str(), &rev);
-    response.headers_mut().insert(header::LOCATION, location);
-    Ok(response)
+    let location = location::of_attachment(&call, edit.id.as_str(), name.as_str());
+    write_one(&call, &database, &grant, edit, move |written| {
+        let rev = AnyRev::from(written.rev.clone());
+        let told = told_saved(StatusCode::CREATED, written.id.as_str(), &rev);
+        told.with(header::LOCATION, location.clone())
+    })
+    .await
 }
 
 pub(crate) async fn delete(call: Call) -> Result<Response, ApiError> {
@@ -83,8 +84,11 @@ pub(crate) async fn delete(call: Call) -> Result<Response, ApiError> {
         content: Content::Attachment { name, new: None },
         verdict: Verdict::NONE,
     };
-    let written = write_one(&call, &database, &grant, edit).await?;
-    Ok(saved(StatusCode::OK, written.id.as_str(), &AnyRev::from(written.rev)))
+    write_one(&call, &database, &grant, edit, |written| {
+        let rev = AnyRev::from(written.rev.clone());
+        told_saved(StatusCode::OK, written.id.as_str(), &rev)
+    })
+    .await
 }
 
 /// `/{db}/_local/{name}/{attachment…}`

@@ -25,14 +25,15 @@ use crate::{
     call::Call,
     documents::{
         saved::{
-            accepted, may_write, put_local, saved, write, write_later, write_one, write_saved,
+            accepted, may_write, put_local, refuse_key, told_saved, write_later, write_one,
+            write_saved, write_told,
         },
         users,
     },
     error::{ApiError, Code},
     limits, location,
     open::open,
-    reply,
+    told::{Told, stays},
 };
 
 /// `POST /{db}`
@@ -42,10 +43,11 @@ pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
     let incoming = parse(&call.bytes(limits::JSON_BODY_MAX).await?)?;
     let id = id_of(&call, &incoming)?;
     let location = location::of_document(&call, id.as_str());
-    let mut response = match id {
+    match id {
         AnyId::Local(id) => {
             let rev = write_local(&call, &database, &grant, &id, incoming).await?;
-            saved(StatusCode::CREATED, id.as_str(), &AnyRev::Local(rev))
+            let told = told_saved(StatusCode::CREATED, id.as_str(), &AnyRev::Local(rev));
+            Ok(told.with(header::LOCATION, location).into_response())
         }
         AnyId::Document(id) => {
             may_write(&call, &database, &id)?;
@@ -56,20 +58,28 @@ pub(crate) async fn post(mut call: Call) -> Result<Response, ApiError> {
                 write_later(&call, &database, &grant, edit).await?;
                 return Ok(response);
             }
-            let Written { id, rev } = write_one(&call, &database, &grant, edit).await?;
-            saved(StatusCode::CREATED, id.as_str(), &AnyRev::from(rev))
+            write_one(&call, &database, &grant, edit, move |Written { id, rev }| {
+                let rev = AnyRev::from(rev.clone());
+                let told = told_saved(StatusCode::CREATED, id.as_str(), &rev);
+                told.with(header::LOCATION, location.clone())
+            })
+            .await
         }
-    };
-    response.headers_mut().insert(header::LOCATION, location);
-    Ok(response)
+    }
 }
 
 /// `POST /{db}/_bulk_docs`
 pub(crate) async fn bulk_docs(mut call: Call) -> Result<Response, ApiError> {
     call.require_json()?;
     let (database, grant) = open::<Write>(&call).await?;
-    let text = call.bytes(limits::JSON_BODY_MAX).await?;
+    let limit = if call.once.is_some() { limits::ONCE_BODY_MAX } else { limits::JSON_BODY_MAX };
+    let text = call.bytes(limit).await?;
     let Bulk { docs, new_edits, all_or_nothing } = parse_all(text).await?;
+    if call.once.is_some() && docs.len() > limits::ONCE_DOCUMENTS_MAX {
+        let max = limits::ONCE_DOCUMENTS_MAX;
+        let reason = format!("at most {max} documents go with one Idempotency-Key");
+        return Err(ApiError::new(Code::TooLarge, reason));
+    }
     let request = Request {
         call: &call,
         database: &database,
@@ -134,18 +144,12 @@ impl Request<'_> {
             };
             slots.push(Slot { id, rev, outcome });
         }
-        if self.is_atomic() && slots.iter().any(|it| matches!(it.outcome, Outcome::Refused(_))) {
-            return Ok(self.aborted(slots, Vec::new()));
+        let slots = Slots { slots, new_edits: self.new_edits, is_atomic: self.is_atomic() };
+        if edits.is_empty() || self.is_atomic() && slots.has_refused() {
+            return Ok(slots.tell(&[]).into_response());
         }
-        let outcomes = if edits.is_empty() {
-            Vec::new()
-        } else {
-            write(self.call, self.database, self.grant, edits, self.atomicity).await?
-        };
-        if self.is_atomic() && outcomes.iter().any(Result::is_err) {
-            return Ok(self.aborted(slots, outcomes));
-        }
-        Ok(reply::json_text(StatusCode::CREATED, self.rows(slots, outcomes)))
+        let tell = move |outcomes: &[WriteResult]| Ok(slots.tell(outcomes));
+        write_told(self.call, (self.database, self.grant), edits, self.atomicity, tell).await
     }
 
     fn is_atomic(&self) -> bool {
@@ -191,51 +195,75 @@ impl Request<'_> {
             }
         }
     }
+}
+
+/// The documents of a request, and how their fates are told.
+struct Slots {
+    slots: Vec<Slot>,
+    new_edits: bool,
+    is_atomic: bool,
+}
+
+impl Slots {
+    fn has_refused(&self) -> bool {
+        self.slots.iter().any(|it| matches!(it.outcome, Outcome::Refused(_)))
+    }
+
+    /// `outcomes` are those of the edits; none where they were not attempted.
+    fn tell(&self, outcomes: &[WriteResult]) -> Told {
+        let mut rows = Rows::begin(if self.new_edits { self.slots.len() } else { 0 });
+        let is_refused = self.has_refused() || outcomes.iter().any(Result::is_err);
+        let status = if self.is_atomic && is_refused {
+            self.aborted(outcomes, &mut rows);
+            Code::ExpectationFailed.status()
+        } else {
+            self.rows(outcomes, &mut rows);
+            StatusCode::CREATED
+        };
+        let stays = rows.stays;
+        Told { stays, ..Told::json(status, rows.finish()) }
+    }
 
     /// With `new_edits` a row for each document, without one for each that was refused.
-    fn rows(&self, slots: Vec<Slot>, outcomes: Vec<WriteResult>) -> Vec<u8> {
-        let mut outcomes = outcomes.into_iter();
-        let mut rows = Rows::begin(if self.new_edits { slots.len() } else { 0 });
-        for Slot { id, rev, outcome } in slots {
-            let error = match outcome {
-                Outcome::Refused(error) => error,
+    fn rows(&self, outcomes: &[WriteResult], rows: &mut Rows) {
+        let mut outcomes = outcomes.iter();
+        for Slot { id, rev, outcome } in &self.slots {
+            match outcome {
+                Outcome::Refused(error) => rows.refused(id.as_str(), rev.as_ref(), error),
                 Outcome::WrittenLocally(rev) => {
                     if self.new_edits {
-                        rows.written(id.as_str(), |out| AnyRev::Local(rev).write_to(out));
+                        rows.written(id.as_str(), |out| AnyRev::Local(*rev).write_to(out));
                     }
-                    continue;
                 }
                 Outcome::Edited => match outcomes.next().expect("an edit has an outcome") {
-                    Err(error) => error.into(),
+                    Err(error) => {
+                        rows.refused(id.as_str(), rev.as_ref(), &error.clone().into());
+                    }
                     Ok(Written { rev, .. }) => {
                         if self.new_edits {
                             rows.written(id.as_str(), |out| rev.write_to(out));
                         }
-                        continue;
                     }
                 },
-            };
-            rows.refused(id.as_str(), rev.as_ref(), &error);
+            }
         }
-        rows.finish()
     }
 
     /// The rows of those documents that kept the others from being written.
-    fn aborted(&self, slots: Vec<Slot>, outcomes: Vec<WriteResult>) -> Response {
-        let mut outcomes = outcomes.into_iter();
-        let mut rows = Rows::begin(0);
-        for Slot { id, rev, outcome } in slots {
-            let error = match outcome {
-                Outcome::Refused(error) => error,
-                Outcome::WrittenLocally(_) => continue,
+    fn aborted(&self, outcomes: &[WriteResult], rows: &mut Rows) {
+        let mut outcomes = outcomes.iter();
+        for Slot { id, rev, outcome } in &self.slots {
+            match outcome {
+                Outcome::Refused(error) => rows.refused(id.as_str(), rev.as_ref(), error),
+                Outcome::WrittenLocally(_) => {}
                 Outcome::Edited => match outcomes.next() {
-                    Some(Err(WriteError::Edit(EditError::Aborted)) | Ok(_)) | None => continue,
-                    Some(Err(error)) => error.into(),
+                    Some(Err(WriteError::Edit(EditError::Aborted)) | Ok(_)) | None => {}
+                    Some(Err(error)) => {
+                        rows.refused(id.as_str(), rev.as_ref(), &error.clone().into());
+                    }
                 },
-            };
-            rows.refused(id.as_str(), rev.as_ref(), &error);
+            }
         }
-        reply::json_text(Code::ExpectationFailed.status(), rows.finish())
     }
 }
 
@@ -262,6 +290,7 @@ pub(crate) async fn write_local(
         Some(AnyRev::Document(_)) => return Err(ApiError::conflict()),
     };
     if document.deleted {
+        refuse_key(call)?;
         database.delete_local(grant, id, base).await?;
         return Ok(0);
     }
@@ -269,29 +298,34 @@ pub(crate) async fn write_local(
 }
 
 /// The array of a reply.
-struct Rows(Vec<u8>);
+struct Rows {
+    out: Vec<u8>,
+    /// Whether the same would be told again.
+    stays: bool,
+}
 
 impl Rows {
     fn begin(count: usize) -> Self {
         let mut out = Vec::with_capacity(count * 96 + 3);
         out.push(b'[');
-        Self(out)
+        Self { out, stays: true }
     }
 
     fn separate(&mut self) {
-        if self.0.len() > 1 {
-            self.0.push(b',');
+        if self.out.len() > 1 {
+            self.out.push(b',');
         }
     }
 
     fn written(&mut self, id: &str, rev: impl FnOnce(&mut Vec<u8>)) {
         self.separate();
-        write_saved(&mut self.0, id, rev);
+        write_saved(&mut self.out, id, rev);
     }
 
     fn refused(&mut self, id: &str, rev: Option<&RevId>, error: &ApiError) {
         self.separate();
-        let out = &mut self.0;
+        self.stays &= stays(error);
+        let out = &mut self.out;
         out.extend_from_slice(b"{\"id\":");
         write_string(out, id);
         if let Some(rev) = rev {
@@ -307,7 +341,7 @@ impl Rows {
     }
 
     fn finish(mut self) -> Vec<u8> {
-        self.0.extend_from_slice(b"]\n");
-        self.0
+        self.out.extend_from_slice(b"]\n");
+        self.out
     }
 }

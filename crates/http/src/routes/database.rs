@@ -61,7 +61,8 @@ pub(super) const ROUTES: &[Route] = &[
             post(Write, "Create a document", handler!(bulk::post))
                 .takes(POSTED)
                 .body(JSON)
-                .answers(&[201, 202, 404, 409, 412, 415]),
+                .remembers()
+                .answers(&[201, 202, 404, 409, 412, 415, 422]),
             put(AdministerServer, "Create the database", handler!(database::create))
                 .answers(&[201, 400, 404, 412]),
         ],
@@ -70,7 +71,8 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/{db}/_bulk_docs",
         operations: &[post(Write, "Write documents", handler!(bulk::bulk_docs))
             .body(JSON)
-            .answers(&[201, 404, 412, 413, 415, 417])],
+            .remembers()
+            .answers(&[201, 404, 412, 413, 415, 417, 422])],
     },
     Route {
         path: "/{db}/_transact",

@@ -34,7 +34,7 @@ const VIEW: &[Parameter] = &[
     parameter("partition", Kind::Text, "the partition, where the view has such"),
 ];
 
-const UPDATED: &[u16] = &[200, 201, 400, 404, 409, 413, 500];
+const UPDATED: &[u16] = &[200, 201, 400, 404, 409, 413, 422, 500];
 const SHOWN: &[u16] = &[200, 304, 404, 406, 413, 500, 501];
 const LISTED: &[u16] = &[200, 400, 404, 406, 415, 500, 501];
 
@@ -131,9 +131,10 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/{db}/_design/{name}/_update/{function}",
         operations: &[
             post(Write, "Store what a function makes of a request", handler!(functions::update))
+                .remembers()
                 .answers(UPDATED),
-            put(Write, "As `POST`", handler!(functions::update)).answers(UPDATED),
-            delete(Write, "As `POST`", handler!(functions::update)).answers(UPDATED),
+            put(Write, "As `POST`", handler!(functions::update)).remembers().answers(UPDATED),
+            delete(Write, "As `POST`", handler!(functions::update)).remembers().answers(UPDATED),
         ],
     },
     Route {
@@ -144,9 +145,14 @@ pub(super) const ROUTES: &[Route] = &[
                 "Store what a function makes of a request and a document",
                 handler!(functions::update_document),
             )
+            .remembers()
             .answers(UPDATED),
-            post(Write, "As `PUT`", handler!(functions::update_document)).answers(UPDATED),
-            delete(Write, "As `PUT`", handler!(functions::update_document)).answers(UPDATED),
+            post(Write, "As `PUT`", handler!(functions::update_document))
+                .remembers()
+                .answers(UPDATED),
+            delete(Write, "As `PUT`", handler!(functions::update_document))
+                .remembers()
+                .answers(UPDATED),
         ],
     },
     Route {

@@ -29,13 +29,15 @@ const BATCH: Parameter =
 const DOCUMENT: &[Operation] = &[
     delete(Write, "Delete a document", handler!(document::delete))
         .takes(&[REV, BATCH])
-        .answers(&[200, 202, 400, 404, 409]),
+        .remembers()
+        .answers(&[200, 202, 400, 404, 409, 422]),
     get(Read, "A document", handler!(document::get))
         .takes(READ)
         .answers(&[200, 301, 304, 400, 404]),
     post(Write, "Attach the files of a form", handler!(document::post))
         .body("multipart/form-data")
-        .answers(&[201, 400, 404, 409, 413, 415]),
+        .remembers()
+        .answers(&[201, 400, 404, 409, 413, 415, 422]),
     put(Write, "Write a document", handler!(document::put))
         .takes(&[
             REV,
@@ -47,10 +49,12 @@ const DOCUMENT: &[Operation] = &[
             ),
         ])
         .body("application/json")
-        .answers(&[200, 201, 202, 400, 404, 409, 412, 413]),
+        .remembers()
+        .answers(&[200, 201, 202, 400, 404, 409, 412, 413, 422]),
     copy(Write, "Copy a document to the one that `Destination` names", handler!(document::copy))
         .takes(&[parameter("rev", Kind::Text, "the revision that is copied")])
-        .answers(&[201, 400, 404, 409]),
+        .remembers()
+        .answers(&[201, 400, 404, 409, 422]),
 ];
 
 const RESOLVE: &[Operation] = &[post(
@@ -59,19 +63,22 @@ const RESOLVE: &[Operation] = &[post(
     handler!(document::resolve),
 )
 .body("application/json")
-.answers(&[201, 400, 404, 409, 412, 413, 415])];
+.remembers()
+.answers(&[201, 400, 404, 409, 412, 413, 415, 422])];
 
 const ATTACHMENT: &[Operation] = &[
     delete(Write, "Take an attachment away", handler!(attachment::delete))
         .takes(&[REV])
-        .answers(&[200, 400, 404, 409]),
+        .remembers()
+        .answers(&[200, 400, 404, 409, 422]),
     get(Read, "An attachment", handler!(attachment::get))
         .takes(&[parameter("rev", Kind::Text, "that of this revision of the document")])
         .answers(&[200, 206, 304, 400, 404, 416]),
     put(Write, "Attach a file", handler!(attachment::put))
         .takes(&[REV])
         .body("application/octet-stream")
-        .answers(&[201, 400, 404, 409, 413, 415]),
+        .remembers()
+        .answers(&[201, 400, 404, 409, 413, 415, 422]),
 ];
 
 const ON_LOCAL: &[Operation] = &[

@@ -50,7 +50,7 @@ async fn a_preflight_is_answered_before_anybody_is_asked_who_they_are() {
     expect![[r#"
         204 No Content
         access-control-allow-credentials: true
-        access-control-allow-headers: accept, accept-language, authorization, cache-control, content-encoding, content-language, content-md5, content-type, destination, if-match, if-none-match, if-range, last-event-id, origin, pragma, prefer, range, referer, x-couch-full-commit, x-couch-persist, x-couch-request-id, x-couchdb-www-authenticate, x-http-method-override, x-requested-with
+        access-control-allow-headers: accept, accept-language, authorization, cache-control, content-encoding, content-language, content-md5, content-type, destination, idempotency-key, if-match, if-none-match, if-range, last-event-id, origin, pragma, prefer, range, referer, x-couch-full-commit, x-couch-persist, x-couch-request-id, x-couchdb-www-authenticate, x-http-method-override, x-requested-with
         access-control-allow-methods: GET, HEAD, POST, PUT, DELETE, COPY, OPTIONS
         access-control-allow-origin: https://app.example.org
         access-control-max-age: 600

@@ -22,7 +22,7 @@ use crate::{
     call::Call,
     documents::{
         named,
-        saved::{may_write, put_local, saved, write_one},
+        saved::{may_write, put_local, told_saved, write_one},
     },
     error::ApiError,
     location,
@@ -60,26 +60,28 @@ pub(super) async fn copy(
         }
     };
     let Destination { id, base } = destination;
-    let (rev, etag) = match &id {
+    let location = location::of_document(call, id.as_str());
+    let copied = move |id: &str, rev: &AnyRev, etag| {
+        let told = told_saved(StatusCode::CREATED, id, rev);
+        told.with(header::ETAG, etag).with(header::LOCATION, location.clone())
+    };
+    match &id {
         AnyId::Document(id) => {
             may_write(call, database, id)?;
             let base = base.map(|rev| rev.into_document().ok_or_else(ApiError::conflict));
             let edit = edit(id.clone(), base.transpose()?, source);
-            let rev = AnyRev::from(write_one(call, database, grant, edit).await?.rev);
-            let etag = named::etag(&rev);
-            (rev, etag)
+            write_one(call, database, grant, edit, move |written| {
+                let rev = AnyRev::from(written.rev.clone());
+                copied(written.id.as_str(), &rev, named::etag(&rev))
+            })
+            .await
         }
         AnyId::Local(id) => {
             let rev = to_local(call, database, grant, id, base, &source).await?;
             let etag = local::etag_of(&rev, &source.body);
-            (rev, etag)
+            Ok(copied(id.as_str(), &rev, etag).into_response())
         }
-    };
-    let mut response = saved(StatusCode::CREATED, id.as_str(), &rev);
-    let headers = response.headers_mut();
-    headers.insert(header::ETAG, etag);
-    headers.insert(header::LOCATION, location::of_document(call, id.as_str()));
-    Ok(response)
+    }
 }
 
 /// `{id}` or `{id}?rev={rev}`, encoded as in a path.

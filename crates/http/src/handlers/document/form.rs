@@ -29,7 +29,7 @@ use crate::{
     documents::{
         named,
         received::{self, CONTENT_TYPE_DEFAULT},
-        saved::{may_write, saved, write_one},
+        saved::{may_write, told_saved, write_one},
     },
     error::ApiError,
     limits,
@@ -55,11 +55,12 @@ pub(super) async fn post(
     may_write(call, database, &id)?;
     let form = read(call).await?;
     let edit = edit(call, database, id, form).await?;
-    let written = write_one(call, database, grant, edit).await?;
-    let rev = AnyRev::from(written.rev);
-    let mut response = saved(StatusCode::CREATED, written.id.as_str(), &rev);
-    response.headers_mut().insert(header::ETAG, named::etag(&rev));
-    Ok(response)
+    write_one(call, database, grant, edit, |written| {
+        let rev = AnyRev::from(written.rev.clone());
+        let told = told_saved(StatusCode::CREATED, written.id.as_str(), &rev);
+        told.with(header::ETAG, named::etag(&rev))
+    })
+    .await
 }
 
 /// Browsers send forms of any page to any server, with the credentials that they have; the page must

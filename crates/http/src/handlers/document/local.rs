@@ -17,7 +17,7 @@ use crate::{
     call::Call,
     documents::{
         named,
-        saved::{put_local, saved},
+        saved::{put_local, refuse_key, saved},
     },
     error::ApiError,
     etag, limits, location, reply,
@@ -56,6 +56,7 @@ pub(super) async fn put(
     let document = document::parse(&text)?;
     let base = counter(named::base(call, document.rev)?)?;
     if document.deleted {
+        refuse_key(call)?;
         return remove(database, grant, id, base).await;
     }
     let revision = put_local(call, database, grant, id, base, &document.body).await?;
@@ -73,6 +74,7 @@ pub(super) async fn delete(
     grant: &Grant<Write>,
     id: &LocalId,
 ) -> Result<Response, ApiError> {
+    refuse_key(call)?;
     let base = counter(named::base(call, None)?)?;
     remove(database, grant, id, base).await
 }

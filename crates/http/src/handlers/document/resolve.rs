@@ -9,7 +9,7 @@ use axum::response::Response;
 use http::{StatusCode, header};
 use settle_access::{Grant, Write};
 use settle_database::{Atomicity, Content, Database, Edit, EditError, Origin};
-use settle_index::lane::WriteError;
+use settle_index::lane::{WriteError, WriteResult};
 use settle_model::{
     document::{self, AnyRev},
     id::DocumentId,
@@ -22,11 +22,12 @@ use crate::{
     call::Call,
     documents::{
         named,
-        saved::{may_write, write},
+        saved::{may_write, write_told},
         users,
     },
     error::ApiError,
-    limits, location, reply,
+    limits, location,
+    told::Told,
 };
 
 /// What the body asks for.
@@ -53,19 +54,22 @@ pub(super) async fn resolve(
     for edit in planned.edits(merged) {
         edits.push(users::prepare(call, database, edit).await?);
     }
-    let written = write_all(call, database, grant, edits).await?;
     let resolution = planned.resolution;
-    let rev = match written.into_iter().next() {
-        Some(merged) if is_edited => merged,
-        Some(_) | None => resolution.kept,
+    let location = location::of_document(call, id.as_str());
+    let tell = move |results: &[WriteResult]| {
+        let rev = match made(results)? {
+            Some(merged) if is_edited => merged,
+            Some(_) | None => resolution.kept.clone(),
+        };
+        let rev = AnyRev::from(rev);
+        let told = Told::json(StatusCode::CREATED, resolved(&id, &rev, &resolution.closed));
+        let told = told.with(header::ETAG, named::etag(&rev));
+        Ok(told.with(header::LOCATION, location.clone()))
     };
-    let rev = AnyRev::from(rev);
-    let mut response =
-        reply::json_text(StatusCode::CREATED, resolved(&id, &rev, &resolution.closed));
-    let headers = response.headers_mut();
-    headers.insert(header::ETAG, named::etag(&rev));
-    headers.insert(header::LOCATION, location::of_document(call, id.as_str()));
-    Ok(response)
+    if edits.is_empty() {
+        return Ok(tell(&[])?.into_response());
+    }
+    write_told(call, (database, grant), edits, Atomicity::AllOrNothing, tell).await
 }
 
 async fn request(call: &mut Call, id: &DocumentId) -> Result<Request, ApiError> {
@@ -123,29 +127,21 @@ async fn merge(
     }
 }
 
-/// The revisions that were made, if all could be.
-async fn write_all(
-    call: &Call,
-    database: &Database,
-    grant: &Grant<Write>,
-    edits: Vec<Edit>,
-) -> Result<Vec<RevId>, ApiError> {
-    if edits.is_empty() {
-        return Ok(Vec::new());
-    }
-    let results = write(call, database, grant, edits, Atomicity::AllOrNothing).await?;
-    let (mut revs, mut aborted) = (Vec::with_capacity(results.len()), None);
+/// The first revision that was made, if all could be.
+fn made(results: &[WriteResult]) -> Result<Option<RevId>, ApiError> {
+    let mut aborted = None;
     for result in results {
         match result {
-            Ok(written) => revs.push(written.rev),
+            Ok(_) => {}
             // The reason stands at another of them.
             Err(error @ WriteError::Edit(EditError::Aborted)) => aborted = Some(error),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error.clone().into()),
         }
     }
-    match aborted {
-        Some(error) => Err(error.into()),
-        None => Ok(revs),
+    match (aborted, results.first()) {
+        (Some(error), _) => Err(error.clone().into()),
+        (None, Some(Ok(written))) => Ok(Some(written.rev.clone())),
+        (None, _) => Ok(None),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writing and deleting a document.
 
 use axum::response::Response;
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use settle_access::{Grant, Write};
 use settle_database::{Content, Database, Edit, Origin, Verdict};
 use settle_model::{document::AnyRev, id::DocumentId};
@@ -11,7 +11,7 @@ use crate::{
     call::Call,
     documents::{
         named, received,
-        saved::{accepted, may_write, saved, write_later, write_one},
+        saved::{accepted, may_write, told_saved, write_later, write_one},
         users,
     },
     error::ApiError,
@@ -33,12 +33,7 @@ pub(super) async fn put(
     let edit =
         incoming::edit(call.app.site.store.blobs(), id, document, new_edits, following).await?;
     let location = location::of_document(call, edit.id.as_str());
-    let mut response = write(call, database, grant, edit, parameters.batch).await?;
-    // What is only promised is nowhere yet.
-    if !parameters.batch {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    write(call, database, grant, edit, (parameters.batch, Some(location))).await
 }
 
 pub(super) async fn delete(
@@ -52,7 +47,7 @@ pub(super) async fn delete(
     let origin = Origin::Interactive { base: named::document_base(call)?, must_exist: true };
     let content = Content::Whole { body: b"{}".to_vec(), attachments: Vec::new() };
     let edit = Edit { id, origin, deleted: true, content, verdict: Verdict::NONE };
-    write(call, database, grant, edit, parameters.batch).await
+    write(call, database, grant, edit, (parameters.batch, None)).await
 }
 
 async fn write(
@@ -60,7 +55,7 @@ async fn write(
     database: &Database,
     grant: &Grant<Write>,
     edit: Edit,
-    batch: bool,
+    (batch, location): (bool, Option<HeaderValue>),
 ) -> Result<Response, ApiError> {
     if batch {
         let response = accepted(edit.id.as_str());
@@ -69,9 +64,15 @@ async fn write(
         return Ok(response);
     }
     let status = if edit.deleted { StatusCode::OK } else { StatusCode::CREATED };
-    let written = write_one(call, database, grant, edit).await?;
-    let rev = AnyRev::from(written.rev);
-    let mut response = saved(status, written.id.as_str(), &rev);
-    response.headers_mut().insert(header::ETAG, named::etag(&rev));
-    Ok(response)
+    write_one(call, database, grant, edit, move |written| {
+        let rev = AnyRev::from(written.rev.clone());
+        let told = told_saved(status, written.id.as_str(), &rev);
+        let told = told.with(header::ETAG, named::etag(&rev));
+        // What is only promised is nowhere yet, and what is deleted nowhere any more.
+        match &location {
+            Some(location) => told.with(header::LOCATION, location.clone()),
+            None => told,
+        }
+    })
+    .await
 }

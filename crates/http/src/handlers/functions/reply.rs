@@ -17,9 +17,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
-    dispatch::KeepsCaching,
     error::{ApiError, Code},
     reply::JSON,
+    told::Told,
 };
 
 const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
@@ -36,7 +36,7 @@ const FRAMING: [HeaderName; 6] = [
 ];
 
 /// A reply that a function has made.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Given {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -105,27 +105,27 @@ impl Given {
         self.headers.insert(name, value);
     }
 
-    pub(super) fn into_response(mut self) -> Response {
-        let body = std::mem::take(&mut self.body);
-        self.with_body(Body::from(body))
+    pub(super) fn into_response(self) -> Response {
+        self.into_told().into_response()
     }
 
     /// With a body of its own, as that of a list.
     pub(super) fn with_body(self, body: Body) -> Response {
-        let Self { status, mut headers, is_json, default_type, .. } = self;
+        let mut response = self.into_told().into_response();
+        *response.body_mut() = body;
+        response
+    }
+
+    /// For what may be remembered.
+    pub(super) fn into_told(self) -> Told {
+        let Self { status, mut headers, body, is_json, default_type } = self;
         headers.entry(header::CONTENT_TYPE).or_insert(default_type);
         let is_plain_json = is_json && headers.get(header::CONTENT_TYPE) == Some(&JSON);
         if !is_plain_json {
             headers.append(header::CONTENT_SECURITY_POLICY, SANDBOX);
             headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         }
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        if !is_json {
-            response.extensions_mut().insert(KeepsCaching);
-        }
-        response
+        Told { status, headers, body, keeps_caching: !is_json, stays: true }
     }
 }
 

@@ -58,19 +58,23 @@ async fn answer(mut call: Call, id: Option<String>) -> Result<Response, ApiError
     let Some(document) = document.filter(|text| text.first() == Some(&b'{')) else {
         return Ok(Given::read(&response, StatusCode::OK)?.into_response());
     };
-    let mut given = Given::read(&response, StatusCode::CREATED)?;
+    // What it gives back is looked at before anything is stored.
+    let given = Given::read(&response, StatusCode::CREATED)?;
     let document = document::parse(&document)?;
     let id: DocumentId = document.id.as_deref().unwrap_or_default().parse()?;
     may_write(&call, &asked.database, &id)?;
     let edit = incoming::edit(call.app.site.store.blobs(), id, document, true, []).await?;
-    let written = write_one(&call, &asked.database, &asked.grant, edit).await?;
-    let mut rev = Vec::new();
-    AnyRev::from(written.rev).write_to(&mut rev);
-    given.set(
-        NEW_REV,
-        HeaderValue::from_maybe_shared(bytes::Bytes::from(rev)).map_err(ApiError::internal)?,
-    );
-    let id = utf8_percent_encode(written.id.as_str(), ENCODED).to_string();
-    given.set(ID, HeaderValue::try_from(id).map_err(ApiError::internal)?);
-    Ok(given.into_response())
+    let id = utf8_percent_encode(edit.id.as_str(), ENCODED).to_string();
+    let id = HeaderValue::try_from(id).map_err(ApiError::internal)?;
+    write_one(&call, &asked.database, &asked.grant, edit, move |written| {
+        let mut rev = Vec::new();
+        AnyRev::from(written.rev.clone()).write_to(&mut rev);
+        let rev = HeaderValue::from_maybe_shared(bytes::Bytes::from(rev))
+            .expect("digests are visible ASCII without quotes");
+        let mut given = given.clone();
+        given.set(NEW_REV, rev);
+        given.set(ID, id.clone());
+        given.into_told()
+    })
+    .await
 }
