@@ -27,15 +27,25 @@ pub use settle_engine::Direction;
 
 pub use crate::{
     codec::RecordError,
-    database::{Database, LocalError, PlannedResolution, SettingError, Subscription},
+    database::{
+        Database, HeldMoment, LocalError, PlannedResolution, Reversal, RevertError, SettingError,
+        Subscription,
+    },
     edit::{
         Atomicity, AttachmentEdit, AttachmentSource, Attempt, Content, Edit, EditError, Epochs,
         Foreseen, Origin, Seen, Verdict, Written,
     },
     error::StorageError,
+    past::{
+        copying::CopyError,
+        difference::Difference,
+        moment::{At, AtError, Moment, PastError, SnapshotName, SnapshotNameError},
+        versions::Version,
+    },
     record::{
         body::Attachment,
         later::{Cursor, Idempotency, Pin, Snapshot},
+        retention::Retention,
     },
     render::DocumentForm,
     revision::{
@@ -54,4 +64,5 @@ pub use crate::{
         EventKind, EventPage, EventScan, NameScan, OpenError, Store, StoreParts, StoreSettings,
     },
     tasks::Tasks,
+    writer::keep::KeepError,
 };

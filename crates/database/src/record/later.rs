@@ -1,6 +1,5 @@
-//! Records that later work fills. Their forms are fixed now, so that no stored format has to be
-//! rewritten: the past needs snapshots and pins, safe repetition needs idempotency records,
-//! followers need cursors, reading as of a time needs time records.
+//! Small records: counts of changes, times, snapshots and pins. Two more are for later work, whose forms are fixed now, so
+//! that no stored format has to be rewritten: safe repetition needs idempotency records, followers need cursors.
 
 use settle_model::time::Timestamp;
 

@@ -51,6 +51,8 @@ pub(super) struct Group<'w> {
     /// a conflict.
     pub(super) moved: HashMap<DocumentId, Option<u64>>,
     pub(super) history_added: bool,
+    /// Whether the sweeper has something to do at once.
+    pub(super) wakes_sweeper: bool,
 }
 
 /// A document as it stands in the group.
@@ -92,7 +94,8 @@ impl<'w> Group<'w> {
             match job {
                 Job::Write { edits, .. } => ids.extend(edits.iter().map(|it| it.edit.id.clone())),
                 Job::Purge { items, .. } => ids.extend(items.iter().map(|(id, _)| id.clone())),
-                Job::Collect { .. } | Job::ListConflicts { .. } => {}
+                Job::Revert { edits, .. } => ids.extend(edits.iter().map(|it| it.edit.id.clone())),
+                Job::Collect { .. } | Job::ListConflicts { .. } | Job::Keep { .. } => {}
             }
         }
         Self::over(inner, ids, missing_blobs).await
@@ -131,6 +134,7 @@ impl<'w> Group<'w> {
             rests_on_live: false,
             moved: HashMap::new(),
             history_added: false,
+            wakes_sweeper: false,
             inner,
         })
     }
@@ -152,11 +156,15 @@ impl<'w> Group<'w> {
             Job::Purge { items, .. } => Ok(Answer::Purge(self.plan_purge(items).await?)),
             Job::Collect { until, .. } => Ok(Answer::Collect(self.plan_collect(*until).await?)),
             Job::ListConflicts { .. } => Ok(Answer::ListConflicts(self.plan_listing().await?)),
+            Job::Keep { keep, .. } => Ok(Answer::Keep(self.plan_keep(keep).await?)),
+            Job::Revert { edits, snapshot, .. } => {
+                Ok(Answer::Revert(self.plan_revert(edits, snapshot.as_ref()).await?))
+            }
         }
     }
 
     /// Plans edits that stand or fall together.
-    async fn plan_whole(
+    pub(super) async fn plan_whole(
         &mut self,
         edits: &[PreparedEdit],
     ) -> Result<Vec<EditResult>, StorageError> {
@@ -202,6 +210,12 @@ impl<'w> Group<'w> {
         self.history_added = saved.history_added;
     }
 
+    /// Forgets all that was planned, for a job that is alone.
+    pub(super) fn abandon(&mut self) {
+        self.operations.clear();
+        self.state = self.before.clone();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.operations.is_empty() && self.state == self.before
     }
@@ -245,7 +259,7 @@ impl<'w> Group<'w> {
         let plan = std::mem::replace(&mut self.blobs, empty);
         let engine = &*self.inner.shared.engine;
         let blobs = plan.resolve(engine, self.now).await?;
-        let mut wakes_sweeper = false;
+        let mut wakes_sweeper = self.wakes_sweeper;
         if self.history_added {
             if self.state.time_marked.plus(TIME_MARK_EVERY) <= self.now {
                 let key = keys.time(self.now);
@@ -255,7 +269,7 @@ impl<'w> Group<'w> {
             if self.state.sweep_due.micros() == 0 {
                 let when = due(self.now, self.live.grace);
                 self.queue_sweep(when);
-                wakes_sweeper = self.live.grace < SWEEPER_NAPS;
+                wakes_sweeper |= self.live.grace < SWEEPER_NAPS;
             }
         }
         let live_key = keys.live();

@@ -21,6 +21,7 @@ mod databases;
 mod documents;
 mod filters;
 mod functions;
+mod history;
 mod limits;
 mod lists;
 mod mango;
