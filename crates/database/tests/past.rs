@@ -412,7 +412,7 @@ impl World {
             let expected = leaves.first().filter(|leaf| !leaf.deleted);
             assert_eq!(found, expected.map(|leaf| (leaf.rev.clone(), leaf.body.clone())));
         }
-        let leaves = |leaves: &[Leaf]| -> Vec<(RevId, bool)> {
+        let leaves = |leaves: &[Leaf]| -> Leaves {
             leaves.iter().map(|leaf| (leaf.rev.clone(), leaf.deleted)).collect()
         };
         let expected: BTreeMap<_, _> =
@@ -572,17 +572,20 @@ async fn past(db: &TestDatabase, moment: Moment) -> Winners {
     list
 }
 
+/// Winner first, each with whether it is deleted.
+type Leaves = Vec<(RevId, bool)>;
+
 #[derive(Default)]
-struct Feed(Vec<(u64, String, Vec<(RevId, bool)>)>);
+struct Feed(Vec<(String, Leaves)>);
 
 impl Sink<ChangeRow<'_>> for Feed {
     fn row(&mut self, row: &ChangeRow<'_>) -> More {
-        self.0.push((row.sequence, row.id.to_owned(), row.leaves.to_vec()));
+        self.0.push((row.id.to_owned(), row.leaves.to_vec()));
         if self.0.len().is_multiple_of(2) { More::Enough } else { More::Yes }
     }
 }
 
-async fn feed(db: &TestDatabase, moment: Moment) -> BTreeMap<String, Vec<(RevId, bool)>> {
+async fn feed(db: &TestDatabase, moment: Moment) -> BTreeMap<String, Leaves> {
     let direction = Direction::Ascending;
     let (content, times, only) = (false, false, ChangeFilter::All);
     let until = moment.sequence();
@@ -597,7 +600,7 @@ async fn feed(db: &TestDatabase, moment: Moment) -> BTreeMap<String, Vec<(RevId,
         }
     }
     let count = feed.0.len();
-    let rows: BTreeMap<_, _> = feed.0.into_iter().map(|(_, id, it)| (id, it)).collect();
+    let rows: BTreeMap<_, _> = feed.0.into_iter().collect();
     assert_eq!(rows.len(), count, "one row a document");
     rows
 }

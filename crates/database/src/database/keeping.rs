@@ -17,8 +17,10 @@ use crate::{
     },
 };
 
-/// Holds a moment of the past while it is read at length, by whom ever it is read. Whoever has it says now and then that
-/// it is [still needed](Self::renew), and [lets go](Self::release) of it in the end; otherwise it runs out.
+/// Holds a moment of the past while it is read at length.
+///
+/// Whoever has it says now and then that it is [still needed](Self::renew), and [lets go](Self::release) of it in the end;
+/// otherwise it runs out.
 #[derive(Debug)]
 pub struct HeldMoment {
     database: Database,

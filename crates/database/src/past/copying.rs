@@ -45,7 +45,7 @@ impl Database {
         grant: &Grant<Read>,
         moment: Moment,
         after: Option<&str>,
-        (target, write): (&Database, &Grant<Write>),
+        (target, write): (&Self, &Grant<Write>),
     ) -> Result<Next<String>, CopyError> {
         self.inner.check(grant);
         let (found, next) = self.whole_at(moment, after).await?;
