@@ -168,8 +168,11 @@ impl Finding {
             None => self.stats.results_returned,
         };
         let warning = match bookmark {
-            Some(_) => self.plan.warnings(&self.request, examined, returned),
-            None => None,
+            // No index helps where the past is looked at.
+            Some(_) if self.moment.is_none() => {
+                self.plan.warnings(&self.request, examined, returned)
+            }
+            Some(_) | None => None,
         };
         Ok(Ending { bookmark, warning, stats: self.stats, count })
     }
