@@ -113,6 +113,7 @@ const scripts = [
   'pouchdb-sync.mjs',
   'pouchdb-find.mjs',
   'pouchdb-account.mjs',
+  'pouchdb-history.mjs',
   'pouchdb-replication.mjs',
   'aiocouch_smoke.py',
   'couchdb_python_smoke.py',

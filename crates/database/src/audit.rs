@@ -1,7 +1,7 @@
 //! Counts everything in a database anew and compares that with what its records say. Tests end
 //! with it; operators may run it on a store that they doubt.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use settle_access::{Administer, Grant};
 use settle_engine::{Direction, Plan, Scan, Step, Visit, Visitor, key::take_number};
@@ -35,6 +35,8 @@ impl Database {
         let plan = Plan::new(vec![Step::Scan(scan)]);
         let mut all = self.inner.shared.engine.read_to_end(plan, Everything::default()).await?;
         all.failure.check()?;
+        let needed = self.inner.needed().await?;
+        all.found.points = needed.points().collect();
         let mut wrong = all.found.differences();
         let blobs: BTreeSet<BlobDigest> = all.found.references.iter().map(|it| it.0).collect();
         for blob in blobs {
@@ -66,6 +68,8 @@ struct Found {
     references: BTreeSet<Reference>,
     /// Documents that have a row as one in conflict.
     conflicts: BTreeSet<String>,
+    /// Sequences at which snapshots and pins need the past.
+    points: BTreeSet<u64>,
     sizes: Sizes,
 }
 
@@ -213,7 +217,7 @@ impl Found {
             }
         }
         for (id, sequence, history) in &self.histories {
-            if *sequence <= self.state.history_floor {
+            if *sequence <= self.state.history_floor && !self.is_needed(history, *sequence) {
                 wrong.push(format!("{id:?} has history of {sequence}, below the floor"));
             }
             if !self.superseded.contains(&history.sequence) {
@@ -232,12 +236,44 @@ impl Found {
                 }
             }
         }
+        self.check_later(heads, wrong);
         if self.superseded.len() != self.histories.len() {
             let (rows, records) = (self.superseded.len(), self.histories.len());
             wrong.push(format!("{rows} superseded rows for {records} history records"));
         }
         let orphans = self.bodies.keys().filter(|number| !owned.contains(number));
         wrong.extend(orphans.map(|number| format!("body {number} is nobody's")));
+    }
+
+    /// Whether a snapshot or a pin needs what a history record says, or needed it a moment ago.
+    fn is_needed(&self, history: &History, replaced: u64) -> bool {
+        let is_looked_at_again = self.state.past.is_some_and(|past| {
+            history.sequence > past.again.0 && history.sequence <= past.again.1
+        });
+        is_looked_at_again || self.points.range(history.sequence..replaced).next().is_some()
+    }
+
+    /// What a history record leaves to a later one can be found there, or in the head.
+    fn check_later(&self, heads: &HashMap<String, Head>, wrong: &mut Vec<String>) {
+        let mut later: HashSet<(&str, &RevId)> = HashSet::new();
+        for (id, head) in heads {
+            later.extend(head.tree.leaves().iter().map(|leaf| (id.as_str(), &leaf.rev)));
+        }
+        // In the order of sequences for each document.
+        for (id, sequence, history) in self.histories.iter().rev() {
+            for leaf in &history.leaves {
+                let place = (id.as_str(), &leaf.rev);
+                match leaf.body {
+                    PastBody::Inline(_) | PastBody::Record { .. } => _ = later.insert(place),
+                    PastBody::Later if later.contains(&place) => {}
+                    PastBody::Later => {
+                        let rev = &leaf.rev;
+                        wrong.push(format!("{rev} of {id:?} is lost to history of {sequence}"));
+                    }
+                    PastBody::Erased => {}
+                }
+            }
+        }
     }
 
     /// Every revision that can be read refers to the blobs of its attachments, and nothing else does.

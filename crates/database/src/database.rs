@@ -1,9 +1,11 @@
 //! One open database: what it is, its settings, and who is told when it changes. Its reads, scans
 //! and writes are in [`read`](crate::read), [`scan`](crate::scan) and [`writer`](crate::writer).
 
+mod keeping;
 mod kept;
 mod local;
 mod resolving;
+mod reverting;
 mod settings;
 mod transacting;
 mod upkeep;
@@ -25,7 +27,11 @@ use settle_model::{
 use tokio::sync::{OnceCell, watch};
 
 pub use self::{
-    local::LocalError, resolving::PlannedResolution, settings::SettingError,
+    keeping::HeldMoment,
+    local::LocalError,
+    resolving::PlannedResolution,
+    reverting::{Reversal, RevertError},
+    settings::SettingError,
     transacting::RetentionError,
 };
 use crate::{
@@ -318,7 +324,11 @@ impl Inner {
         present.live = Arc::new(live);
     }
 
-    async fn state(&self) -> Result<State, StorageError> {
+    pub(crate) fn timeline(&self) -> Timeline {
+        self.timeline
+    }
+
+    pub(crate) async fn state(&self) -> Result<State, StorageError> {
         let key = self.keys.state();
         let value = self.shared.engine.get(key.clone()).await?;
         self.check_alive()?;

@@ -44,11 +44,14 @@ pub(crate) mod family {
     /// When records of idempotency may go, in the order of time.
     pub(crate) const EXPIRY: u8 = 0x1A;
     /// How long they are kept, where the database says so.
-    pub(crate) const RETENTION: u8 = 0x1B;
+    pub(crate) const OUTCOMES: u8 = 0x1B;
     /// The attachment store's: what this database refers to. See `blobs::keys`.
     pub(crate) const REFERENCE: u8 = 0x20;
+    pub(crate) const SNAPSHOT: u8 = 0x21;
+    pub(crate) const PIN: u8 = 0x22;
     pub(crate) const IDEMPOTENCY: u8 = 0x23;
-    // 0x21, 0x22 and 0x24 are in `later`.
+    // 0x24 is in `later`.
+    pub(crate) const RETENTION: u8 = 0x28;
     // 0x30 to 0x3F: rows, document → keys and reductions of indexes, in the environment of indexes.
 }
 
@@ -59,19 +62,9 @@ pub(crate) mod later {
 
     use super::Keys;
 
-    const SNAPSHOT: u8 = 0x21;
-    const PIN: u8 = 0x22;
     const CURSOR: u8 = 0x24;
 
     impl Keys {
-        pub(crate) fn snapshot(self, name: &str) -> Vec<u8> {
-            self.with_text(SNAPSHOT, name)
-        }
-
-        pub(crate) fn pin(self, number: u64) -> Vec<u8> {
-            self.with_number(PIN, number)
-        }
-
         pub(crate) fn cursor(self, follower: &str) -> Vec<u8> {
             self.with_text(CURSOR, follower)
         }
@@ -250,6 +243,21 @@ impl Keys {
         self.with_escaped(family::HISTORY, id)
     }
 
+    /// As [`histories`](Self::histories), of an id as a row has it.
+    pub(crate) fn histories_at(self, id: &str) -> Vec<u8> {
+        let mut key = self.family(family::HISTORY);
+        push_bytes(&mut key, id.as_bytes());
+        key
+    }
+
+    /// As [`history`](Self::history), of an id as a row has it.
+    pub(crate) fn history_at(self, id: &str, sequence: u64) -> Vec<u8> {
+        let mut key = self.family(family::HISTORY);
+        push_bytes(&mut key, id.as_bytes());
+        push_number(&mut key, sequence);
+        key
+    }
+
     pub(crate) fn change(self, sequence: u64) -> Vec<u8> {
         self.with_number(family::CHANGE, sequence)
     }
@@ -309,6 +317,19 @@ impl Keys {
         Some((Timestamp::from_micros(expires), record))
     }
 
+    /// How long outcomes are remembered.
+    pub(crate) fn outcomes(self) -> Vec<u8> {
+        self.family(family::OUTCOMES)
+    }
+
+    pub(crate) fn snapshot(self, name: &str) -> Vec<u8> {
+        self.with_text(family::SNAPSHOT, name)
+    }
+
+    pub(crate) fn pin(self, number: u64) -> Vec<u8> {
+        self.with_number(family::PIN, number)
+    }
+
     pub(crate) fn retention(self) -> Vec<u8> {
         self.family(family::RETENTION)
     }
@@ -339,13 +360,13 @@ pub(crate) fn conflict_of(key: &[u8]) -> Option<&str> {
     std::str::from_utf8(rest(key, family::CONFLICT)?).ok()
 }
 
-/// The text at the end of a head's, a local document's or a conflict's key.
+/// The text at the end of a head's, a local document's, a conflict's or a snapshot's key.
 pub(crate) fn text_of(key: &[u8]) -> Option<&str> {
     let (_, rest) = take_number(key)?;
     std::str::from_utf8(rest.get(1..)?).ok()
 }
 
-/// The number at the end of a change's, body's, time's, purge's or count's key.
+/// The number at the end of a change's, body's, time's, purge's, pin's or count's key.
 pub(crate) fn number_of(key: &[u8]) -> Option<u64> {
     let (_, rest) = take_number(key)?;
     Some(take_number(rest.get(1..)?)?.0)

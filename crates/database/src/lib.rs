@@ -30,7 +30,8 @@ pub use settle_engine::Direction;
 pub use crate::{
     codec::RecordError,
     database::{
-        Database, LocalError, PlannedResolution, RetentionError, SettingError, Subscription,
+        Database, HeldMoment, LocalError, PlannedResolution, RetentionError, Reversal, RevertError,
+        SettingError, Subscription,
     },
     edit::{
         Atomicity, AttachmentEdit, AttachmentSource, Attempt, Content, Edit, EditError, Epochs,
@@ -38,9 +39,16 @@ pub use crate::{
     },
     error::StorageError,
     once::{Answer, OnceKey, Recorded, Recording},
+    past::{
+        copying::CopyError,
+        difference::Difference,
+        moment::{At, AtError, Moment, PastError, SnapshotName, SnapshotNameError},
+        versions::Version,
+    },
     record::{
         body::Attachment,
         later::{Cursor, Pin, Snapshot},
+        retention::Retention,
     },
     render::DocumentForm,
     revision::{
@@ -62,4 +70,5 @@ pub use crate::{
     transact::{
         Fate, ForeseenTransactions, ForeseenWrite, Judgement, Known, Submitted, Transactions,
     },
+    writer::keep::KeepError,
 };

@@ -94,3 +94,29 @@ pub(crate) const ATOMIC_BYTES_MAX: usize = 64 << 20;
 
 /// Outcomes that one commit of a collector forgets.
 pub(crate) const EXPIRE_ROWS_MAX: usize = 1_000;
+/// Bytes of a snapshot's name. Beyond: 400.
+pub const SNAPSHOT_NAME_BYTES_MAX: usize = 100;
+
+/// Snapshots of one database: letting the past go looks at all of them in each of its commits. Beyond: 413
+/// `too_many_snapshots`.
+pub const SNAPSHOTS_MAX: usize = 1_000;
+
+/// Pins of one database at a time, for the same reason. Beyond: 503.
+pub const PINS_MAX: usize = 100;
+
+/// How long a pin holds the past if whoever took it does not come back.
+pub const PIN_TIME: Duration = Duration::from_secs(15 * 60);
+
+/// How long letting the past go waits between two of its commits, so that it never has more than a part of the
+/// engine's time.
+pub(crate) const COLLECT_PAUSE: Duration = Duration::from_millis(5);
+
+/// Documents, and bytes of what is found, that one slice of a read of the past brings together: rows may have to be looked
+/// up one by one before the first is handed on.
+pub(crate) const PAST_ROWS_MAX: usize = 500;
+pub(crate) const PAST_BYTES_MAX: usize = 4 << 20;
+
+/// Documents that one revert changes, and bytes of what they become: it is one commit, and nothing else is written
+/// meanwhile. Beyond: 413 `revert_too_large`.
+pub const REVERT_DOCUMENTS_MAX: usize = 20_000;
+pub const REVERT_BYTES_MAX: usize = 64 << 20;

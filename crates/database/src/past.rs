@@ -1,4 +1,11 @@
-//! Replaced revisions that history still holds.
+//! What history still holds: replaced revisions, and what a database was at a moment.
+
+pub(crate) mod copying;
+pub(crate) mod difference;
+pub(crate) mod documents;
+mod lists;
+pub(crate) mod moment;
+pub(crate) mod versions;
 
 use std::collections::HashMap;
 

@@ -12,6 +12,7 @@ pub(crate) mod later;
 pub(crate) mod live;
 pub(crate) mod local;
 pub(crate) mod purge;
+pub(crate) mod retention;
 pub(crate) mod segment;
 pub(crate) mod site;
 pub(crate) mod state;

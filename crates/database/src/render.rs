@@ -67,6 +67,17 @@ impl Winner {
         Ok(winner)
     }
 
+    /// Of a document as it was; the others are its live leaves and its deleted ones.
+    pub(crate) fn then(
+        rev: RevId,
+        sequence: u64,
+        deleted: bool,
+        [conflicts, deleted_conflicts]: [Vec<RevId>; 2],
+    ) -> Self {
+        let has_others = !(conflicts.is_empty() && deleted_conflicts.is_empty());
+        Self { rev, sequence, deleted, has_others, conflicts, deleted_conflicts }
+    }
+
     /// Appends the document; `payload` is the winner's.
     pub(crate) fn render(
         &self,

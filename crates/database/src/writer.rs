@@ -15,9 +15,11 @@ mod content;
 mod edit;
 mod foresee;
 mod group;
+pub(crate) mod keep;
 mod once;
 mod past;
 mod purge;
+pub(crate) mod revert;
 mod transact;
 
 use std::{
@@ -29,14 +31,20 @@ use settle_engine::Outcome;
 use settle_model::{id::DocumentId, revision::RevId, time::Timestamp};
 use tokio::sync::oneshot;
 
-use self::{group::Group, transact::Asked};
+use self::{
+    group::Group,
+    keep::{Keep, KeepError, Kept},
+    revert::Reverted,
+    transact::Asked,
+};
 use crate::{
     blobs::PlanError,
     database::Inner,
     edit::{Atomicity, Attempt, Edit, EditError, Written},
     error::StorageError,
-    limits::{CLASHES_MAX, GROUP_BYTES_MAX, GROUP_EDITS_MAX},
+    limits::{CLASHES_MAX, COLLECT_PAUSE, GROUP_BYTES_MAX, GROUP_EDITS_MAX},
     once::{Recorded, Recording},
+    past::moment::SnapshotName,
     record::{site::EventKind, state::State},
     store::failed,
     transact::Fate,
@@ -77,6 +85,15 @@ enum Job {
     ListConflicts {
         reply: oneshot::Sender<Result<Collected, StorageError>>,
     },
+    Keep {
+        keep: Keep,
+        reply: oneshot::Sender<Result<Result<Kept, KeepError>, StorageError>>,
+    },
+    Revert {
+        edits: Vec<PreparedEdit>,
+        snapshot: Option<SnapshotName>,
+        reply: oneshot::Sender<Result<Reverted, StorageError>>,
+    },
 }
 
 type EditResult = Result<Written, EditError>;
@@ -114,6 +131,8 @@ enum Answer {
     Purge(Purged),
     Collect(Collected),
     ListConflicts(Collected),
+    Keep(Result<Kept, KeepError>),
+    Revert(Reverted),
 }
 
 impl Writer {
@@ -234,6 +253,21 @@ impl Inner {
         self.collect(Until::Grace { due }).await
     }
 
+    /// Changes what is kept of the past.
+    pub(crate) async fn keep(self: Arc<Self>, keep: Keep) -> Result<Kept, KeepError> {
+        self.ask(|reply| Job::Keep { keep, reply }).await?
+    }
+
+    /// Makes edits that bring back what was, all of them or none; with a snapshot of what was there before them.
+    pub(crate) async fn revert(
+        self: Arc<Self>,
+        edits: Vec<Edit>,
+        snapshot: Option<SnapshotName>,
+    ) -> Result<Reverted, StorageError> {
+        let edits = edits.into_iter().map(PreparedEdit::new).collect();
+        self.ask(|reply| Job::Revert { edits, snapshot, reply }).await
+    }
+
     /// Lists the documents in conflict of a database that was made before they were listed; at once where they
     /// are. One asks the writer, whoever else wants it waits.
     pub(crate) async fn list_conflicts(self: &Arc<Self>) -> Result<(), StorageError> {
@@ -246,7 +280,11 @@ impl Inner {
     }
 
     async fn collect(self: Arc<Self>, until: Until) -> Result<(), StorageError> {
-        while self.clone().ask(|reply| Job::Collect { until, reply }).await? == Collected::More {}
+        while self.clone().ask(|reply| Job::Collect { until, reply }).await? == Collected::More {
+            if matches!(until, Until::Grace { .. }) {
+                tokio::time::sleep(COLLECT_PAUSE).await;
+            }
+        }
         Ok(())
     }
 
@@ -436,7 +474,10 @@ impl Job {
             }
             Self::Transact { asked, .. } => asked.weight(),
             Self::Purge { items, .. } => (items.len(), 0),
-            Self::Collect { .. } | Self::ListConflicts { .. } => (0, 0),
+            Self::Revert { edits, .. } => {
+                (edits.len(), edits.iter().map(|prepared| prepared.edit.bytes()).sum())
+            }
+            Self::Collect { .. } | Self::ListConflicts { .. } | Self::Keep { .. } => (0, 0),
         }
     }
 
@@ -444,7 +485,11 @@ impl Job {
     fn wants_to_be_alone(&self) -> bool {
         match self {
             Self::Write { .. } | Self::Transact { .. } => false,
-            Self::Purge { .. } | Self::Collect { .. } | Self::ListConflicts { .. } => true,
+            Self::Purge { .. }
+            | Self::Collect { .. }
+            | Self::ListConflicts { .. }
+            | Self::Keep { .. }
+            | Self::Revert { .. } => true,
         }
     }
 
@@ -469,6 +514,12 @@ impl Job {
             (Self::ListConflicts { reply }, Ok(Answer::ListConflicts(more))) => {
                 drop(reply.send(Ok(more)));
             }
+            (Self::Keep { reply, .. }, Ok(Answer::Keep(kept))) => drop(reply.send(Ok(kept))),
+            (Self::Revert { reply, .. }, Ok(Answer::Revert(reverted))) => {
+                drop(reply.send(Ok(reverted)));
+            }
+            (Self::Keep { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
+            (Self::Revert { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Write { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Transact { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Purge { reply, .. }, Err(error)) => drop(reply.send(Err(error))),

@@ -5,6 +5,7 @@
 
 mod code;
 mod database;
+mod history;
 mod mango;
 mod query;
 mod replication;

@@ -11,6 +11,7 @@ pub(crate) mod database;
 pub(crate) mod databases;
 pub(crate) mod document;
 pub(crate) mod functions;
+pub(crate) mod history;
 pub(crate) mod lists;
 pub(crate) mod mango;
 pub(crate) mod node;

@@ -204,3 +204,9 @@ pub const PASSWORD_LENGTH_MIN_DEFAULT: usize = 8;
 
 /// Changes about which a filter is asked together.
 pub const FILTERED_COUNT_MAX: usize = 500;
+
+/// Versions of a document, or documents that differ, in one reply; more are asked for page by page.
+pub const HISTORY_ROWS_MAX: usize = 1_000;
+
+/// The longest window of history that can be set, a century; a longer one is as good as this.
+pub const WINDOW_SECONDS_MAX: u64 = 100 * 366 * 24 * 60 * 60;

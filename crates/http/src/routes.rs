@@ -7,6 +7,7 @@
 mod database;
 mod design;
 mod document;
+mod history;
 mod mango;
 mod pattern;
 mod server;
@@ -92,8 +93,14 @@ pub enum Kind {
 
 /// Every route, in the order in which the documentation lists them.
 pub fn all() -> impl Iterator<Item = &'static Route> {
-    let tables =
-        [server::ROUTES, database::ROUTES, design::ROUTES, mango::ROUTES, document::ROUTES];
+    let tables = [
+        server::ROUTES,
+        database::ROUTES,
+        history::ROUTES,
+        design::ROUTES,
+        mango::ROUTES,
+        document::ROUTES,
+    ];
     tables.into_iter().flatten()
 }
 

@@ -19,7 +19,7 @@ mod reader;
 use std::sync::Arc;
 
 use settle_access::{Grant, Read};
-use settle_database::{Database, StorageError};
+use settle_database::{Database, Moment, PastError, StorageError};
 use settle_query::{
     collate::Collation,
     design::Language,
@@ -49,6 +49,10 @@ pub enum FindError {
     NoJoinIndex { field: String },
     #[error("the documents that a join puts into one document are too large")]
     JoinTooLarge,
+    #[error("documents of the past cannot be joined: indexes have no versions")]
+    JoinOfPast,
+    #[error(transparent)]
+    Past(#[from] PastError),
 }
 
 impl From<StorageError> for FindError {
@@ -77,7 +81,28 @@ impl Indexes {
         request: FindRequest,
     ) -> Result<Finding, FindError> {
         let (indexes, plan) = self.planned(database, &grant, &request, Purpose::Find).await?;
-        Finding::begin(self, database, grant, Arc::new(request), indexes, plan).await
+        Finding::begin(self, database, grant, Arc::new(request), indexes, plan, None).await
+    }
+
+    /// Begins to find it in what the database was. All documents are looked at: indexes have no versions.
+    pub async fn find_at(
+        &self,
+        database: &Database,
+        grant: Grant<Read>,
+        request: FindRequest,
+        moment: Moment,
+    ) -> Result<Finding, FindError> {
+        if !request.joins.is_empty() {
+            return Err(FindError::JoinOfPast);
+        }
+        let partitioned = database.info(&grant).await?.partitioned;
+        if request.partition.is_some() && !partitioned {
+            return Err(FindError::NotPartitioned);
+        }
+        let indexes: Arc<[Arc<Index>]> = [Arc::new(Index::AllDocs)].into();
+        let plan = plan(&request.of_documents(), &indexes, partitioned, Purpose::Find)?;
+        let moment = Some(moment);
+        Finding::begin(self, database, grant, Arc::new(request), indexes, plan, moment).await
     }
 
     /// What would be done for `request`: the reply of `_explain`.

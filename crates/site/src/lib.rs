@@ -9,6 +9,7 @@
 
 mod databases;
 pub mod filter;
+pub mod history;
 pub mod incoming;
 mod info;
 pub mod limits;

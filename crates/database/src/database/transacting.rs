@@ -115,7 +115,7 @@ impl Database {
     /// How long outcomes are remembered.
     pub async fn outcome_retention(&self, grant: &Grant<Read>) -> Result<Duration, StorageError> {
         self.inner.check(grant);
-        let key = self.inner.keys.retention();
+        let key = self.inner.keys.outcomes();
         let value = self.inner.shared.engine.get(key.clone()).await?;
         self.inner.check_alive()?;
         let stored = value.map(|value| decode_retention(&key, &value)).transpose()?;
@@ -132,7 +132,7 @@ impl Database {
         if !(RETENTION_MIN..=RETENTION_MAX).contains(&retention) {
             return Err(RetentionError::OutOfRange);
         }
-        let key = self.inner.keys.retention();
+        let key = self.inner.keys.outcomes();
         let mut batch = Batch::default();
         batch.require(self.inner.keys.live(), Expected::Present);
         batch.put(key.clone(), encode_retention(&key, retention));

@@ -8,7 +8,7 @@ use settle_model::{
 };
 use tokio::sync::OnceCell;
 
-use super::content;
+use super::{Begun as _, again, content};
 use crate::{
     database::Inner,
     error::StorageError,
@@ -58,6 +58,34 @@ impl Inner {
         self.check_alive()?;
         let head = value.map(|value| Head::decode(&key, &value)).transpose()?;
         Ok(head.map(|head| Document::new(self, id, head)))
+    }
+}
+
+impl Inner {
+    /// What is remembered of the ancestry of each of these revisions; of one that the tree does not know any more, itself.
+    pub(crate) async fn paths(
+        &self,
+        id: &DocumentId,
+        revs: &[RevId],
+    ) -> Result<Vec<RevPath>, StorageError> {
+        again!(self.read_paths(id, revs))
+    }
+
+    async fn read_paths(
+        &self,
+        id: &DocumentId,
+        revs: &[RevId],
+    ) -> Result<Vec<RevPath>, StorageError> {
+        let document = self.document(id).await?;
+        let mut paths = Vec::with_capacity(revs.len());
+        for rev in revs {
+            let path = match &document {
+                Some(document) => document.path(rev).await?,
+                None => None,
+            };
+            paths.push(path.unwrap_or_else(|| RevPath::single(rev.clone())));
+        }
+        Ok(paths)
     }
 }
 

@@ -1,6 +1,5 @@
-//! Records that later work fills. Their forms are fixed now, so that no stored format has to be
-//! rewritten: the past needs snapshots and pins, followers need cursors, reading as of a time needs time
-//! records.
+//! Small records: counts of changes, times, snapshots and pins. One more is for later work, whose form is fixed now, so
+//! that no stored format has to be rewritten: followers need cursors.
 
 use settle_model::time::Timestamp;
 

@@ -5,6 +5,10 @@
 //! known of the documents in conflict: their count, then a byte, 0 when they are all listed, else 1 and the text
 //! of the id up to which they are. Version 1 is from before they were; it is written again as it was read until
 //! the first of them are listed, since a record is the precondition of the next.
+//!
+//! Version 3 is that of a database whose past is kept longer than the grace, since a snapshot, a pin or a window was
+//! there once. Its conflicts have a third form, 2, for those that are not listed at all. Behind them stand three
+//! numbers: the time of the floor, and the two ends of what is looked at again.
 
 use settle_model::{id::DocumentId, time::Timestamp};
 
@@ -34,6 +38,32 @@ pub(crate) struct State {
     /// Different in every batch, so that two batches never leave equal records.
     pub(crate) nonce: u64,
     pub(crate) conflicts: Conflicts,
+    /// `None` until somebody first wants to have the past for longer than the grace.
+    pub(crate) past: Option<Past>,
+}
+
+/// How far letting the past go has come where more of it is kept than the grace asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Past {
+    /// A time at which the database was as it is at the floor of history.
+    pub(crate) floor_time: Timestamp,
+    /// Superseded rows of the feed behind the first and up to the second of these sequences are looked at again:
+    /// what needed them has gone. Equal when there are none.
+    pub(crate) again: (u64, u64),
+}
+
+impl Past {
+    /// Has rows behind `after` up to `until` looked at again.
+    pub(crate) fn look_again(&mut self, after: u64, until: u64) {
+        if after >= until {
+            return;
+        }
+        self.again = if self.again.0 == self.again.1 {
+            (after, until)
+        } else {
+            (self.again.0.min(after), self.again.1.max(until))
+        };
+    }
 }
 
 /// Which documents have a row where they are in conflict; all others have none. A database has them all listed
@@ -53,6 +83,7 @@ pub(crate) enum Conflicts {
 
 const LISTED: u8 = 0;
 const LISTED_TO: u8 = 1;
+const UNLISTED: u8 = 2;
 
 /// Bytes, kept exactly: a count over all records gives the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,9 +98,10 @@ pub(crate) struct Sizes {
 
 impl State {
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
-        let version = match self.conflicts {
-            Conflicts::Unlisted => 1,
-            Conflicts::ListedTo { .. } | Conflicts::Listed { .. } => 2,
+        let version = match (&self.past, &self.conflicts) {
+            (Some(_), _) => 3,
+            (None, Conflicts::ListedTo { .. } | Conflicts::Listed { .. }) => 2,
+            (None, Conflicts::Unlisted) => 1,
         };
         sealed_as(version, key, |out| {
             put_number(out, self.sequence);
@@ -85,7 +117,11 @@ impl State {
             put_number(out, self.sweep_due.micros());
             out.extend_from_slice(&self.nonce.to_le_bytes());
             match &self.conflicts {
-                Conflicts::Unlisted => {}
+                Conflicts::Unlisted if version < 3 => {}
+                Conflicts::Unlisted => {
+                    put_number(out, 0);
+                    out.push(UNLISTED);
+                }
                 Conflicts::ListedTo { id, count } => {
                     put_number(out, *count);
                     out.push(LISTED_TO);
@@ -96,11 +132,16 @@ impl State {
                     out.push(LISTED);
                 }
             }
+            if let Some(past) = &self.past {
+                put_number(out, past.floor_time.micros());
+                put_number(out, past.again.0);
+                put_number(out, past.again.1);
+            }
         })
     }
 
     pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
-        let (version, mut from) = Reader::open_any("state", key, value, 2)?;
+        let (version, mut from) = Reader::open_any("state", key, value, 3)?;
         let state = Self {
             sequence: from.number()?,
             purge_sequence: from.number()?,
@@ -121,9 +162,17 @@ impl State {
             } else {
                 Conflicts::decode(&mut from)?
             },
+            past: if version < 3 { None } else { Some(Past::decode(&mut from)?) },
         };
         from.end()?;
         Ok(state)
+    }
+}
+
+impl Past {
+    fn decode(from: &mut Reader<'_>) -> Result<Self, RecordError> {
+        let floor_time = Timestamp::from_micros(from.number()?);
+        Ok(Self { floor_time, again: (from.number()?, from.number()?) })
     }
 }
 
@@ -133,6 +182,7 @@ impl Conflicts {
         match from.byte()? {
             LISTED => Ok(Self::Listed { count }),
             LISTED_TO => Ok(Self::ListedTo { id: from.text()?.to_owned(), count }),
+            UNLISTED => Ok(Self::Unlisted),
             _ => Err(from.malformed("no such list of conflicts")),
         }
     }

@@ -25,9 +25,10 @@ use super::{
     live::{Live, TimelineStart},
     local,
     purge::Purge,
+    retention::Retention,
     segment,
     site::{self, Event, EventKind, EventOf, Site},
-    state::{Conflicts, Sizes, State},
+    state::{Conflicts, Past, Sizes, State},
 };
 use crate::{
     blobs::{BlobDigest, Encoding},
@@ -146,12 +147,19 @@ fn all() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
         sweep_due: at(),
         nonce: 0x0102_0304_0506_0708,
         conflicts: Conflicts::Listed { count: 2 },
+        past: None,
     };
+    let past_kept = Some(Past { floor_time: at(), again: (1, 2) });
     let listed_to = Conflicts::ListedTo { id: "a".to_owned(), count: 1 };
     let states = [
         ("state", state.clone()),
         ("state before conflicts", State { conflicts: Conflicts::Unlisted, ..state.clone() }),
-        ("state while conflicts are listed", State { conflicts: listed_to, ..state }),
+        ("state while conflicts are listed", State { conflicts: listed_to, ..state.clone() }),
+        ("state with a past", State { past: past_kept, ..state.clone() }),
+        (
+            "state with a past before conflicts",
+            State { past: past_kept, conflicts: Conflicts::Unlisted, ..state },
+        ),
     ];
     for (name, state) in states {
         add(name, key.clone(), state.encode(&key));
@@ -212,6 +220,13 @@ fn all() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let pin = Pin { sequence: 17, expires: at(), holder: "archive".to_owned() };
     add("pin", key.clone(), pin.encode(&key));
     assert_eq!(Pin::decode(&key, &pin.encode(&key)).unwrap(), pin);
+    let key = keys.retention();
+    let retention = Retention {
+        window: Duration::from_secs(3_600),
+        append_only: Some(br#"{"kind":"audit"}"#.to_vec()),
+    };
+    add("retention", key.clone(), retention.encode(&key));
+    assert_eq!(Retention::decode(&key, &retention.encode(&key)).unwrap(), retention);
     let key = keys.idempotency("ada", "till-7", "01J");
     let record = Idempotency { payload: [3; 32], expires: at(), answer: b"{}".to_vec() };
     add("idempotency", key.clone(), record.encode(&key));
@@ -219,9 +234,9 @@ fn all() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let expiry = keys.expiry(at(), &key);
     assert_eq!(keys.expiry_of(&expiry), Some((at(), key)));
     add("expiry", expiry.clone(), site::encode_mark(&expiry));
-    let key = keys.retention();
+    let key = keys.outcomes();
     let week = Duration::from_secs(7 * 24 * 60 * 60);
-    add("retention", key.clone(), idempotency::encode_retention(&key, week));
+    add("outcomes", key.clone(), idempotency::encode_retention(&key, week));
     let stored = idempotency::encode_retention(&key, week);
     assert_eq!(idempotency::decode_retention(&key, &stored).unwrap(), week);
     let key = keys.cursor("index/1");
@@ -251,6 +266,8 @@ fn stored_bytes_stay_what_they_are() {
         state: 02012c02 = 2: 1101030109e807f403ac0202808081b184e99103808081b184e9910308070605040302010200
         state before conflicts: 02012c02 = 1: 1101030109e807f403ac0202808081b184e99103808081b184e991030807060504030201
         state while conflicts are listed: 02012c02 = 2: 1101030109e807f403ac0202808081b184e99103808081b184e99103080706050403020101010161
+        state with a past: 02012c02 = 3: 1101030109e807f403ac0202808081b184e99103808081b184e9910308070605040302010200808081b184e991030102
+        state with a past before conflicts: 02012c02 = 3: 1101030109e807f403ac0202808081b184e99103808081b184e9910308070605040302010002808081b184e991030102
         conflict: 02012c19610062 = 1: 
         head: 02012c10610062 = 1: 0580d0eab6b73380d0eab6b733020682636307000807826464070109e8070202826262100123456789abcdef0123456789abcdef0000010001007b2278223a317d
         segment: 02012c116100ff62000101406161 = 1: 400282616182626200
@@ -263,9 +280,10 @@ fn stored_bytes_stay_what_they_are() {
         change count: 02012c180102 = 1: bc05
         snapshot: 02012c216d6f6e646179 = 1: 11808081b184e99103
         pin: 02012c220101 = 1: 11808081b184e991030761726368697665
+        retention: 02012c28 = 1: 80dddb01107b226b696e64223a226175646974227d
         idempotency: 02012c23616461000174696c6c2d37000130314a = 1: 0303030303030303030303030303030303030303030303030303030303030303808081b184e99103027b7d
         expiry: 02012c1a0706474846204000616461000174696c6c2d37000130314a = 1: 
-        retention: 02012c1b = 1: 8088b2a002
+        outcomes: 02012c1b = 1: 8088b2a002
         cursor: 02012c24696e6465782f31 = 1: 11016d
         index row: 02012c300101006b6579 = 0: 
     "#]].assert_eq(&seen);
@@ -306,6 +324,9 @@ proptest! {
         drop(State::decode(&key, &value));
         let newer = super::sealed_as(2, &key, |out| out.extend_from_slice(&payload));
         drop(State::decode(&key, &newer));
+        let newest = super::sealed_as(3, &key, |out| out.extend_from_slice(&payload));
+        drop(State::decode(&key, &newest));
+        drop(Retention::decode(&key, &value));
         drop(segment::decode(&key, &value));
         drop(Purge::decode(&key, &value));
         drop(body::decode_payload(&payload));

@@ -127,7 +127,7 @@ pub(super) fn is_hidden(change: &ChangeView<'_>) -> bool {
 
 impl ChangeScan {
     /// Where a slice that paused goes on.
-    pub(super) fn cursor_after(&self, resume: &Resume) -> ChangeCursor {
+    pub(crate) fn cursor_after(&self, resume: &Resume) -> ChangeCursor {
         let from = match self.direction {
             Direction::Ascending => self.since,
             // One above the first row to come.
@@ -138,7 +138,7 @@ impl ChangeScan {
 }
 
 impl ChangeFilter {
-    pub(super) fn admits(&self, id: &str) -> bool {
+    pub(crate) fn admits(&self, id: &str) -> bool {
         match self {
             Self::All => true,
             Self::Ids(ids) => ids.binary_search_by(|it| it.as_str().cmp(id)).is_ok(),

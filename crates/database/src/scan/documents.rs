@@ -131,7 +131,7 @@ impl Database {
 }
 
 /// Heads, or the rows of documents in conflict, whose ids lie between the bounds.
-pub(super) fn id_range(
+pub(crate) fn id_range(
     keys: Keys,
     family: u8,
     (start, end): (&Bound<String>, &Bound<String>),

@@ -3,8 +3,16 @@
 //! The feed is the queue. Rows are looked at once, in order, from the floor of history upwards; a
 //! row whose update replaced something has a history record under its sequence, which names the
 //! row that it superseded. So both go together, oldest first, and no index of what may go is needed.
+//!
+//! A window holds the floor back. A snapshot or a pin does not: what it needs is passed over, each state that began at its
+//! sequence or before and was replaced after it. When it goes, the rows are looked at again that stood before it and
+//! after the next older one; each that is superseded names the update that replaced what it stands for, and so the
+//! record.
+//!
+//! The body of a leaf stands in the newest record that has the leaf. When that goes, the body is handed down to the next
+//! older record that stays.
 
-use std::{borrow::Cow, ops::Bound};
+use std::{borrow::Cow, collections::HashSet, ops::Bound, time::Duration};
 
 use settle_engine::{Direction, Operation, Plan, Scan, Step, Visit, Visitor};
 use settle_model::{id::DocumentId, revision::RevId, time::Timestamp};
@@ -19,10 +27,11 @@ use crate::{
     limits::{
         COLLECT_BYTES_MAX, COLLECT_LOOKS_MAX, COLLECT_ROWS_MAX, EXPIRE_ROWS_MAX, TIME_MARK_EVERY,
     },
+    past::moment::Needed,
     record::{
         body::decode_payload,
         change::ChangeView,
-        head::HeadView,
+        head::{BodyView, HeadView},
         history::{History, PastBody, PastLeaf},
         later::decode_time,
     },
@@ -40,26 +49,35 @@ struct Due {
 impl Group<'_> {
     /// Plans one slice.
     pub(super) async fn plan_collect(&mut self, until: Until) -> Result<Collected, StorageError> {
-        let limit = match until {
-            Until::Sequence(sequence) => sequence.min(self.state.sequence),
-            Until::Grace { .. } => self.outlived().await?.max(self.state.history_floor),
-        };
-        let (due, last) = self.due(limit).await?;
+        let needed = self.needed_now().await?;
+        let mut points: Vec<u64> = needed.points().collect();
+        points.sort_unstable();
+        let gone = HashSet::new();
+        let mut forgetting = Forgetting { looks_back: !points.is_empty(), gone };
+        if self.look_again(&points, &mut forgetting).await? {
+            return Ok(Collected::More);
+        }
+        let limit = self.may_go(until, needed.retention.window).await?;
+        let (due, last) = self.due(limit, points).await?;
         let more = last < limit;
         for due in &due {
-            self.forget(due).await?;
+            self.forget(due, &mut forgetting).await?;
         }
         if last > self.state.history_floor {
             self.state.history_floor = last;
             self.forget_times(last).await?;
+        }
+        if !more && let Some(past) = &mut self.state.past {
+            past.floor_time = past.floor_time.max(self.now.minus(needed.retention.window));
         }
         let more = more || matches!(until, Until::Grace { .. }) && self.expire_records().await?;
         if let (Until::Grace { due }, false) = (until, more) {
             self.delete(keys::sweep(due, self.inner.keys.number));
             if due == self.state.sweep_due {
                 self.state.sweep_due = Timestamp::from_micros(0);
-                // Whatever is left is younger than the grace: `finish` queues another visit.
-                self.history_added = self.state.sizes.history > 0;
+                // Whatever else is left is kept for snapshots; `finish` queues another visit.
+                let is_young = self.state.sizes.history > 0 && limit < self.state.sequence;
+                self.history_added = is_young || !needed.pins.is_empty();
             }
         }
         Ok(if more { Collected::More } else { Collected::All })
@@ -79,6 +97,64 @@ impl Group<'_> {
         }
         self.records_due = next;
         Ok(more)
+    }
+
+    /// What is kept of the past and for whom, without the pins that have run out: these are taken away.
+    async fn needed_now(&mut self) -> Result<Needed, StorageError> {
+        let mut needed = self.inner.needed().await?;
+        let now = self.now;
+        let (held, expired): (Vec<_>, _) =
+            std::mem::take(&mut needed.pins).into_iter().partition(|(_, pin)| pin.expires > now);
+        needed.pins = held;
+        let points: Vec<u64> = needed.points().collect();
+        for (number, pin) in expired {
+            self.delete(self.inner.keys.pin(number));
+            self.no_longer_needs(pin.sequence, &points);
+        }
+        Ok(needed)
+    }
+
+    /// Looks at some rows again whose snapshot or pin has gone; whether there were any.
+    async fn look_again(
+        &mut self,
+        points: &[u64],
+        forgetting: &mut Forgetting,
+    ) -> Result<bool, StorageError> {
+        let Some((after, until)) = self.state.past.map(|past| past.again) else { return Ok(false) };
+        if after == until {
+            return Ok(false);
+        }
+        let keys = self.inner.keys;
+        let range = Scan {
+            start: Bound::Excluded(keys.change(after)),
+            end: Bound::Included(keys.change(until)),
+            direction: Direction::Ascending,
+        };
+        let rows = Rows::again(keys, points.to_vec(), self.state.history_floor);
+        let (due, last) = self.read_due(range, rows, until).await?;
+        forgetting.looks_back = true;
+        for due in &due {
+            self.forget(due, forgetting).await?;
+        }
+        if let Some(past) = &mut self.state.past {
+            past.again = if last < until { (last, until) } else { (0, 0) };
+        }
+        Ok(true)
+    }
+
+    /// Up to where nothing is needed but by snapshots and pins.
+    async fn may_go(&self, until: Until, window: Duration) -> Result<u64, StorageError> {
+        let mut limit = match until {
+            Until::Sequence(sequence) => sequence.min(self.state.sequence),
+            Until::Grace { .. } => self.outlived().await?,
+        };
+        if !window.is_zero() && limit > self.state.history_floor {
+            let began = self.now.minus(window);
+            let newest = self.inner.sequence_at(&self.state, began).await?;
+            // The state at the beginning of the window is in it.
+            limit = limit.min(newest.unwrap_or(0));
+        }
+        Ok(limit.max(self.state.history_floor))
     }
 
     /// The newest sequence that was committed before the grace began.
@@ -102,22 +178,22 @@ impl Group<'_> {
     }
 
     /// What may go of the next rows of the feed, and how far that looks.
-    async fn due(&self, limit: u64) -> Result<(Vec<Due>, u64), StorageError> {
+    async fn due(&self, limit: u64, points: Vec<u64>) -> Result<(Vec<Due>, u64), StorageError> {
         let keys = self.inner.keys;
         let range = Scan {
             start: Bound::Excluded(keys.change(self.state.history_floor)),
             end: Bound::Included(keys.change(limit)),
             direction: Direction::Ascending,
         };
-        let rows = Rows {
-            keys,
-            rows: 0,
-            bytes: 0,
-            at: None,
-            full: false,
-            due: Vec::new(),
-            failure: Failure::default(),
-        };
+        self.read_due(range, Rows::new(keys, points), limit).await
+    }
+
+    async fn read_due(
+        &self,
+        range: Scan,
+        rows: Rows,
+        limit: u64,
+    ) -> Result<(Vec<Due>, u64), StorageError> {
         let plan = Plan::new(vec![Step::Scan(range)]);
         let rows = self.inner.shared.engine.read_to_end(plan, rows).await?;
         rows.failure.check()?;
@@ -129,14 +205,79 @@ impl Group<'_> {
     }
 
     /// Deletes a history record with what only it needs.
-    async fn forget(&mut self, due: &Due) -> Result<(), StorageError> {
-        let after = self.leaves_after(due).await?;
-        for leaf in due.history.leaves.iter().filter(|leaf| !after.contains(&leaf.rev)) {
+    async fn forget(&mut self, due: &Due, forgetting: &mut Forgetting) -> Result<(), StorageError> {
+        let after = self.records_after(due).await?;
+        // What stands inside of the record was replaced by this very update: nothing later has it.
+        let is_only_here = |leaf: &&PastLeaf| match leaf.body {
+            PastBody::Inline(_) => true,
+            PastBody::Record { number, .. } => !after.contains(&number),
+            PastBody::Later | PastBody::Erased => false,
+        };
+        let mut gone: Vec<&PastLeaf> = due.history.leaves.iter().filter(is_only_here).collect();
+        if forgetting.looks_back && !gone.is_empty() {
+            self.hand_down(due, &mut gone, forgetting).await?;
+        }
+        for leaf in gone {
             self.release(&due.id, leaf).await?;
         }
         subtract(&mut self.state.sizes.history, due.bytes);
         self.delete(due.key.clone());
+        forgetting.gone.insert(due.key.clone());
         self.forget_superseded(due.history.sequence).await
+    }
+
+    /// Gives bodies to older records that are kept and have the same leaves; what is left in `leaves` nothing needs.
+    async fn hand_down(
+        &mut self,
+        due: &Due,
+        leaves: &mut Vec<&PastLeaf>,
+        forgetting: &mut Forgetting,
+    ) -> Result<(), StorageError> {
+        let all = Scan::prefix(&self.inner.keys.histories(&due.id), Direction::Descending);
+        let older = Scan { end: Bound::Excluded(due.key.clone()), ..all };
+        let older_records = Older {
+            gone: std::mem::take(&mut forgetting.gone),
+            wanted: leaves.iter().map(|leaf| leaf.rev.clone()).collect(),
+            found: Vec::new(),
+            failure: Failure::default(),
+        };
+        let plan = Plan::new(vec![Step::Scan(older)]);
+        let older = self.inner.shared.engine.read_to_end(plan, older_records).await?;
+        forgetting.gone = older.gone;
+        older.failure.check()?;
+        for (key, stored) in older.found {
+            // It may have been given something else in this commit.
+            let value = self.planned(&key).unwrap_or(stored);
+            let mut history = History::decode(&key, &value)?;
+            let mut changed = false;
+            leaves.retain(|leaf| {
+                let same = history.leaves.iter_mut().find(|it| it.rev == leaf.rev);
+                match same {
+                    Some(same) if same.body == PastBody::Later => {
+                        same.body = leaf.body.clone();
+                        changed = true;
+                        false
+                    }
+                    // A revision that was stemmed and sent again has had a body of its own before.
+                    Some(same) => same.body.record().is_none() || same.body != leaf.body,
+                    None => true,
+                }
+            });
+            if changed {
+                subtract(&mut self.state.sizes.history, (key.len() + value.len()) as u64);
+                let value = history.encode(&key);
+                self.state.sizes.history += self.put(key, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// What has been planned to stand under a key.
+    fn planned(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.operations.iter().rev().find_map(|operation| match operation {
+            Operation::Put { key: put, value } if put == key => Some(value.clone()),
+            Operation::Put { .. } | Operation::Delete { .. } => None,
+        })
     }
 
     /// Deletes a row of the feed that has been superseded.
@@ -172,16 +313,16 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// The leaves of the next newer state of the document.
-    async fn leaves_after(&self, due: &Due) -> Result<Vec<RevId>, StorageError> {
+    /// The body records of the next newer state of the document.
+    async fn records_after(&self, due: &Due) -> Result<HashSet<u64>, StorageError> {
         let keys = self.inner.keys;
         let all = Scan::prefix(&keys.histories(&due.id), Direction::Ascending);
         let later = Scan { start: Bound::Excluded(due.key.clone()), ..all };
         let steps = vec![Step::Scan(later), Step::Get(keys.head(&due.id))];
-        let leaves = Leaves { leaves: Vec::new(), failure: Failure::default() };
-        let leaves = self.inner.shared.engine.read_to_end(Plan::new(steps), leaves).await?;
-        leaves.failure.check()?;
-        Ok(leaves.leaves)
+        let records = Records { numbers: HashSet::new(), failure: Failure::default() };
+        let records = self.inner.shared.engine.read_to_end(Plan::new(steps), records).await?;
+        records.failure.check()?;
+        Ok(records.numbers)
     }
 
     /// Deletes time records that nothing can be read by any more.
@@ -200,9 +341,22 @@ impl Group<'_> {
     }
 }
 
-/// Visits rows of the feed, each followed by the history record under its sequence.
+/// What one commit forgets.
+struct Forgetting {
+    /// Whether there may be older records that something needs.
+    looks_back: bool,
+    /// Keys of the records that are forgotten.
+    gone: HashSet<Vec<u8>>,
+}
+
+/// Visits rows of the feed, each followed by a history record: that under its sequence, or that of the update which
+/// superseded it.
 struct Rows {
     keys: Keys,
+    /// Sequences at which the past is needed, in order.
+    points: Vec<u64>,
+    /// Where rows are looked at again: up to where they have been looked at before.
+    again: Option<u64>,
     rows: usize,
     /// Of what is due.
     bytes: u64,
@@ -213,28 +367,52 @@ struct Rows {
 }
 
 impl Rows {
+    fn new(keys: Keys, points: Vec<u64>) -> Self {
+        let (due, failure) = (Vec::new(), Failure::default());
+        Self { keys, points, again: None, rows: 0, bytes: 0, at: None, full: false, due, failure }
+    }
+
+    fn again(keys: Keys, points: Vec<u64>, floor: u64) -> Self {
+        Self { again: Some(floor), ..Self::new(keys, points) }
+    }
+
+    /// Whether a state is needed that began at one sequence and was replaced at another.
+    fn is_needed(&self, began: u64, replaced: u64) -> bool {
+        let next = self.points.partition_point(|point| *point < began);
+        self.points.get(next).is_some_and(|point| *point < replaced)
+    }
+
     fn look(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<Visit, StorageError> {
         if let Some((id, sequence)) = keys::history_of(key) {
             if let Some(value) = value {
                 let history = History::decode(key, value)?;
-                let bytes = (key.len() + value.len()) as u64;
-                let id = document_id(&id)?;
-                debug_assert!(self.at.as_ref().is_some_and(|(_, at)| *at == sequence));
-                self.bytes += bytes;
-                self.due.push(Due { id, key: key.to_vec(), bytes, history });
+                if !self.is_needed(history.sequence, sequence) {
+                    let bytes = (key.len() + value.len()) as u64;
+                    let id = document_id(&id)?;
+                    self.bytes += bytes;
+                    self.due.push(Due { id, key: key.to_vec(), bytes, history });
+                }
             }
-            self.rows += 1;
-            self.full = self.rows >= COLLECT_LOOKS_MAX
-                || self.due.len() >= COLLECT_ROWS_MAX
-                || self.bytes >= COLLECT_BYTES_MAX;
-            return Ok(if self.full { Visit::Stop } else { Visit::Next });
+            return Ok(self.go_on());
         }
         let change = ChangeView::decode(key, value.unwrap_or_default())?;
         let sequence = keys::number_of(key).unwrap_or_default();
         let id = document_id(change.id)?;
-        let follow = self.keys.history(&id, sequence);
+        let by = match (self.again, change.superseded_by) {
+            (None, _) => Some(sequence),
+            (Some(floor), by) => by.filter(|by| *by <= floor),
+        };
+        let follow = by.map(|by| self.keys.history(&id, by));
         self.at = Some((id, sequence));
-        Ok(Visit::Follow(follow))
+        Ok(follow.map_or_else(|| self.go_on(), Visit::Follow))
+    }
+
+    fn go_on(&mut self) -> Visit {
+        self.rows += 1;
+        self.full = self.rows >= COLLECT_LOOKS_MAX
+            || self.due.len() >= COLLECT_ROWS_MAX
+            || self.bytes >= COLLECT_BYTES_MAX;
+        if self.full { Visit::Stop } else { Visit::Next }
     }
 }
 
@@ -252,26 +430,28 @@ impl Visitor for Rows {
 }
 
 /// Takes the first record of the document's later history, or its head.
-struct Leaves {
-    leaves: Vec<RevId>,
+struct Records {
+    numbers: HashSet<u64>,
     failure: Failure,
 }
 
-impl Leaves {
+impl Records {
     fn look(&mut self, step: usize, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
         if step == 0 {
             let history = History::decode(key, value)?;
-            self.leaves = history.leaves.into_iter().map(|leaf| leaf.rev).collect();
+            self.numbers.extend(history.leaves.iter().filter_map(|leaf| leaf.body.record()));
         } else {
             for leaf in HeadView::decode(key, value)?.leaves() {
-                self.leaves.push(leaf?.rev);
+                if let BodyView::Record { number, .. } = leaf?.body {
+                    self.numbers.insert(number);
+                }
             }
         }
         Ok(())
     }
 }
 
-impl Visitor for Leaves {
+impl Visitor for Records {
     fn visit(&mut self, step: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
         if let Some(Err(error)) = value.map(|value| self.look(step, key, value)) {
             self.failure.set(error);
@@ -297,6 +477,38 @@ impl Visitor for Expired {
         }
         self.found.push((key.to_vec(), record));
         Visit::Next
+    }
+}
+
+/// Records of a document, newest first, until each of the wanted leaves has been found.
+struct Older {
+    /// What is forgotten in this commit.
+    gone: HashSet<Vec<u8>>,
+    wanted: Vec<RevId>,
+    found: Vec<(Vec<u8>, Vec<u8>)>,
+    failure: Failure,
+}
+
+impl Visitor for Older {
+    fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
+        if self.gone.contains(key) {
+            return Visit::Next;
+        }
+        let value = value.unwrap_or_default();
+        match History::decode(key, value) {
+            Ok(history) => {
+                let before = self.wanted.len();
+                self.wanted.retain(|rev| history.leaves.iter().all(|leaf| leaf.rev != *rev));
+                if self.wanted.len() < before {
+                    self.found.push((key.to_vec(), value.to_vec()));
+                }
+                if self.wanted.is_empty() { Visit::Stop } else { Visit::Next }
+            }
+            Err(error) => {
+                self.failure.set(error);
+                Visit::Stop
+            }
+        }
     }
 }
 

@@ -60,6 +60,8 @@ pub(super) struct Group<'w> {
     pub(super) records_due: Option<Timestamp>,
     /// Of keys and values that are put.
     pub(super) bytes: usize,
+    /// Whether the sweeper has something to do at once.
+    pub(super) wakes_sweeper: bool,
 }
 
 /// A document as it stands in the group.
@@ -109,7 +111,8 @@ impl<'w> Group<'w> {
                     records.extend(recording.iter().map(|it| it.key.record(inner.keys)));
                 }
                 Job::Purge { items, .. } => ids.extend(items.iter().map(|(id, _)| id.clone())),
-                Job::Collect { .. } | Job::ListConflicts { .. } => {}
+                Job::Revert { edits, .. } => ids.extend(edits.iter().map(|it| it.edit.id.clone())),
+                Job::Collect { .. } | Job::ListConflicts { .. } | Job::Keep { .. } => {}
             }
         }
         Self::over(inner, ids, records, missing_blobs).await
@@ -131,7 +134,7 @@ impl<'w> Group<'w> {
         steps.extend(ids.iter().map(|id| Step::Get(keys.head(id))));
         if !records.is_empty() {
             steps.extend(records.into_iter().map(Step::Get));
-            steps.push(Step::Get(keys.retention()));
+            steps.push(Step::Get(keys.outcomes()));
         }
         let last = steps.len() - 1;
         let heads = HashMap::with_capacity(ids.len());
@@ -166,6 +169,7 @@ impl<'w> Group<'w> {
             retention: found.retention,
             records_due: None,
             bytes: 0,
+            wakes_sweeper: false,
             inner,
         })
     }
@@ -186,6 +190,10 @@ impl<'w> Group<'w> {
             Job::Purge { items, .. } => Ok(Answer::Purge(self.plan_purge(items).await?)),
             Job::Collect { until, .. } => Ok(Answer::Collect(self.plan_collect(*until).await?)),
             Job::ListConflicts { .. } => Ok(Answer::ListConflicts(self.plan_listing().await?)),
+            Job::Keep { keep, .. } => Ok(Answer::Keep(self.plan_keep(keep).await?)),
+            Job::Revert { edits, snapshot, .. } => {
+                Ok(Answer::Revert(self.plan_revert(edits, snapshot.as_ref()).await?))
+            }
         }
     }
 
@@ -207,7 +215,7 @@ impl<'w> Group<'w> {
     }
 
     /// Plans edits that stand or fall together.
-    async fn plan_whole(
+    pub(super) async fn plan_whole(
         &mut self,
         edits: &[PreparedEdit],
     ) -> Result<Vec<EditResult>, StorageError> {
@@ -251,6 +259,12 @@ impl<'w> Group<'w> {
         self.design_changed = saved.design_changed;
         self.history_added = saved.history_added;
         self.bytes = saved.bytes;
+    }
+
+    /// Forgets all that was planned, for a job that is alone.
+    pub(super) fn abandon(&mut self) {
+        self.operations.clear();
+        self.state = self.before.clone();
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -297,7 +311,7 @@ impl<'w> Group<'w> {
         let plan = std::mem::replace(&mut self.blobs, empty);
         let engine = &*self.inner.shared.engine;
         let blobs = plan.resolve(engine, self.now).await?;
-        let mut wakes_sweeper = false;
+        let mut wakes_sweeper = self.wakes_sweeper;
         if self.history_added && self.state.time_marked.plus(TIME_MARK_EVERY) <= self.now {
             let key = keys.time(self.now);
             self.put(key.clone(), encode_time(&key, self.before.sequence));
@@ -310,7 +324,7 @@ impl<'w> Group<'w> {
                     self.delete(keys::sweep(queued, keys.number));
                 }
                 self.queue_sweep(when);
-                wakes_sweeper = when.since(self.now) < SWEEPER_NAPS;
+                wakes_sweeper |= when.since(self.now) < SWEEPER_NAPS;
             }
         }
         let live_key = keys.live();

@@ -160,6 +160,9 @@ codes! {
     InvalidReplication 400 "invalid_replication":
         "An endpoint or a proxy of a replication has an address that cannot be used.",
         "Correct the address that `reason` names.";
+    InvalidMoment 400 "invalid_moment":
+        "The moment of a database's past is none, lies beyond the present, or was counted elsewhere.",
+        "Name a snapshot, a sequence of this database, or a time such as `2027-11-21T03:05:46Z`.";
     Unauthorized 401 "unauthorized":
         "Nobody is signed in, or name and password are wrong.",
         "Sign in, then repeat the request.";
@@ -172,6 +175,9 @@ codes! {
     DbNotFound 404 "db_not_found":
         "The source or the target of a replication does not exist, or cannot be opened.",
         "Check the spelling; send `create_target` if the target is to be created.";
+    NoSnapshot 404 "no_snapshot":
+        "The database has no snapshot of this name.",
+        "Check the spelling; `_snapshots` lists them.";
     MethodNotAllowed 405 "method_not_allowed":
         "This path does not have this method.",
         "Use one that the `Allow` header lists.";
@@ -190,12 +196,18 @@ codes! {
     Gone 410 "gone":
         "This was removed from the protocol.",
         "Use what `reason` names instead.";
+    NotKept 410 "not_kept":
+        "What the database was at that moment is no longer kept.",
+        "Choose a later moment or a snapshot; a larger window keeps more from now on.";
     FileExists 412 "file_exists":
         "A database of this name exists already.",
         "Use it, or choose another name.";
     MissingStub 412 "missing_stub":
         "A stub names an attachment that the revision before does not have.",
         "Send the attachment itself.";
+    SnapshotExists 412 "snapshot_exists":
+        "The database has a snapshot of this name already.",
+        "Choose another name, or delete the snapshot first.";
     TooLarge 413 "too_large":
         "The request's body is larger than this endpoint takes.",
         "Split it into several requests.";
@@ -208,6 +220,12 @@ codes! {
     TooManyAttachments 413 "too_many_attachments":
         "The document has more attachments than documents can have.",
         "Spread them over several documents.";
+    TooManySnapshots 413 "too_many_snapshots":
+        "The database has as many snapshots as it may have.",
+        "Delete those that nobody needs.";
+    RevertTooLarge 413 "revert_too_large":
+        "Going back would change more at once than one commit can.",
+        "Go back in parts, with `ids` or a `selector`.";
     TooLong 414 "too_long":
         "The request's address is too long.",
         "Send long parameters, such as `keys`, in the body of a POST.";

@@ -70,7 +70,10 @@ impl From<FindError> for ApiError {
             FindError::View(error) => error.into(),
             FindError::NotPartitioned => Self::bad_request("database is not partitioned"),
             FindError::NoJoinIndex { .. } => Self::new(Code::NoUsableIndex, error.to_string()),
-            FindError::JoinTooLarge => Self::new(Code::InvalidJoin, error.to_string()),
+            FindError::JoinTooLarge | FindError::JoinOfPast => {
+                Self::new(Code::InvalidJoin, error.to_string())
+            }
+            FindError::Past(error) => error.into(),
         }
     }
 }

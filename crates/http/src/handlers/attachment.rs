@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderName, StatusCode, header};
 use settle_access::{Read, Write};
 use settle_database::{
-    AttachmentSource, Content, Edit, Origin, Verdict,
+    AttachmentError, AttachmentSource, Content, Edit, Extras, Origin, Verdict,
     blobs::{Received, StagedBlob, UploadOptions},
 };
 use settle_model::{
@@ -28,6 +28,7 @@ use crate::{
         saved::{may_write, told_saved, write_one},
     },
     error::{ApiError, Code},
+    handlers::history,
     location,
     open::open,
 };
@@ -38,9 +39,19 @@ pub(crate) async fn get(call: Call) -> Result<Response, ApiError> {
     let (database, grant) = open::<Read>(&call).await?;
     let id = document(named::existing_id(&call)?)?;
     // What cannot be a name is missing.
-    let name = call.rest(2)?.parse().map_err(|_| ApiError::missing())?;
-    let rev = named::revision_in_query(&call)?;
-    let (attachment, _) = database.attachment(&grant, &id, &name, rev.as_ref()).await?;
+    let name: AttachmentName = call.rest(2)?.parse().map_err(|_| ApiError::missing())?;
+    let attachment = match history::moment(&call, &database, &grant).await? {
+        None => {
+            let rev = named::revision_in_query(&call)?;
+            database.attachment(&grant, &id, &name, rev.as_ref()).await?.0
+        }
+        Some(moment) => {
+            let found = database.get_at(&grant, moment, &id, Extras::default()).await?;
+            let attachments = found.ok_or_else(ApiError::missing)?.attachments;
+            let found = attachments.into_iter().find(|it| it.name == name);
+            found.ok_or(AttachmentError::NoSuchAttachment)?
+        }
+    };
     read::reply(&call, &attachment).await
 }
 

@@ -21,7 +21,8 @@ use axum::response::Response;
 use http::{HeaderValue, header};
 use settle_access::{Grant, Read};
 use settle_database::{
-    ChangeCursor, ChangeScan, Database, Direction, LeafForm, Next, StorageError, Subscription,
+    ChangeCursor, ChangeScan, Database, Direction, LeafForm, Moment, Next, StorageError,
+    Subscription,
 };
 use settle_model::sequence::Sequence;
 use settle_site::filter::{Judge, Shown};
@@ -62,7 +63,8 @@ async fn send(
     body: Option<filter::Body>,
 ) -> Result<Response, ApiError> {
     let shown = filter::of(&call, &database, &grant, &parameters, body).await?;
-    let end = database.sequence();
+    let moment = moment(&database, &grant, &parameters, &shown).await?;
+    let end = moment.map_or_else(|| database.sequence(), Moment::sequence);
     let mut etag = None;
     if parameters.feed == Kind::Normal && shown.judge.as_ref().is_none_or(Judge::is_stable) {
         // A sequence stands for all that the list can say.
@@ -73,13 +75,18 @@ async fn send(
         }
         etag = Some(tag);
     }
+    let present = Sequence(database.sequence());
     let since = parameters
         .since
-        .map_or(Sequence::ZERO, |since| since.resolve(database.timeline(), Sequence(end)));
+        .map_or(Sequence::ZERO, |since| since.resolve(database.timeline(), present));
     let direction =
         if parameters.descending { Direction::Descending } else { Direction::Ascending };
     let range = (if parameters.descending { 0 } else { since.0 }, end);
-    let few = call.app.site.few_changes(&database, &grant, &shown, range).await?;
+    let few = match moment {
+        // What changed since stands elsewhere in the feed now.
+        Some(_) => None,
+        None => call.app.site.few_changes(&database, &grant, &shown, range).await?,
+    };
     let few = few.map(|mut sequences| {
         if parameters.descending {
             sequences.reverse();
@@ -97,6 +104,7 @@ async fn send(
     };
     let is_judged = judge.is_some();
     let source = Followed {
+        moment,
         few,
         scan,
         judge,
@@ -127,8 +135,26 @@ async fn send(
     Ok(response)
 }
 
+/// The moment at which the feed is looked at; `None` for now.
+async fn moment(
+    database: &Database,
+    grant: &Grant<Read>,
+    parameters: &ChangesParameters,
+    shown: &Shown,
+) -> Result<Option<Moment>, ApiError> {
+    let Some(at) = &parameters.at else { return Ok(None) };
+    if parameters.feed != Kind::Normal {
+        return Err(ApiError::query("`at` goes with `feed=normal` alone"));
+    }
+    if shown.judge.is_some() {
+        return Err(ApiError::query("`at` goes with `_doc_ids` and `_design` of all filters"));
+    }
+    Ok(Some(database.moment(grant, at).await?))
+}
+
 /// A database's changes from one sequence on.
 struct Followed {
+    moment: Option<Moment>,
     call: std::sync::Arc<crate::AppState>,
     database: Database,
     grant: Grant<Read>,
@@ -183,11 +209,14 @@ impl Followed {
         if self.judge.is_some() {
             return self.take_judged(scan, rows).await;
         }
-        let Self { database, grant, .. } = self;
+        let Self { database, grant, moment, .. } = self;
         let changes = std::mem::take(&mut self.rows);
         if scan.content && changes.needs_copies() {
             let copies = Copies::new(changes, self.left);
-            let (copies, next) = database.scan_changes(grant, scan, copies).await?;
+            let (copies, next) = match moment {
+                None => database.scan_changes(grant, scan, copies).await?,
+                Some(moment) => database.scan_changes_at(grant, *moment, scan, copies).await?,
+            };
             let (mut changes, copied) = copies.into_parts();
             let mut rows = rows;
             for copy in copied {
@@ -201,7 +230,10 @@ impl Followed {
         }
         let before = rows.count();
         let writer = Writer::new(changes, rows, self.left, self.last);
-        let (writer, next) = database.scan_changes(grant, scan, writer).await?;
+        let (writer, next) = match moment {
+            None => database.scan_changes(grant, scan, writer).await?,
+            Some(moment) => database.scan_changes_at(grant, *moment, scan, writer).await?,
+        };
         let (changes, rows, last) = writer.into_parts();
         let count = rows.count() - before;
         self.left -= count;
@@ -267,6 +299,10 @@ impl Followed {
 
     /// The last row there may be has been sent.
     async fn ended(&mut self) -> Result<Progress, StorageError> {
+        if self.moment.is_some() {
+            // Nobody has counted what there was.
+            return Ok(Progress::Ended);
+        }
         self.pending = Some(match self.scan.direction {
             Direction::Ascending => self.database.pending(&self.grant, self.last).await?,
             Direction::Descending => {

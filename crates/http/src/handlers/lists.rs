@@ -213,7 +213,7 @@ impl AllDocs {
     /// What stands before the rows in a reply.
     pub(crate) async fn begin(&mut self) -> Result<Vec<u8>, ApiError> {
         let mut text = Vec::new();
-        if let Some(plan) = self.plan.take() {
+        if let Some(mut plan) = self.plan.take() {
             plan.begin(&self.database, &self.grant, &mut text).await?;
             self.query = Some(plan.into_query());
         }
@@ -278,7 +278,7 @@ impl Pieces for List {
                 }
                 continue;
             }
-            if let Some(plan) = self.plans.next() {
+            if let Some(mut plan) = self.plans.next() {
                 match (self.several, std::mem::replace(&mut self.began, true)) {
                     (false, _) => {}
                     (true, false) => text.extend_from_slice(b"{\"results\":[\r\n"),

@@ -15,7 +15,10 @@ use settle_query::mango::FindRequest;
 
 use self::found::Found;
 pub(crate) use self::indexes::{create, delete, delete_several, indexes};
-use super::views::{partition_name, partition_of_path};
+use super::{
+    history,
+    views::{partition_name, partition_of_path},
+};
 use crate::{call::Call, error::ApiError, limits, open::open, pieces, reply};
 
 /// `POST /{db}/_find`
@@ -58,7 +61,11 @@ async fn find_with(
 ) -> Result<Response, ApiError> {
     let request = request(&mut call, partition).await?;
     let shows_stats = request.execution_stats;
-    let finding = call.app.site.indexes.find(&database, grant, request).await?;
+    let indexes = &call.app.site.indexes;
+    let finding = match history::moment(&call, &database, &grant).await? {
+        None => indexes.find(&database, grant, request).await?,
+        Some(moment) => indexes.find_at(&database, grant, request, moment).await?,
+    };
     let body = pieces::body(Found::new(finding, shows_stats)).await?;
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::OK;

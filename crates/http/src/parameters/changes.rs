@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use settle_database::At;
 use settle_model::sequence::Since;
 
 use super::{Query, json_texts};
@@ -36,6 +37,8 @@ pub struct ChangesParameters {
     pub seq_interval: Option<u64>,
     /// Settle's own; counts where a design document of the database says so.
     pub timestamps: bool,
+    /// Settle's own: the feed as it was at this moment.
+    pub at: Option<At>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,6 +101,7 @@ impl ChangesParameters {
             "timeout" => {
                 self.timeout = Some(Duration::from_millis(non_negative("timeout", value)?));
             }
+            "at" => self.at = Some(value.parse()?),
             "include_docs" => self.include_docs |= yes,
             "conflicts" => self.conflicts |= yes,
             "attachments" => self.attachments |= yes,

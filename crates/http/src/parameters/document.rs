@@ -4,6 +4,7 @@
 //!
 //! Source: `chttpd_db:parse_doc_query/2`.
 
+use settle_database::At;
 use settle_model::revision::RevId;
 
 use super::{Query, json_texts};
@@ -29,6 +30,8 @@ pub struct DocumentParameters {
     pub deleted: bool,
     pub batch: bool,
     pub new_edits: Option<bool>,
+    /// Settle's own: as it was at this moment.
+    pub at: Option<At>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,22 @@ impl DocumentParameters {
             parameters.set(&name, &value)?;
         }
         Ok(parameters)
+    }
+
+    /// Refuses beside `at` what is known of the present alone.
+    pub fn check_at(&self) -> Result<(), ApiError> {
+        let asks = self.rev.is_some()
+            || self.open_revs.is_some()
+            || self.atts_since.is_some()
+            || self.revs
+            || self.revs_info
+            || self.timestamps;
+        if asks {
+            let reason = "`at` goes with `attachments`, `att_encoding_info`, `conflicts`, \
+                          `deleted_conflicts` and `local_seq` alone";
+            return Err(ApiError::query(reason));
+        }
+        Ok(())
     }
 
     /// Whether something is asked for that the revision alone does not decide, so that the reply has
@@ -79,6 +98,7 @@ impl DocumentParameters {
             "revs_info" => self.revs_info |= yes,
             "deleted" => self.deleted |= yes,
             "batch" => self.batch |= value == "ok",
+            "at" => self.at = Some(value.parse()?),
             "new_edits" if yes => self.new_edits = Some(true),
             "new_edits" if value == "false" => self.new_edits = Some(false),
             _ => {}

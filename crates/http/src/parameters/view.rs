@@ -7,6 +7,7 @@
 //! Source: `couch_mrview_http:parse_param/4`, `couch_mrview_util:validate_args_int/1`.
 
 use serde_json::Value;
+use settle_database::At;
 use settle_index::{Update, tree::Grouping};
 use settle_model::json::{elements, members, minify, string_value, unescape};
 
@@ -43,6 +44,8 @@ pub struct ViewParameters {
     pub update_seq: bool,
     /// `false` leaves out the counts of all rows and of those before the first.
     pub sorted: bool,
+    /// Settle's own, of lists of documents: as they were at this moment.
+    pub at: Option<At>,
     /// What a name of its own has for one endpoint alone.
     pub include_system: bool,
     /// Of views alone, like all below.
@@ -71,6 +74,7 @@ impl Default for ViewParameters {
             att_encoding_info: false,
             update_seq: false,
             sorted: true,
+            at: None,
             include_system: false,
             reduce: None,
             group: None,
@@ -156,6 +160,7 @@ impl ViewParameters {
             "att_encoding_info" => self.att_encoding_info = value.boolean()?,
             "update_seq" => self.update_seq = value.boolean()?,
             "sorted" => self.sorted = value.boolean()?,
+            "at" => self.at = Some(value.text().parse()?),
             "include_system" => self.include_system = value.boolean()?,
             "reduce" => self.reduce = Some(value.boolean()?),
             "group" => self.group = Some(value.boolean()?),

@@ -2,7 +2,9 @@
 
 use super::{
     Access::{Administer, AdministerServer, Read, Write},
-    Kind, Parameter, Route, delete, get, handler, parameter, post, put,
+    Kind, Parameter, Route, delete, get, handler,
+    history::AT,
+    parameter, post, put,
 };
 use crate::handlers::{bulk, bulk_get, changes, database, lists, revisions, security, transact};
 
@@ -26,6 +28,7 @@ pub(super) const LIST: &[Parameter] = &[
     parameter("att_encoding_info", Kind::Boolean, "attachments tell how they are stored"),
     parameter("update_seq", Kind::Boolean, "the list tells the database's sequence"),
     parameter("sorted", Kind::Boolean, "`false`: without the numbers of rows"),
+    AT,
 ];
 
 const BULK_GET: &[Parameter] = &[
@@ -49,6 +52,7 @@ const CHANGES: &[Parameter] = &[
     parameter("conflicts", Kind::Boolean, "documents tell their conflicts"),
     parameter("attachments", Kind::Boolean, "documents hold their attachments"),
     parameter("att_encoding_info", Kind::Boolean, "attachments tell how they are stored"),
+    AT,
 ];
 
 pub(super) const ROUTES: &[Route] = &[
@@ -107,11 +111,11 @@ pub(super) const ROUTES: &[Route] = &[
         operations: &[
             get(Read, "Documents by id", handler!(lists::all_docs))
                 .takes(LIST)
-                .answers(&[200, 404]),
+                .answers(&[200, 404, 410]),
             post(Read, "Documents by id with these ids", handler!(lists::all_docs_of_body))
                 .takes(LIST)
                 .body(JSON)
-                .answers(&[200, 404, 415]),
+                .answers(&[200, 404, 410, 415]),
         ],
     },
     Route {
@@ -119,14 +123,14 @@ pub(super) const ROUTES: &[Route] = &[
         operations: &[post(Read, "Several lists at once", handler!(lists::all_docs_queries))
             .takes(LIST)
             .body(JSON)
-            .answers(&[200, 404])],
+            .answers(&[200, 404, 410])],
     },
     Route {
         path: "/{db}/_design_docs",
         operations: &[
             get(Read, "Design documents by id", handler!(lists::design_docs))
                 .takes(LIST)
-                .answers(&[200, 404]),
+                .answers(&[200, 404, 410]),
             post(
                 Read,
                 "Design documents by id with these ids",
@@ -134,7 +138,7 @@ pub(super) const ROUTES: &[Route] = &[
             )
             .takes(LIST)
             .body(JSON)
-            .answers(&[200, 404, 415]),
+            .answers(&[200, 404, 410, 415]),
         ],
     },
     Route {
@@ -142,18 +146,18 @@ pub(super) const ROUTES: &[Route] = &[
         operations: &[post(Read, "Several lists at once", handler!(lists::design_docs_queries))
             .takes(LIST)
             .body(JSON)
-            .answers(&[200, 404])],
+            .answers(&[200, 404, 410])],
     },
     Route {
         path: "/{db}/_local_docs",
         operations: &[
             get(Read, "Local documents by id", handler!(lists::local_docs))
                 .takes(LIST)
-                .answers(&[200, 404]),
+                .answers(&[200, 404, 410]),
             post(Read, "Local documents by id with these ids", handler!(lists::local_docs_of_body))
                 .takes(LIST)
                 .body(JSON)
-                .answers(&[200, 404, 415]),
+                .answers(&[200, 404, 410, 415]),
         ],
     },
     Route {
@@ -161,14 +165,14 @@ pub(super) const ROUTES: &[Route] = &[
         operations: &[post(Read, "Several lists at once", handler!(lists::local_docs_queries))
             .takes(LIST)
             .body(JSON)
-            .answers(&[200, 404])],
+            .answers(&[200, 404, 410])],
     },
     Route {
         path: "/{db}/_conflicts",
         operations: &[
             get(Read, "Documents in conflict by id", handler!(lists::conflicts))
                 .takes(LIST)
-                .answers(&[200, 404]),
+                .answers(&[200, 404, 410]),
             post(
                 Read,
                 "Those of these documents that are in conflict",
@@ -176,7 +180,7 @@ pub(super) const ROUTES: &[Route] = &[
             )
             .takes(LIST)
             .body(JSON)
-            .answers(&[200, 404, 415]),
+            .answers(&[200, 404, 410, 415]),
         ],
     },
     Route {
@@ -191,11 +195,11 @@ pub(super) const ROUTES: &[Route] = &[
         operations: &[
             get(Read, "Changes in their order", handler!(changes::changes))
                 .takes(CHANGES)
-                .answers(&[200, 304, 404, 501]),
+                .answers(&[200, 304, 404, 410, 501]),
             post(Read, "Changes of some documents", handler!(changes::changes_of_body))
                 .takes(CHANGES)
                 .body(JSON)
-                .answers(&[200, 304, 404, 415, 501]),
+                .answers(&[200, 304, 404, 410, 415, 501]),
         ],
     },
     Route {

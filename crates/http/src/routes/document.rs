@@ -2,7 +2,9 @@
 
 use super::{
     Access::{Read, Write},
-    Kind, Operation, Parameter, Route, copy, delete, get, handler, parameter, post, put,
+    Kind, Operation, Parameter, Route, copy, delete, get, handler,
+    history::AT,
+    parameter, post, put,
 };
 use crate::handlers::{attachment, document};
 
@@ -20,6 +22,7 @@ const READ: &[Parameter] = &[
     parameter("attachments", Kind::Boolean, "attachments are sent with it"),
     parameter("att_encoding_info", Kind::Boolean, "attachments tell how they are stored"),
     parameter("atts_since", Kind::Json, "attachments are sent that are newer than these revisions"),
+    AT,
 ];
 
 const REV: Parameter = parameter("rev", Kind::Text, "the revision that this one is made from");
@@ -33,7 +36,7 @@ const DOCUMENT: &[Operation] = &[
         .answers(&[200, 202, 400, 404, 409, 422]),
     get(Read, "A document", handler!(document::get))
         .takes(READ)
-        .answers(&[200, 301, 304, 400, 404]),
+        .answers(&[200, 301, 304, 400, 404, 410]),
     post(Write, "Attach the files of a form", handler!(document::post))
         .body("multipart/form-data")
         .remembers()
@@ -72,8 +75,8 @@ const ATTACHMENT: &[Operation] = &[
         .remembers()
         .answers(&[200, 400, 404, 409, 422]),
     get(Read, "An attachment", handler!(attachment::get))
-        .takes(&[parameter("rev", Kind::Text, "that of this revision of the document")])
-        .answers(&[200, 206, 304, 400, 404, 416]),
+        .takes(&[parameter("rev", Kind::Text, "that of this revision of the document"), AT])
+        .answers(&[200, 206, 304, 400, 404, 410, 416]),
     put(Write, "Attach a file", handler!(attachment::put))
         .takes(&[REV])
         .body("application/octet-stream")

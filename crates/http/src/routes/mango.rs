@@ -2,7 +2,9 @@
 
 use super::{
     Access::{Administer, Read},
-    Kind, Parameter, Route, delete, get, handler, parameter, post,
+    Kind, Parameter, Route, delete, get, handler,
+    history::AT,
+    parameter, post,
 };
 use crate::handlers::mango;
 
@@ -13,6 +15,9 @@ const PAGE: &[Parameter] = &[
     parameter("skip", Kind::Integer, "indexes to pass over"),
 ];
 
+const FIND: &[Parameter] =
+    &[parameter("partition", Kind::Text, "the partition that is looked at"), AT];
+
 const PARTITION: &[Parameter] =
     &[parameter("partition", Kind::Text, "the partition that is looked at")];
 
@@ -20,9 +25,9 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         path: "/{db}/_find",
         operations: &[post(Read, "Find documents by a selector", handler!(mango::find))
-            .takes(PARTITION)
+            .takes(FIND)
             .body(JSON)
-            .answers(&[200, 404, 415])],
+            .answers(&[200, 404, 410, 415])],
     },
     Route {
         path: "/{db}/_explain",

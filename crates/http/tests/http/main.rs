@@ -22,6 +22,7 @@ mod documents;
 mod filters;
 mod functions;
 mod idempotency;
+mod history;
 mod limits;
 mod lists;
 mod mango;

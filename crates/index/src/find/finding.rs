@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use settle_access::{Grant, Read};
-use settle_database::Database;
+use settle_database::{Database, Moment};
 use settle_query::mango::{
     Bookmark, FindRequest, Groups, Index, MangoError, NO_BOOKMARK, Plan, Purpose, plan,
 };
@@ -28,6 +28,8 @@ pub struct Finding {
     request: Arc<FindRequest>,
     all: Arc<[Arc<Index>]>,
     plan: Arc<Plan>,
+    /// When it is looked at; `None` for now.
+    moment: Option<Moment>,
     reader: Option<Reader>,
     joiner: Joiner,
     /// What was selected and is not sent yet.
@@ -92,6 +94,7 @@ impl Finding {
         request: Arc<FindRequest>,
         all: Arc<[Arc<Index>]>,
         plan: Plan,
+        moment: Option<Moment>,
     ) -> Result<Self, FindError> {
         let began = indexes.shared.parts.clock.monotonic();
         let bookmark = request.bookmark.as_deref().map(Bookmark::parse).transpose()?;
@@ -103,6 +106,7 @@ impl Finding {
             grant,
             all,
             plan: Arc::new(plan),
+            moment,
             reader: None,
             joiner,
             selected: VecDeque::new(),
@@ -164,8 +168,11 @@ impl Finding {
             None => self.stats.results_returned,
         };
         let warning = match bookmark {
-            Some(_) => self.plan.warnings(&self.request, examined, returned),
-            None => None,
+            // No index helps where the past is looked at.
+            Some(_) if self.moment.is_none() => {
+                self.plan.warnings(&self.request, examined, returned)
+            }
+            Some(_) | None => None,
         };
         Ok(Ending { bookmark, warning, stats: self.stats, count })
     }
@@ -180,7 +187,9 @@ impl Finding {
 
     async fn reader(&self, bookmark: Option<&Bookmark>) -> Result<Reader, FindError> {
         let (request, plan) = (&self.request, &self.plan);
-        Reader::new(&self.indexes, &self.database, &self.grant, request, plan, bookmark).await
+        let reader =
+            Reader::new(&self.indexes, &self.database, &self.grant, request, plan, bookmark);
+        Ok(reader.await?.at(self.moment))
     }
 
     /// Reads a batch; whether there may be another.
@@ -245,8 +254,8 @@ impl Finding {
         let partitioned = self.database.info(&self.grant).await?.partitioned;
         let plan = plan(&request, &self.all, partitioned, Purpose::Find)?;
         let grant = self.grant.clone();
-        let mut reader =
-            Reader::new(&self.indexes, &self.database, &grant, &request, &plan, None).await?;
+        let reader = Reader::new(&self.indexes, &self.database, &grant, &request, &plan, None);
+        let mut reader = reader.await?.at(self.moment);
         let trusted = plan.exact && !reader.reads_documents;
         if trusted && let Some(count) = reader.count().await? {
             return Ok(count);

@@ -5,7 +5,8 @@ use std::{collections::VecDeque, ops::Bound, sync::Arc};
 use bytes::Bytes;
 use settle_access::{Grant, Read};
 use settle_database::{
-    Database, Direction, DocumentForm, DocumentRow, DocumentScan, More, Next, RenderedScan, Sink,
+    Database, Direction, DocumentForm, DocumentRow, DocumentScan, Moment, More, Next, RenderedScan,
+    Sink,
 };
 use settle_query::{
     collate::{Collation, sort_key},
@@ -49,6 +50,8 @@ enum Source {
     Documents(RenderedScan),
     /// Backwards, by ids.
     Ids(DocumentScan),
+    /// As they were.
+    Past(Moment, DocumentScan),
     Rows {
         view: Box<ReadyView>,
         scan: RowScan,
@@ -89,11 +92,22 @@ impl Reader {
         Ok(Self { database, source, form, document_bytes: 1 << 10, reads_documents })
     }
 
+    /// Of documents as they were, where a moment is said.
+    pub(super) fn at(self, moment: Option<Moment>) -> Self {
+        let Some(moment) = moment else { return self };
+        let source = match self.source {
+            Source::Documents(scan) => Source::Past(moment, past(scan)),
+            Source::Ids(scan) => Source::Past(moment, scan),
+            source @ (Source::Ended | Source::Past(..) | Source::Rows { .. }) => source,
+        };
+        Self { source, ..self }
+    }
+
     /// How many rows there are.
     pub(super) async fn count(&self) -> Result<Option<u64>, FindError> {
         match &self.source {
             Source::Ended => Ok(Some(0)),
-            Source::Documents(_) | Source::Ids(_) => Ok(None),
+            Source::Documents(_) | Source::Ids(_) | Source::Past(..) => Ok(None),
             Source::Rows { view, scan, .. } => Ok(Some(view.count(&scan.range).await?)),
         }
     }
@@ -132,6 +146,20 @@ impl Reader {
                 let candidates =
                     candidates.map(|id| Candidate { key: id_key(&id), id, document: None });
                 self.with_documents(grant, candidates.collect()).await.map(Some)
+            }
+            Source::Past(moment, scan) => {
+                let past = self.database.scan_rendered_at(grant, moment, &scan, self.form);
+                let (found, next) = past.await?;
+                if let Next::Go(next) = next {
+                    self.source = Source::Past(moment, next);
+                }
+                let candidates = found.into_iter().filter(|it| !is_design(&it.id));
+                let candidates = candidates.map(|it| Candidate {
+                    key: id_key(&it.id),
+                    id: it.id,
+                    document: Some(it.document),
+                });
+                Ok(Some(self.note_bytes(candidates.collect())))
             }
             Source::Rows { view, scan, index, covering } => {
                 let rows = Rows { wanted, found: VecDeque::new() };
@@ -242,6 +270,19 @@ fn documents(
     let form = DocumentForm { conflicts: request.conflicts, ..DocumentForm::default() };
     let (count_max, bytes_max) = (1, FIND_BATCH_BYTES);
     Source::Documents(RenderedScan { start, end, form, in_conflict, count_max, bytes_max })
+}
+
+/// The same documents, read as they were.
+fn past(scan: RenderedScan) -> DocumentScan {
+    DocumentScan {
+        start: scan.start,
+        end: scan.end,
+        direction: Direction::Ascending,
+        skip: 0,
+        limit: u64::MAX,
+        content: true,
+        in_conflict: scan.in_conflict,
+    }
 }
 
 fn bound(id: Option<String>) -> Bound<String> {

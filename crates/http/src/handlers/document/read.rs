@@ -3,7 +3,7 @@
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use settle_access::{Grant, Read};
-use settle_database::{Database, Extras, GetError, OpenRevs, Revision, Select};
+use settle_database::{At, Database, Extras, GetError, OpenRevs, Revision, Select};
 use settle_model::{
     document::AnyRev,
     id::DocumentId,
@@ -39,11 +39,35 @@ pub(super) async fn get(
     }
     let mut parameters = DocumentParameters::of_query(query)?;
     parameters.timestamps = parameters.timestamps && has_timestamps(call, database).await?;
+    if let Some(at) = &parameters.at {
+        parameters.check_at()?;
+        return as_it_was(call, database, grant, id, at, &parameters).await;
+    }
     if let Some(revs) = parameters.open_revs.take() {
         return open_revs(call, database, grant, id, revs, &parameters).await;
     }
     let revision = one(database, grant, id, &parameters).await?;
     let form = form_of(&parameters, revision.path.as_ref());
+    let has_etag = !parameters.has_extras();
+    if form.attachments == Attachments::Stubs || revision.attachments.is_empty() {
+        return Ok(whole(call, &revision, &form, has_etag));
+    }
+    Ok(with_attachments(call, &revision, form, has_etag))
+}
+
+/// A document as it was at a moment.
+async fn as_it_was(
+    call: &Call,
+    database: &Database,
+    grant: &Grant<Read>,
+    id: &DocumentId,
+    at: &At,
+    parameters: &DocumentParameters,
+) -> Result<Response, ApiError> {
+    let moment = database.moment(grant, at).await?;
+    let found = database.get_at(grant, moment, id, extras_of(parameters)).await?;
+    let revision = found.ok_or_else(ApiError::missing)?;
+    let form = form_of(parameters, None);
     let has_etag = !parameters.has_extras();
     if form.attachments == Attachments::Stubs || revision.attachments.is_empty() {
         return Ok(whole(call, &revision, &form, has_etag));

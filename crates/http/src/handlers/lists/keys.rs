@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use settle_access::{Grant, Read};
-use settle_database::{Database, DocumentRow, LocalError, More, Sink, blobs::BlobStore};
+use settle_database::{Database, DocumentRow, LocalError, Moment, More, Sink, blobs::BlobStore};
 use settle_model::id::LocalId;
 
 use super::{
@@ -29,6 +29,8 @@ pub(super) struct Keys {
     done: usize,
     rows: RowsForm,
     is_local: bool,
+    /// When they are looked up; `None` for now.
+    moment: Option<Moment>,
 }
 
 impl Keys {
@@ -41,7 +43,12 @@ impl Keys {
         let is_local = namespace == Namespace::Local;
         let with_conflicts = namespace == Namespace::Conflicts;
         let rows = RowsForm { form, content, with_conflicts, is_first: true };
-        Self { keys, done: 0, rows, is_local }
+        Self { keys, done: 0, rows, is_local, moment: None }
+    }
+
+    /// Of documents as they were, where a moment is said.
+    pub(super) fn at(self, moment: Option<Moment>) -> Self {
+        Self { moment, ..self }
     }
 
     /// Appends rows until about a piece is full; whether there are more.
@@ -79,7 +86,10 @@ impl Keys {
             copies: (content && self.rows.form.needs_copies()).then(Vec::new),
             bytes: 0,
         };
-        let (found, count) = database.look_up(grant, &ids, content, found).await?;
+        let (found, count) = match self.moment {
+            None => database.look_up(grant, &ids, content, found).await?,
+            Some(moment) => database.look_up_at(grant, moment, &ids, content, found).await?,
+        };
         let Found { keys, rows, mut text, copies, .. } = found;
         (self.keys, self.rows) = (keys, rows);
         let keys = &self.keys[self.done..];

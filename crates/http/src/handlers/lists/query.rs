@@ -5,7 +5,7 @@ use std::ops::Bound;
 use serde_json::Value;
 use settle_access::{Grant, Read};
 use settle_database::{
-    Database, Direction, DocumentRow, DocumentScan, More, Next, Sink, StorageError,
+    At, Database, Direction, DocumentRow, DocumentScan, Moment, More, Next, Sink, StorageError,
     blobs::BlobStore,
 };
 use settle_model::limits::DOCUMENT_ID_BYTES_MAX;
@@ -42,6 +42,9 @@ pub(super) struct Plan {
     limit: u64,
     with_counts: bool,
     update_seq: bool,
+    at: Option<At>,
+    /// What `at` stands for, once the list begins.
+    moment: Option<Moment>,
 }
 
 #[derive(Debug)]
@@ -67,6 +70,9 @@ impl Plan {
         namespace: Namespace,
         mut parameters: ViewParameters,
     ) -> Result<Self, ApiError> {
+        if namespace == Namespace::Local && parameters.at.is_some() {
+            return Err(ApiError::query("local documents have no past"));
+        }
         let value = |key: Option<Key>| key.map(|key| key.value());
         let (start_key, end_key) =
             (value(parameters.start_key.take()), value(parameters.end_key.take()));
@@ -98,6 +104,8 @@ impl Plan {
             limit,
             with_counts: parameters.sorted,
             update_seq: parameters.update_seq,
+            at: parameters.at,
+            moment: None,
         })
     }
 
@@ -116,13 +124,19 @@ impl Plan {
 
     /// Appends what stands before the rows.
     pub(super) async fn begin(
-        &self,
+        &mut self,
         database: &Database,
         grant: &Grant<Read>,
         text: &mut Vec<u8>,
     ) -> Result<(), ApiError> {
+        if let Some(at) = &self.at {
+            self.moment = Some(database.moment(grant, at).await?);
+        }
         text.push(b'{');
-        if self.with_counts {
+        if self.with_counts && self.moment.is_some() {
+            // Nobody has counted what there was.
+            text.extend_from_slice(b"\"total_rows\":null,\"offset\":null,");
+        } else if self.with_counts {
             let total = self.total(database, grant).await?;
             let offset = match &total {
                 Some(total) => self.offset(database, grant, *total).await?,
@@ -135,7 +149,11 @@ impl Plan {
         }
         if self.update_seq {
             let sequence = match self.selection {
-                Selection::Range { .. } => format!("\"{}\"", database.token(database.sequence())),
+                Selection::Range { .. } => {
+                    let present = database.sequence();
+                    let sequence = self.moment.map_or(present, Moment::sequence);
+                    format!("\"{}\"", database.token(sequence))
+                }
                 Selection::Keys(_) => "null".to_owned(),
             };
             text.extend_from_slice(format!("\"update_seq\":{sequence},").as_bytes());
@@ -198,15 +216,16 @@ impl Plan {
     }
 
     pub(super) fn into_query(self) -> Query {
+        let moment = self.moment;
         match (self.scan(), self.selection) {
             (_, Selection::Keys(keys)) => {
-                Query::Keys(Keys::new(keys, self.form, self.content, self.namespace))
+                Query::Keys(Keys::new(keys, self.form, self.content, self.namespace).at(moment))
             }
             (None, Selection::Range { .. }) => unreachable!("a range has a scan"),
             (Some(scan), Selection::Range { .. }) => match self.namespace {
                 Namespace::Local => Query::Locals(Locals::new(scan)),
                 Namespace::All | Namespace::Design | Namespace::Conflicts => {
-                    Query::Range(Range::new(scan, self.form))
+                    Query::Range(Range::new(scan, self.form).at(moment))
                 }
             },
         }

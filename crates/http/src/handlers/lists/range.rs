@@ -2,7 +2,7 @@
 
 use settle_access::{Grant, Read};
 use settle_database::{
-    Database, DocumentRow, DocumentScan, FoundDocument, More, Next, Sink, blobs::BlobStore,
+    Database, DocumentRow, DocumentScan, FoundDocument, Moment, More, Next, Sink, blobs::BlobStore,
 };
 use settle_model::{json::write_string, revision::RevId};
 
@@ -17,6 +17,8 @@ use crate::{
 
 /// A range under way.
 pub(super) struct Range {
+    /// When it is looked at; `None` for now.
+    moment: Option<Moment>,
     scan: DocumentScan,
     rows: RowsForm,
 }
@@ -36,7 +38,12 @@ impl Range {
     pub(super) fn new(scan: DocumentScan, form: RowForm) -> Self {
         let (content, with_conflicts) = (scan.content, scan.in_conflict);
         let rows = RowsForm { form, content, with_conflicts, is_first: true };
-        Self { scan, rows }
+        Self { moment: None, scan, rows }
+    }
+
+    /// Of documents as they were, where a moment is said.
+    pub(super) fn at(self, moment: Option<Moment>) -> Self {
+        Self { moment, ..self }
     }
 
     pub(super) async fn read(
@@ -51,14 +58,14 @@ impl Range {
         let mut text = text;
         if scan.content && self.rows.form.needs_copies() {
             let copies = Copies::default();
-            let (copies, left) = database.scan_documents(grant, scan, copies).await?;
+            let (copies, left) = self.scan(database, grant, scan, copies).await?;
             for copy in copies.rows {
                 copy.write(&mut self.rows, blobs, &mut text).await?;
             }
             next = left;
         } else {
             let writer = Writer { rows: self.rows, text };
-            let (writer, left) = database.scan_documents(grant, scan, writer).await?;
+            let (writer, left) = self.scan(database, grant, scan, writer).await?;
             (self.rows, text, next) = (writer.rows, writer.text, left);
         }
         match next {
@@ -68,6 +75,24 @@ impl Range {
                 Ok((text, true))
             }
         }
+    }
+}
+
+impl Range {
+    async fn scan<S>(
+        &self,
+        database: &Database,
+        grant: &Grant<Read>,
+        scan: DocumentScan,
+        sink: S,
+    ) -> Result<(S, Next<DocumentScan>), ApiError>
+    where
+        S: for<'r> Sink<DocumentRow<'r>>,
+    {
+        Ok(match self.moment {
+            None => database.scan_documents(grant, scan, sink).await?,
+            Some(moment) => database.scan_documents_at(grant, moment, scan, sink).await?,
+        })
     }
 }
 

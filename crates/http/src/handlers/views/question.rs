@@ -45,6 +45,9 @@ pub(super) enum Wanted {
 
 impl Question {
     pub(super) fn new(view: &View, mut parameters: ViewParameters) -> Result<Self, ApiError> {
+        if parameters.at.is_some() {
+            return Err(ApiError::query("views have no past: an index has no versions"));
+        }
         // One key is no list, here as in CouchDB.
         if parameters.keys.as_ref().is_some_and(|keys| keys.len() == 1) {
             let key = parameters.keys.take().and_then(|mut keys| keys.pop());

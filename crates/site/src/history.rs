@@ -1,0 +1,277 @@
+//! Going back to what a database was, and making another one of it.
+
+use std::collections::BTreeSet;
+
+use settle_access::{AccessError, Actor, Administer, AdministerServer, Grant, Read, Write};
+use settle_database::{
+    CopyError, CreateOptions, Database, DocumentForm, HeldMoment, KeepError, LocalError, Moment,
+    Next, Reversal, RevertError, SettingError, SnapshotName, StorageError,
+    limits::REVERT_DOCUMENTS_MAX,
+};
+use settle_model::id::{DatabaseName, LocalId};
+use settle_query::selector::Selector;
+use thiserror::Error;
+
+use crate::{NewDatabaseError, Site, limits::REVERT_ATTEMPTS_MAX};
+
+/// Where a copy that is being made says how far it has come.
+const FORK: &str = "_local/settle-fork";
+
+/// Slices of a copy between two signs that the past is still needed.
+const RENEW_EVERY: u32 = 16;
+
+/// What is to go back to a moment.
+#[derive(Debug, Clone)]
+pub struct Revert {
+    pub to: Moment,
+    /// These documents alone.
+    pub ids: Option<BTreeSet<String>>,
+    /// Documents that this selects, as they are or as they were.
+    pub selector: Option<Selector>,
+}
+
+/// What going back would change.
+#[derive(Debug, Default)]
+pub struct PlannedRevert {
+    pub reversals: Vec<Reversal>,
+    /// Documents that stay as they are, since the database only ever appends to them.
+    pub left_out: Vec<String>,
+}
+
+#[derive(Debug, Error)]
+pub enum ForkError {
+    #[error("there is a database of this name already")]
+    Exists,
+    #[error(transparent)]
+    New(#[from] NewDatabaseError),
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    #[error(transparent)]
+    Local(#[from] LocalError),
+}
+
+impl From<StorageError> for ForkError {
+    fn from(error: StorageError) -> Self {
+        Self::Copy(error.into())
+    }
+}
+
+impl From<AccessError> for ForkError {
+    fn from(error: AccessError) -> Self {
+        Self::New(error.into())
+    }
+}
+
+/// What documents a revert is about, and which never go back.
+struct Choice {
+    selector: Option<Selector>,
+    append_only: Option<Selector>,
+}
+
+impl Site {
+    /// What going back would change.
+    pub async fn plan_revert(
+        &self,
+        database: &Database,
+        grant: &Grant<Administer>,
+        revert: &Revert,
+    ) -> Result<PlannedRevert, RevertError> {
+        let read = grant.internally::<Read>("to see what a revert changes");
+        let append_only = database.retention(&read).await?.append_only;
+        let append_only = append_only.map(|json| append_only_of(&json)).transpose()?;
+        let choice = Choice { selector: revert.selector.clone(), append_only };
+        let mut planned = PlannedRevert::default();
+        let mut next = Next::Go(0);
+        while let Next::Go(since) = next {
+            let ids = revert.ids.as_ref();
+            let (found, after) = database.plan_revert(&read, revert.to, since, ids).await?;
+            next = after;
+            choice.sift(database, &read, revert.to, found, &mut planned).await?;
+            if planned.reversals.len() > REVERT_DOCUMENTS_MAX {
+                return Err(RevertError::too_large());
+            }
+        }
+        Ok(planned)
+    }
+
+    /// Goes back: all of it at once, with a snapshot of what there was before.
+    pub async fn revert(
+        &self,
+        database: &Database,
+        grant: &Grant<Administer>,
+        revert: &Revert,
+        snapshot: &SnapshotName,
+    ) -> Result<PlannedRevert, RevertError> {
+        let read = grant.internally::<Read>("to see what a revert changes");
+        let write = grant.internally::<Write>("a revert writes documents");
+        let mut attempt = 1;
+        loop {
+            let planned = self.plan_revert(database, grant, revert).await?;
+            let (to, snapshot) = (revert.to, Some(snapshot.clone()));
+            let grants = (&read, &write);
+            match database.make_revert(grants, to, &planned.reversals, snapshot).await {
+                Ok(()) => return Ok(planned),
+                // Somebody wrote to one of the documents meanwhile.
+                Err(RevertError::Conflict) if attempt < REVERT_ATTEMPTS_MAX => attempt += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Makes a database of what another one was. What a crash has left half done is gone on with when it is asked for
+    /// again.
+    pub async fn fork(
+        &self,
+        actor: &Actor,
+        (source, grant): (&Database, &Grant<Administer>),
+        (target, server): (&DatabaseName, &Grant<AdministerServer>),
+        moment: Moment,
+    ) -> Result<Database, ForkError> {
+        let read = grant.internally::<Read>("a fork reads all documents");
+        let held = source.hold(&read, moment, &format!("fork to {target}")).await?;
+        let made = self.fork_held(actor, (source, &read), (target, server), &held).await;
+        // If this fails, it runs out.
+        let released = held.release().await;
+        let made = made?;
+        released?;
+        Ok(made)
+    }
+
+    async fn fork_held(
+        &self,
+        actor: &Actor,
+        (source, read): (&Database, &Grant<Read>),
+        (target, server): (&DatabaseName, &Grant<AdministerServer>),
+        held: &HeldMoment,
+    ) -> Result<Database, ForkError> {
+        let what = format!("{}@{}", source.number(), held.moment.sequence());
+        let marker: LocalId = FORK.parse().expect("it is the id of a local document");
+        let (copy, mut after) = match self.store.find(target).await? {
+            Some(begun) => {
+                let after = begun_fork(&begun, &marker, &what).await?.ok_or(ForkError::Exists)?;
+                (begun, after)
+            }
+            None => {
+                let options = CreateOptions { partitioned: source.is_partitioned() };
+                self.create(actor, server, target, options).await?;
+                let copy = self.store.find(target).await?.ok_or(StorageError::Gone)?;
+                (copy, String::new())
+            }
+        };
+        let write = Grant::<Write>::internal(copy.resource(), "a fork writes to its copy");
+        note_fork(&copy, &write, &marker, &what, &after).await?;
+        set_up(&copy, (source, read)).await?;
+        for slice in 1_u32.. {
+            let from = (!after.is_empty()).then_some(&*after);
+            match source.copy_at(read, held.moment, from, (&copy, &write)).await? {
+                Next::Done => break,
+                Next::Go(last) => after = last,
+            }
+            if slice.is_multiple_of(RENEW_EVERY) {
+                held.renew().await?;
+                note_fork(&copy, &write, &marker, &what, &after).await?;
+            }
+        }
+        copy.delete_local(&write, &marker, None).await?;
+        Ok(copy)
+    }
+}
+
+/// Opens a copy to the same people, with the same limits.
+async fn set_up(
+    copy: &Database,
+    (source, read): (&Database, &Grant<Read>),
+) -> Result<(), ForkError> {
+    let admin = Grant::<Administer>::internal(copy.resource(), "a fork sets up its copy");
+    if let Some(security) = source.security() {
+        copy.set_security(&admin, security).await?;
+    }
+    copy.set_revs_limit(&admin, source.revs_limit(read)).await?;
+    Ok(())
+}
+
+/// It was parsed when it was set; a revert that could not tell what to leave out would do harm.
+fn append_only_of(json: &[u8]) -> Result<Selector, StorageError> {
+    Selector::parse(json).map_err(|error| StorageError::Inconsistent {
+        reason: format!("the selector of append-only documents: {error}"),
+    })
+}
+
+impl Choice {
+    /// Keeps of the documents that changed those that are to go back.
+    async fn sift(
+        &self,
+        database: &Database,
+        read: &Grant<Read>,
+        to: Moment,
+        found: Vec<Reversal>,
+        planned: &mut PlannedRevert,
+    ) -> Result<(), RevertError> {
+        if self.selector.is_none() && self.append_only.is_none() {
+            planned.reversals.extend(found);
+            return Ok(());
+        }
+        let ids: Vec<String> = found.iter().map(|it| it.id.clone()).collect();
+        let form = DocumentForm::default();
+        let now = database.look_up_rendered(read, &ids, form).await?;
+        let then = database.look_up_rendered_at(read, to, &ids, form).await?;
+        for ((reversal, now), then) in found.into_iter().zip(now).zip(then) {
+            let matches = |selector: &Selector| {
+                let mut states = now.iter().chain(&then);
+                states.any(|it| selector.matches(&it.document))
+            };
+            if !self.selector.as_ref().is_none_or(matches) {
+                continue;
+            }
+            if self.append_only.as_ref().is_some_and(matches) {
+                planned.left_out.push(reversal.id);
+            } else {
+                planned.reversals.push(reversal);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How far a copy of this has come; `None` where the database is something else.
+async fn begun_fork(
+    copy: &Database,
+    marker: &LocalId,
+    what: &str,
+) -> Result<Option<String>, ForkError> {
+    let read = Grant::<Read>::internal(copy.resource(), "a fork looks at what it has begun");
+    match copy.local(&read, marker).await {
+        Ok(found) => Ok(serde_json::from_slice::<Marker>(&found.body)
+            .ok()
+            .filter(|it| it.what == what)
+            .map(|it| it.after)),
+        Err(LocalError::Missing) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the marker of a copy says.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Marker {
+    /// Number and sequence of what is copied.
+    what: String,
+    /// Documents up to this one are there.
+    after: String,
+}
+
+async fn note_fork(
+    copy: &Database,
+    write: &Grant<Write>,
+    marker: &LocalId,
+    what: &str,
+    after: &str,
+) -> Result<(), ForkError> {
+    let note = Marker { what: what.to_owned(), after: after.to_owned() };
+    let body = serde_json::to_vec(&note).expect("texts can be written as JSON");
+    copy.put_local(write, marker, None, &body).await?;
+    Ok(())
+}
