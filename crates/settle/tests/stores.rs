@@ -1,6 +1,6 @@
 //! Stores of every format that was ever released open, and hold what was written into them.
 //!
-//! `tests/stores/v1` is a backup of a store that [`fill`] filled. A new format gets a folder of its
+//! `tests/stores/v1` and `v2` are backups of stores that [`fill`] filled. A new format gets a folder of its
 //! own: `SETTLE_KEEP_STORE=<folder>` makes the test write one there, beside its checks.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
@@ -179,11 +179,21 @@ async fn a_store_of_today_holds_what_was_written() {
     check(&server.admin(), &content()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_of_format_1_opens() {
+async fn check_kept(format: &str) {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/v1"), &data);
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores").join(format), &data);
     let server = Process::serve(Path::new(BINARY), &data, &[]).await;
     check(&server.admin(), &content()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_of_format_1_opens() {
+    check_kept("v1").await;
+}
+
+/// Its state records count documents in conflict.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_of_format_2_opens() {
+    check_kept("v2").await;
 }

@@ -4,6 +4,8 @@
 
 #[path = "fuzzed/checkpoint.rs"]
 mod checkpoint;
+#[path = "fuzzed/replication_document.rs"]
+mod replication_document;
 #[path = "fuzzed/replication_job.rs"]
 mod replication_job;
 #[path = "fuzzed/replication_wire.rs"]
@@ -35,6 +37,11 @@ fn run(corpus: &str, check: impl Fn(&[u8])) {
 #[test]
 fn what_is_sent_as_a_job_keeps_the_rules() {
     run("replication_job", replication_job::check);
+}
+
+#[test]
+fn what_is_written_as_a_document_keeps_the_rules() {
+    run("replication_document", replication_document::check);
 }
 
 #[test]
