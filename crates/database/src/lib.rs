@@ -33,6 +33,7 @@ pub use crate::{
         Foreseen, Origin, Seen, Verdict, Written,
     },
     error::StorageError,
+    read::whole::{Facts, Point, PurgeEntry, WholeDocument, WholeLeaf},
     record::{
         body::Attachment,
         later::{Cursor, Idempotency, Pin, Snapshot},
@@ -51,7 +52,9 @@ pub use crate::{
     },
     store::{
         Compaction, CreateError, CreateOptions, DatabaseChanged, DatabaseEvent, DropError,
-        EventKind, EventPage, EventScan, NameScan, OpenError, Store, StoreParts, StoreSettings,
+        EventKind, EventPage, EventScan, NameScan, OpenError, RestoreError, Restoring, Store,
+        StoreParts, StoreSettings,
     },
     tasks::Tasks,
+    writer::{RestoreRefusal, RestoredDocument},
 };

@@ -55,6 +55,18 @@ pub(crate) const NUMBER_BLOCK: u64 = 1_000;
 /// How long `updated` events gather before they are written to the site's log.
 pub(crate) const EVENT_DELAY: Duration = Duration::from_millis(250);
 
+/// What is read in one slice of whole documents: so many of them, or so many bytes of their bodies. The last
+/// one may go beyond.
+pub(crate) const WHOLE_DOCUMENTS_MAX: usize = 1_000;
+pub(crate) const WHOLE_BYTES_MAX: usize = 1 << 20;
+
+/// Timelines that a database remembers; a `since` of one before them reads as the start.
+pub(crate) const TIMELINES_MAX: usize = 100;
+
+/// The greatest sequence that a database comes back with, far beyond all that one can have counted to. An archive
+/// with a greater one is refused: 400 `bad_archive`.
+pub(crate) const SEQUENCE_MAX: u64 = 1 << 60;
+
 /// How long background work waits before it tries again what storage refused.
 pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(10);
 

@@ -17,6 +17,7 @@ mod foresee;
 mod group;
 mod past;
 mod purge;
+mod restore;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -28,12 +29,14 @@ use settle_model::{id::DocumentId, revision::RevId, time::Timestamp};
 use tokio::sync::oneshot;
 
 use self::group::Group;
+pub use self::restore::{RestoreRefusal, RestoredDocument};
 use crate::{
     blobs::PlanError,
     database::Inner,
     edit::{Atomicity, Attempt, Edit, EditError, Written},
     error::StorageError,
     limits::{CLASHES_MAX, GROUP_BYTES_MAX, GROUP_EDITS_MAX},
+    read::whole::PurgeEntry,
     record::{site::EventKind, state::State},
     store::failed,
 };
@@ -68,9 +71,15 @@ enum Job {
     ListConflicts {
         reply: oneshot::Sender<Result<Collected, StorageError>>,
     },
+    Restore {
+        documents: Vec<RestoredDocument>,
+        purges: Vec<PurgeEntry>,
+        reply: oneshot::Sender<Result<Restored, StorageError>>,
+    },
 }
 
 type EditResult = Result<Written, EditError>;
+type Restored = Result<(), RestoreRefusal>;
 type Purged = Vec<(DocumentId, Vec<RevId>)>;
 
 /// An edit, and the revision it makes if nothing unexpected is stored: computed before it waits
@@ -104,6 +113,14 @@ enum Answer {
     Purge(Purged),
     Collect(Collected),
     ListConflicts(Collected),
+    Restore(Restored),
+}
+
+impl Answer {
+    /// Whether nothing of what was planned may be committed.
+    fn is_refused_whole(&self) -> bool {
+        matches!(self, Self::Restore(Err(_)))
+    }
 }
 
 impl Writer {
@@ -188,6 +205,15 @@ impl Inner {
         items: Vec<(DocumentId, Vec<RevId>)>,
     ) -> Result<Purged, StorageError> {
         self.ask(|reply| Job::Purge { items, reply }).await
+    }
+
+    /// Takes documents back whole, all in one commit.
+    pub(crate) async fn restore(
+        self: Arc<Self>,
+        documents: Vec<RestoredDocument>,
+        purges: Vec<PurgeEntry>,
+    ) -> Result<Restored, StorageError> {
+        self.ask(|reply| Job::Restore { documents, purges, reply }).await
     }
 
     /// Lets go of everything that only the past needs. It counts as running from the call on.
@@ -326,6 +352,9 @@ async fn commit_together(inner: &Arc<Inner>, jobs: &[Job]) -> Result<Vec<Answer>
         for job in jobs {
             answers.push(group.plan(job).await?);
         }
+        if answers.iter().any(Answer::is_refused_whole) {
+            return Ok(answers);
+        }
         if group.is_empty() {
             return Ok(answers);
         }
@@ -411,6 +440,9 @@ impl Job {
             }
             Self::Purge { items, .. } => (items.len(), 0),
             Self::Collect { .. } | Self::ListConflicts { .. } => (0, 0),
+            Self::Restore { documents, .. } => {
+                (documents.len(), documents.iter().map(RestoredDocument::bytes).sum())
+            }
         }
     }
 
@@ -418,7 +450,10 @@ impl Job {
     fn wants_to_be_alone(&self) -> bool {
         match self {
             Self::Write { .. } => false,
-            Self::Purge { .. } | Self::Collect { .. } | Self::ListConflicts { .. } => true,
+            Self::Purge { .. }
+            | Self::Collect { .. }
+            | Self::ListConflicts { .. }
+            | Self::Restore { .. } => true,
         }
     }
 
@@ -436,6 +471,10 @@ impl Job {
             (Self::ListConflicts { reply }, Ok(Answer::ListConflicts(more))) => {
                 drop(reply.send(Ok(more)));
             }
+            (Self::Restore { reply, .. }, Ok(Answer::Restore(restored))) => {
+                drop(reply.send(Ok(restored)));
+            }
+            (Self::Restore { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Write { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Purge { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Collect { reply, .. } | Self::ListConflicts { reply }, Err(error)) => {

@@ -40,8 +40,11 @@ impl Group<'_> {
     pub(super) async fn plan_collect(&mut self, until: Until) -> Result<Collected, StorageError> {
         let limit = match until {
             Until::Sequence(sequence) => sequence.min(self.state.sequence),
-            Until::Grace { .. } => self.outlived().await?.max(self.state.history_floor),
+            Until::Grace { .. } => self.outlived().await?,
         };
+        // What somebody reads stays, whatever its age.
+        let held = self.inner.holds.oldest().unwrap_or(u64::MAX);
+        let limit = limit.min(held).max(self.state.history_floor);
         let (due, last) = self.due(limit).await?;
         let more = last < limit;
         for due in &due {

@@ -51,6 +51,8 @@ pub(super) struct Group<'w> {
     /// a conflict.
     pub(super) moved: HashMap<DocumentId, Option<u64>>,
     pub(super) history_added: bool,
+    /// Whether nobody is to be told of what changes.
+    pub(super) is_quiet: bool,
 }
 
 /// A document as it stands in the group.
@@ -70,7 +72,7 @@ pub(super) struct Planned {
     pub(super) batch: Batch,
     pub(super) state: State,
     pub(super) live: Option<Live>,
-    /// Whether the sequence has moved.
+    /// Whether the sequence has moved, and others are told.
     pub(super) changed: bool,
     pub(super) wakes_sweeper: bool,
     /// What the batch does to attachments' blobs.
@@ -92,6 +94,9 @@ impl<'w> Group<'w> {
             match job {
                 Job::Write { edits, .. } => ids.extend(edits.iter().map(|it| it.edit.id.clone())),
                 Job::Purge { items, .. } => ids.extend(items.iter().map(|(id, _)| id.clone())),
+                Job::Restore { documents, .. } => {
+                    ids.extend(documents.iter().map(|it| it.document.id.clone()));
+                }
                 Job::Collect { .. } | Job::ListConflicts { .. } => {}
             }
         }
@@ -131,6 +136,7 @@ impl<'w> Group<'w> {
             rests_on_live: false,
             moved: HashMap::new(),
             history_added: false,
+            is_quiet: false,
             inner,
         })
     }
@@ -152,6 +158,9 @@ impl<'w> Group<'w> {
             Job::Purge { items, .. } => Ok(Answer::Purge(self.plan_purge(items).await?)),
             Job::Collect { until, .. } => Ok(Answer::Collect(self.plan_collect(*until).await?)),
             Job::ListConflicts { .. } => Ok(Answer::ListConflicts(self.plan_listing().await?)),
+            Job::Restore { documents, purges, .. } => {
+                Ok(Answer::Restore(self.plan_restore(documents, purges).await?))
+            }
         }
     }
 
@@ -280,7 +289,7 @@ impl<'w> Group<'w> {
         batch.require(live_key, live_expected);
         batch.require(state_key, expected);
         blobs.append_to(&mut batch);
-        let changed = self.state.sequence != self.before.sequence;
+        let changed = self.state.sequence != self.before.sequence && !self.is_quiet;
         Ok(Planned { batch, state: self.state, live: new_live, changed, wakes_sweeper, blobs })
     }
 

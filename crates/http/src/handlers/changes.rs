@@ -73,9 +73,9 @@ async fn send(
         }
         etag = Some(tag);
     }
-    let since = parameters
-        .since
-        .map_or(Sequence::ZERO, |since| since.resolve(database.timeline(), Sequence(end)));
+    let timelines = database.timelines();
+    let since =
+        parameters.since.map_or(Sequence::ZERO, |since| since.resolve_on(timelines, Sequence(end)));
     let direction =
         if parameters.descending { Direction::Descending } else { Direction::Ascending };
     let range = (if parameters.descending { 0 } else { since.0 }, end);
