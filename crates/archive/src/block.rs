@@ -246,10 +246,12 @@ impl Unpacker {
             return Ok(Some(header));
         }
         let Some(bytes) = self.bytes.first_chunk::<HEADER_BYTES>() else {
-            return match (self.is_at_end, self.bytes.is_empty(), self.number) {
-                (false, _, _) | (true, true, 1..) => Ok(None),
-                (true, true, 0) => Err(Flaw::NoArchive),
-                (true, false, _) => Err(Flaw::Cut),
+            let begun = &self.bytes[..self.bytes.len().min(MAGIC.len())];
+            return match (self.is_at_end, self.number) {
+                (false, _) => Ok(None),
+                (true, 1..) if self.bytes.is_empty() => Ok(None),
+                (true, 0) if begun.is_empty() || !MAGIC.starts_with(begun) => Err(Flaw::NoArchive),
+                (true, _) => Err(Flaw::Cut),
             };
         };
         let header = Header::decode(bytes).map_err(|flaw| match (flaw, self.number) {

@@ -51,8 +51,9 @@ impl Comparison {
     }
 }
 
-/// Checks an archive, and compares its documents with those of the database as they are now. Sequences, times and
-/// local documents are not compared: they tell of the place where documents are, and go on there.
+/// Checks an archive, and compares its documents with those of the database as they are now.
+///
+/// Sequences, times and local documents are not compared: they tell of the place where documents are, and go on there.
 pub async fn compare(
     database: &Database,
     grant: &Grant<Read>,

@@ -1,4 +1,6 @@
-//! Limits of archives. One that goes beyond was not made by this program, and is refused as [`BadArchive`]
+//! Limits of archives.
+//!
+//! One that goes beyond was not made by this program, and is refused as [`BadArchive`]
 //! (400 `bad_archive`); a database that goes beyond cannot be archived, which says which document is too large.
 //!
 //! [`BadArchive`]: crate::BadArchive

@@ -88,6 +88,7 @@ pub struct Reader {
     last_sequence: u64,
     last_purge: u64,
     sequence_max: u64,
+    purge_max: u64,
     /// What was read last, in words.
     behind: Option<String>,
 }
@@ -255,6 +256,7 @@ impl Reader {
         let facts = facts.ok_or_else(|| self.bad("a timeline that is none"))?;
         let facts = Facts { name: self.name.clone(), created: self.created, ..facts };
         self.sequence_max = facts.sequence;
+        self.purge_max = facts.purge_sequence;
         self.behind = Some("the point".to_owned());
         self.stage = Stage::Purges;
         Ok(Item::Point(facts))
@@ -263,7 +265,7 @@ impl Reader {
     fn purge(&mut self, line: &[u8]) -> Result<Item, BadArchive> {
         let purged: PurgedLine<'_> = self.parse(line, "not a purge")?;
         let entry = purged.entry().ok_or_else(|| self.bad("a revision that is none"))?;
-        if entry.sequence <= self.last_purge {
+        if entry.sequence <= self.last_purge || entry.sequence > self.purge_max {
             return Err(self.bad("a purge that is not in order"));
         }
         self.last_purge = entry.sequence;

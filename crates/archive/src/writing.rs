@@ -62,7 +62,7 @@ enum Stage {
     Point,
     /// Purges that have been read, and those behind this one.
     Purges(Point, VecDeque<PurgeEntry>, u64),
-    Documents(Documents),
+    Documents(Box<Documents>),
     End,
     Done,
 }
@@ -136,9 +136,9 @@ impl Archiving {
     /// The next block of the file; `None` behind the last.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ArchiveError> {
         while !self.lines.packer.is_full() {
-            match self.step().await? {
-                Stage::Done => break,
-                stage => self.stage = stage,
+            self.stage = self.step().await?;
+            if matches!(self.stage, Stage::Done) {
+                break;
             }
         }
         if self.lines.packer.lines().is_empty() {
@@ -248,13 +248,13 @@ impl Archiving {
         }
         let found = point.purges(after).await?;
         Ok(match found.is_empty() {
-            true => Stage::Documents(Documents::of(point)),
+            true => Stage::Documents(Box::new(Documents::of(point))),
             false => Stage::Purges(point, found.into(), after),
         })
     }
 
     /// The next leaf, or piece of an attachment, or document, or slice of documents.
-    async fn documents(&mut self, mut documents: Documents) -> Result<Stage, ArchiveError> {
+    async fn documents(&mut self, mut documents: Box<Documents>) -> Result<Stage, ArchiveError> {
         let blob_of = |source, id: &str| {
             let source = Box::new(source);
             ArchiveError::Blob { id: id.to_owned(), source }

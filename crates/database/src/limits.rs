@@ -31,6 +31,10 @@ pub(crate) const CLASHES_MAX: usize = 16;
 /// How long what an update replaced stays readable, unless the database says otherwise.
 pub const GRACE_DEFAULT: Duration = Duration::from_secs(60 * 60);
 
+/// A database that comes back from an archive keeps replaced revisions no longer than this, whatever the archive
+/// says: else one could be made that never lets go of anything.
+pub(crate) const GRACE_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// CouchDB's defaults, and its smallest and greatest values. Outside: 400.
 pub const REVS_LIMIT_DEFAULT: u32 = 1_000;
 pub const PURGED_INFOS_LIMIT_DEFAULT: u32 = 1_000;

@@ -24,7 +24,9 @@ pub struct Sequence(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timeline(pub [u8; 8]);
 
-/// The timelines that led to a database as it is. A restore begins a new one, whose sequences lie above all
+/// The timelines that led to a database as it is.
+///
+/// A restore begins a new one, whose sequences lie above all
 /// that its database had handed out before, and takes over the rows of the older ones up to where it left them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timelines {

@@ -21,7 +21,8 @@ use crate::{
     error::StorageError,
     keys::{self, Keys},
     limits::{
-        self, CLASHES_MAX, LOCAL_BODY_BYTES_MAX, SECURITY_BYTES_MAX, SEQUENCE_MAX, TIMELINES_MAX,
+        self, CLASHES_MAX, GRACE_MAX, LOCAL_BODY_BYTES_MAX, SECURITY_BYTES_MAX, SEQUENCE_MAX,
+        TIMELINES_MAX,
     },
     read::whole::Facts,
     record::{
@@ -257,6 +258,7 @@ fn are_sound(facts: &Facts) -> bool {
         && facts.timelines.windows(2).all(rises)
         && facts.timelines.last().is_some_and(|last| last.above <= Sequence(facts.sequence))
         && facts.sequence <= SEQUENCE_MAX
+        && facts.purge_sequence <= SEQUENCE_MAX
 }
 
 /// The live record of a database that takes another's place.
@@ -286,7 +288,7 @@ fn placed_live(
         timelines,
         revs_limit: facts.revs_limit,
         purged_infos_limit: facts.purged_infos_limit,
-        grace: facts.grace,
+        grace: facts.grace.min(GRACE_MAX),
         partitioned: facts.partitioned,
         design_epoch: live.design_epoch,
         security_epoch: live.security_epoch + 1,
