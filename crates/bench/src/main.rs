@@ -12,6 +12,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its figures")]
 
 mod accounts;
+mod archive;
 mod attachment;
 mod bare;
 mod bench;
@@ -66,6 +67,8 @@ enum Command {
     Accounts(accounts::Accounts),
     /// How much memory a large attachment takes, sent and fetched in every way
     Attachment(attachment::Attachment),
+    /// How fast a database goes to a file and comes back
+    Archive(archive::Archive),
     /// Replication: between servers, with a client, and thousands of jobs at a time
     Sync(sync::Sync),
     /// Answers every request with the bytes of a file: the limit of what a handler can be
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         Command::SignIn(sign_in) => sign_in.run(),
         Command::Accounts(accounts) => accounts.run(),
         Command::Attachment(attachment) => attachment.run(),
+        Command::Archive(archive) => archive.run(),
         Command::Sync(sync) => sync.run(),
         Command::Bare(bare) => bare.run(),
         Command::Replay(replay) => replay.run(),

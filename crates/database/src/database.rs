@@ -1,6 +1,7 @@
 //! One open database: what it is, its settings, and who is told when it changes. Its reads, scans
 //! and writes are in [`read`](crate::read), [`scan`](crate::scan) and [`writer`](crate::writer).
 
+mod hold;
 mod keeping;
 mod kept;
 mod local;
@@ -22,10 +23,11 @@ use settle_access::{Action, Grant, Protected, Read, Resource, Write};
 use settle_engine::{Plan, Step, Visit, Visitor};
 use settle_model::{
     id::DatabaseName,
-    sequence::{Sequence, SequenceToken, Timeline},
+    sequence::{Sequence, SequenceToken, Timeline, Timelines},
 };
 use tokio::sync::{OnceCell, watch};
 
+pub(crate) use self::hold::{Hold, Holds};
 pub use self::{
     keeping::HeldMoment,
     local::LocalError,
@@ -60,7 +62,9 @@ pub(crate) struct Inner {
     /// Held from before a live record is stored or read until it stands in `present`, so that an older
     /// one never takes the place of a newer.
     pub(crate) live_order: tokio::sync::Mutex<()>,
-    timeline: Timeline,
+    timelines: Timelines,
+    /// What of the past somebody reads.
+    pub(crate) holds: Arc<Holds>,
     /// Set once the documents in conflict are listed.
     pub(crate) conflicts_listed: OnceCell<()>,
     pub(crate) committed: watch::Sender<Committed>,
@@ -117,7 +121,7 @@ impl Database {
         live: Live,
         state: &State,
     ) -> Self {
-        let timeline = shared.timeline(live.timeline());
+        let timelines = shared.timelines(&live);
         let protected = Protected::new(keys.number, name.clone(), &live.security);
         let present = Present { live: Arc::new(live), protected: Arc::new(protected) };
         let inner = Inner {
@@ -127,7 +131,8 @@ impl Database {
             writer: Writer::default(),
             present: RwLock::new(present),
             live_order: tokio::sync::Mutex::new(()),
-            timeline,
+            timelines,
+            holds: Arc::default(),
             conflicts_listed: OnceCell::new_with(state.conflicts.count().map(drop)),
             committed: watch::Sender::new(Committed { sequence: state.sequence, dropped: false }),
             touched: AtomicBool::new(true),
@@ -155,7 +160,12 @@ impl Database {
     }
 
     pub fn timeline(&self) -> Timeline {
-        self.inner.timeline
+        self.inner.timelines.present()
+    }
+
+    /// The present timeline, and those that led to it.
+    pub fn timelines(&self) -> &Timelines {
+        &self.inner.timelines
     }
 
     /// The newest sequence that is committed.
@@ -165,7 +175,7 @@ impl Database {
 
     /// A sequence as clients see it.
     pub fn token(&self, sequence: u64) -> SequenceToken {
-        Sequence(sequence).token(self.inner.timeline)
+        Sequence(sequence).token(self.timeline())
     }
 
     pub fn is_dropped(&self) -> bool {

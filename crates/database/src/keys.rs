@@ -24,6 +24,7 @@ pub(crate) mod site {
     pub(crate) const EVENT_OF: u8 = 0x04;
     pub(crate) const RECLAIM: u8 = 0x05;
     pub(crate) const SWEEP: u8 = 0x06;
+    pub(crate) const RESTORE: u8 = 0x28;
     // 0x40 to 0x43 are the attachment store's, see `blobs::keys`.
 }
 
@@ -167,6 +168,21 @@ pub(crate) fn reclaim(database: u64) -> Vec<u8> {
 
 pub(crate) fn reclaim_database(key: &[u8]) -> Option<u64> {
     Some(take_number(site_rest(key, site::RECLAIM)?)?.0)
+}
+
+/// Databases that are being restored and have no name yet.
+pub(crate) fn restores() -> Vec<u8> {
+    prefix(SITE_NUMBER, site::RESTORE)
+}
+
+pub(crate) fn restore(database: u64) -> Vec<u8> {
+    let mut key = restores();
+    push_number(&mut key, database);
+    key
+}
+
+pub(crate) fn restore_database(key: &[u8]) -> Option<u64> {
+    Some(take_number(site_rest(key, site::RESTORE)?)?.0)
 }
 
 pub(crate) fn sweeps() -> Vec<u8> {

@@ -45,6 +45,7 @@ pub use crate::{
         moment::{At, AtError, Moment, PastError, SnapshotName, SnapshotNameError},
         versions::Version,
     },
+    read::whole::{Facts, Point, PurgeEntry, WholeDocument, WholeLeaf},
     record::{
         body::Attachment,
         later::{Cursor, Pin, Snapshot},
@@ -64,11 +65,13 @@ pub use crate::{
     },
     store::{
         Compaction, CreateError, CreateOptions, DatabaseChanged, DatabaseEvent, DropError,
-        EventKind, EventPage, EventScan, NameScan, OpenError, Store, StoreParts, StoreSettings,
+        EventKind, EventPage, EventScan, NameScan, OpenError, RestoreError, Restoring, Store,
+        StoreParts, StoreSettings,
     },
     tasks::Tasks,
     transact::{
         Fate, ForeseenTransactions, ForeseenWrite, Judgement, Known, Submitted, Transactions,
     },
     writer::keep::KeepError,
+    writer::{RestoreRefusal, RestoredDocument},
 };

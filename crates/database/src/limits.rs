@@ -31,6 +31,10 @@ pub(crate) const CLASHES_MAX: usize = 16;
 /// How long what an update replaced stays readable, unless the database says otherwise.
 pub const GRACE_DEFAULT: Duration = Duration::from_secs(60 * 60);
 
+/// A database that comes back from an archive keeps replaced revisions no longer than this, whatever the archive
+/// says: else one could be made that never lets go of anything.
+pub(crate) const GRACE_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// CouchDB's defaults, and its smallest and greatest values. Outside: 400.
 pub const REVS_LIMIT_DEFAULT: u32 = 1_000;
 pub const PURGED_INFOS_LIMIT_DEFAULT: u32 = 1_000;
@@ -54,6 +58,18 @@ pub(crate) const NUMBER_BLOCK: u64 = 1_000;
 
 /// How long `updated` events gather before they are written to the site's log.
 pub(crate) const EVENT_DELAY: Duration = Duration::from_millis(250);
+
+/// What is read in one slice of whole documents: so many of them, or so many bytes of their bodies. The last
+/// one may go beyond.
+pub(crate) const WHOLE_DOCUMENTS_MAX: usize = 1_000;
+pub(crate) const WHOLE_BYTES_MAX: usize = 1 << 20;
+
+/// Timelines that a database remembers; a `since` of one before them reads as the start.
+pub(crate) const TIMELINES_MAX: usize = 100;
+
+/// The greatest sequence that a database comes back with, far beyond all that one can have counted to. An archive
+/// with a greater one is refused: 400 `bad_archive`.
+pub(crate) const SEQUENCE_MAX: u64 = 1 << 60;
 
 /// How long background work waits before it tries again what storage refused.
 pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(10);

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod select;
+pub(crate) mod whole;
 
 use bytes::Bytes;
 use settle_access::{Grant, Read};

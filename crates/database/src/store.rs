@@ -5,6 +5,7 @@ mod events;
 mod handles;
 mod numbers;
 mod reclaim;
+mod restore;
 mod sweep;
 
 use std::{ops::Bound, sync::Arc, time::Duration};
@@ -15,7 +16,7 @@ use settle_engine::{
 };
 use settle_model::{
     id::DatabaseName,
-    sequence::Timeline,
+    sequence::{Sequence, Timeline, TimelineStart as TimelinePlace, Timelines},
     time::{Clock, Entropy, Timestamp},
 };
 use thiserror::Error;
@@ -23,6 +24,7 @@ use tokio::sync::broadcast;
 
 pub use self::compactions::Compaction;
 pub use self::events::{DatabaseEvent, EventPage, EventScan};
+pub use self::restore::{RestoreError, Restoring};
 use self::{compactions::Compactions, events::Events, handles::Handles, numbers::Numbers};
 pub use crate::record::site::EventKind;
 use crate::{
@@ -169,6 +171,7 @@ impl Store {
             settings: parts.settings,
             site,
         });
+        restore::give_up_all(&shared).await?;
         shared.tasks.spawn(events::run(shared.clone()));
         shared.tasks.spawn(reclaim::run(shared.clone()));
         shared.tasks.spawn(sweep::run(shared.clone()));
@@ -434,8 +437,17 @@ impl Shared {
         u64::from_le_bytes(nonce)
     }
 
-    /// Sequences of a copied store get another timeline than those of the original, in all its
-    /// databases at once: the site's timeline is part of each.
+    pub(crate) fn timelines(&self, live: &Live) -> Timelines {
+        let starts = live.timelines.iter().map(|start| TimelinePlace {
+            timeline: self.timeline(start.timeline),
+            above: Sequence(start.above),
+        });
+        Timelines::new(starts.collect()).expect("decode refuses a record without timelines")
+    }
+
+    /// A stored timeline as clients see it, and one that clients see as it is stored. Sequences of a copied
+    /// store get another timeline than those of the original, in all its databases at once: the site's
+    /// timeline is part of each.
     pub(crate) fn timeline(&self, of_database: Timeline) -> Timeline {
         let mut mixed = of_database.0;
         for (byte, of_site) in mixed.iter_mut().zip(self.site.timeline.0) {

@@ -19,6 +19,7 @@ pub(crate) mod keep;
 mod once;
 mod past;
 mod purge;
+mod restore;
 pub(crate) mod revert;
 mod transact;
 
@@ -37,6 +38,7 @@ use self::{
     revert::Reverted,
     transact::Asked,
 };
+pub use self::restore::{RestoreRefusal, RestoredDocument};
 use crate::{
     blobs::PlanError,
     database::Inner,
@@ -45,6 +47,7 @@ use crate::{
     limits::{CLASHES_MAX, COLLECT_PAUSE, GROUP_BYTES_MAX, GROUP_EDITS_MAX},
     once::{Recorded, Recording},
     past::moment::SnapshotName,
+    read::whole::PurgeEntry,
     record::{site::EventKind, state::State},
     store::failed,
     transact::Fate,
@@ -94,9 +97,15 @@ enum Job {
         snapshot: Option<SnapshotName>,
         reply: oneshot::Sender<Result<Reverted, StorageError>>,
     },
+    Restore {
+        documents: Vec<RestoredDocument>,
+        purges: Vec<PurgeEntry>,
+        reply: oneshot::Sender<Result<Restored, StorageError>>,
+    },
 }
 
 type EditResult = Result<Written, EditError>;
+type Restored = Result<(), RestoreRefusal>;
 type Purged = Vec<(DocumentId, Vec<RevId>)>;
 
 /// An edit, and the revision it makes if nothing unexpected is stored: computed before it waits
@@ -133,6 +142,14 @@ enum Answer {
     ListConflicts(Collected),
     Keep(Result<Kept, KeepError>),
     Revert(Reverted),
+    Restore(Restored),
+}
+
+impl Answer {
+    /// Whether nothing of what was planned may be committed.
+    fn is_refused_whole(&self) -> bool {
+        matches!(self, Self::Restore(Err(_)))
+    }
 }
 
 impl Writer {
@@ -232,6 +249,15 @@ impl Inner {
         items: Vec<(DocumentId, Vec<RevId>)>,
     ) -> Result<Purged, StorageError> {
         self.ask(|reply| Job::Purge { items, reply }).await
+    }
+
+    /// Takes documents back whole, all in one commit.
+    pub(crate) async fn restore(
+        self: Arc<Self>,
+        documents: Vec<RestoredDocument>,
+        purges: Vec<PurgeEntry>,
+    ) -> Result<Restored, StorageError> {
+        self.ask(|reply| Job::Restore { documents, purges, reply }).await
     }
 
     /// Lets go of everything that only the past needs. It counts as running from the call on.
@@ -389,6 +415,9 @@ async fn commit_together(inner: &Arc<Inner>, jobs: &[Job]) -> Result<Vec<Answer>
         for job in jobs {
             answers.push(group.plan(job).await?);
         }
+        if answers.iter().any(Answer::is_refused_whole) {
+            return Ok(answers);
+        }
         if group.is_empty() {
             return Ok(answers);
         }
@@ -478,6 +507,9 @@ impl Job {
                 (edits.len(), edits.iter().map(|prepared| prepared.edit.bytes()).sum())
             }
             Self::Collect { .. } | Self::ListConflicts { .. } | Self::Keep { .. } => (0, 0),
+            Self::Restore { documents, .. } => {
+                (documents.len(), documents.iter().map(RestoredDocument::bytes).sum())
+            }
         }
     }
 
@@ -489,7 +521,8 @@ impl Job {
             | Self::Collect { .. }
             | Self::ListConflicts { .. }
             | Self::Keep { .. }
-            | Self::Revert { .. } => true,
+            | Self::Revert { .. }
+            | Self::Restore { .. } => true,
         }
     }
 
@@ -520,6 +553,10 @@ impl Job {
             }
             (Self::Keep { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Revert { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
+            (Self::Restore { reply, .. }, Ok(Answer::Restore(restored))) => {
+                drop(reply.send(Ok(restored)));
+            }
+            (Self::Restore { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Write { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Transact { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Purge { reply, .. }, Err(error)) => drop(reply.send(Err(error))),

@@ -189,6 +189,18 @@ impl AppState {
         self.push(self.audit.lock(), "act", self.site.clock.now(), act, cause, None, None);
     }
 
+    /// Records what the server has done by itself, soon.
+    pub(crate) fn note<T: Serialize>(
+        self: &Arc<Self>,
+        kind: &'static str,
+        what: &T,
+        cause: &Cause,
+    ) {
+        if self.audit.is_on() {
+            self.push(self.audit.lock(), kind, self.site.clock.now(), what, cause, None, None);
+        }
+    }
+
     #[expect(clippy::too_many_arguments, reason = "the members of a record")]
     fn push<T: Serialize>(
         self: &Arc<Self>,

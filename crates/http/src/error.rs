@@ -3,6 +3,7 @@
 //! A reply carries a stable code and a reason that a person can act on. What happened inside goes to the
 //! log with the request's id, and never leaves the server.
 
+mod archive;
 mod code;
 mod database;
 mod history;

@@ -2,6 +2,7 @@
 //! operation, the reply.
 
 pub(crate) mod accounts;
+pub(crate) mod archive;
 pub(crate) mod attachment;
 pub(crate) mod bulk;
 pub(crate) mod bulk_get;

@@ -16,6 +16,7 @@ pub mod connection;
 pub mod cors;
 mod dispatch;
 mod documents;
+mod drills;
 pub mod error;
 mod etag;
 mod feed;
@@ -42,6 +43,7 @@ mod uuids;
 
 pub use crate::{
     dispatch::App,
+    drills::{DrillFailure, DrillRun},
     server::{
         ConnectionLimits, Duplex, Encryption, Handshake, Pace, Server, ServerOptions, StopOutcome,
     },

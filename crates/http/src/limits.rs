@@ -137,6 +137,13 @@ pub const WRITE_WAIT: Duration = Duration::from_secs(120);
 /// nothing.
 pub const REPLY_BYTES_PER_SECOND_MIN: u32 = 1 << 10;
 
+/// Archives that are read or written at one time: each takes a core, and memory for one document with all its
+/// leaves. Beyond: 503 with `Retry-After`.
+pub const ARCHIVES_MAX: usize = 4;
+
+/// Failures of restore drills that the record of their run names. Further ones are counted, and in the log.
+pub const DRILL_FAILURES_NAMED: usize = 100;
+
 /// Feeds that are open at one time. Beyond: 503 with `Retry-After`.
 pub const FEEDS_MAX: usize = 65_536;
 

@@ -7,7 +7,7 @@ use settle_site::Site;
 use tokio::sync::Semaphore;
 
 use crate::{
-    audit::Audit, body::LargeBodies, limits, metrics::Metrics, rates::Rates,
+    audit::Audit, body::LargeBodies, drills::Drills, limits, metrics::Metrics, rates::Rates,
     request_id::RequestIds, settings::Settings, shutdown::Shutdown, uuids::Uuids,
 };
 
@@ -36,6 +36,9 @@ pub struct AppState {
     pub(crate) request_ids: RequestIds,
     /// Places for feeds.
     pub(crate) feeds: Arc<Semaphore>,
+    pub(crate) drills: Drills,
+    /// Places for archives that are read or written.
+    pub(crate) archives: Arc<Semaphore>,
     pub(crate) large_bodies: LargeBodies,
     pub(crate) rates: Rates,
     pub(crate) audit: Audit,
@@ -55,6 +58,8 @@ impl AppState {
             uuids: Uuids::default(),
             request_ids,
             feeds: Arc::new(Semaphore::new(limits::FEEDS_MAX)),
+            drills: Drills::default(),
+            archives: Arc::new(Semaphore::new(limits::ARCHIVES_MAX)),
             large_bodies: LargeBodies::default(),
             rates: Rates::default(),
             audit: Audit::new(audit),

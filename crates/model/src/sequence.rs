@@ -24,6 +24,23 @@ pub struct Sequence(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timeline(pub [u8; 8]);
 
+/// The timelines that led to a database as it is.
+///
+/// A restore begins a new one, whose sequences lie above all
+/// that its database had handed out before, and takes over the rows of the older ones up to where it left them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timelines {
+    /// Oldest first, each with the sequence that it began above; never empty.
+    starts: Vec<TimelineStart>,
+}
+
+/// A timeline, and what it began above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimelineStart {
+    pub timeline: Timeline,
+    pub above: Sequence,
+}
+
 /// A position as clients see it: `12-00c0ffee00c0ffee`, or `12` from those who write it by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SequenceToken {
@@ -72,6 +89,44 @@ impl Since {
                 if known && token.sequence <= end { token.sequence } else { Sequence::ZERO }
             }
         }
+    }
+}
+
+impl Since {
+    /// As [`resolve`](Self::resolve), in a database that has had these timelines. A position on one of the
+    /// older ones is where that was left, if it lies behind that: what the client has seen beyond is not in
+    /// this database, and what has happened here since it has not seen.
+    pub fn resolve_on(self, timelines: &Timelines, end: Sequence) -> Sequence {
+        let Self::Token(SequenceToken { sequence, timeline: Some(counted_on) }) = self else {
+            return self.resolve(timelines.present(), end);
+        };
+        match timelines.left_at(counted_on) {
+            Some(left_at) => sequence.min(left_at),
+            None => self.resolve(timelines.present(), end),
+        }
+    }
+}
+
+impl Timelines {
+    /// `None` without any.
+    pub fn new(starts: Vec<TimelineStart>) -> Option<Self> {
+        if starts.is_empty() { None } else { Some(Self { starts }) }
+    }
+
+    /// Oldest first.
+    pub fn starts(&self) -> &[TimelineStart] {
+        &self.starts
+    }
+
+    pub fn present(&self) -> Timeline {
+        self.starts.last().expect("there is always one").timeline
+    }
+
+    /// Up to where this database has the rows of an older timeline; `None` for the present one and for those
+    /// that it does not know.
+    fn left_at(&self, timeline: Timeline) -> Option<Sequence> {
+        let at = self.starts.iter().rposition(|start| start.timeline == timeline)?;
+        Some(self.starts.get(at + 1)?.above)
     }
 }
 

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
-use settle_model::sequence::{Sequence, Since, SinceError, Timeline};
+use settle_model::sequence::{Sequence, Since, SinceError, Timeline, TimelineStart, Timelines};
 
 const HERE: Timeline = Timeline([0, 0, 0, 0, 0, 0, 0, 0xAB]);
 
@@ -70,6 +70,47 @@ fn what_cannot_be_placed_reads_as_the_start() {
             18446744073709551615 => 0
         "#]],
     );
+}
+
+#[test]
+fn a_token_of_an_older_timeline_goes_on_where_that_was_left() {
+    let start = |byte: u8, above| TimelineStart {
+        timeline: Timeline([0, 0, 0, 0, 0, 0, 0, byte]),
+        above: Sequence(above),
+    };
+    // At 7 the first was left for the second, at 12 that for the present one.
+    let timelines = Timelines::new(vec![start(1, 0), start(2, 7), start(0xAB, 12)]).unwrap();
+    assert_eq!(timelines.present(), HERE);
+    let mut seen = String::new();
+    for text in [
+        "5-0000000000000001",
+        "9-0000000000000001",
+        "900-0000000000000001",
+        "9-0000000000000002",
+        "13-0000000000000002",
+        "13-00000000000000ab",
+        "21-00000000000000ab",
+        "9-0000000000000003",
+        "9",
+        "now",
+    ] {
+        let since: Since = text.parse().unwrap();
+        writeln!(seen, "{text} => {}", since.resolve_on(&timelines, Sequence(20))).unwrap();
+    }
+    expect![[r#"
+        5-0000000000000001 => 5
+        9-0000000000000001 => 7
+        900-0000000000000001 => 7
+        9-0000000000000002 => 9
+        13-0000000000000002 => 12
+        13-00000000000000ab => 13
+        21-00000000000000ab => 0
+        9-0000000000000003 => 0
+        9 => 9
+        now => 20
+    "#]]
+    .assert_eq(&seen);
+    assert_eq!(Timelines::new(Vec::new()), None);
 }
 
 #[test]

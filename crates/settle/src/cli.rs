@@ -1,6 +1,7 @@
 //! What the command line understands. Each command has a file; this one knows them all, and how
 //! failures are told: `failed to …` with the causes, and an exit code.
 
+mod archive;
 mod backup;
 mod doctor;
 mod flags;
@@ -55,6 +56,12 @@ enum Command {
     User(user::User),
     /// Writes a copy of the data folder that opens as one, while the server runs or not.
     Backup(backup::Backup),
+    /// Writes databases to files that can be read without Settle, one each, and checks them.
+    Archive(archive::Archive),
+    /// Brings a database back from its archive, beside the one that is there or in its place.
+    Restore(archive::Restore),
+    /// Checks everything in an archive, and compares it with a database if asked.
+    Verify(archive::Verify),
     /// Runs functions of design documents for the server that starts it.
     #[command(name = settle_script::SUBCOMMAND, hide = true)]
     ScriptWorker,
@@ -76,6 +83,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Import(import) => import.run(),
         Command::User(user) => user.run(),
         Command::Backup(backup) => backup.run(),
+        Command::Archive(archive) => archive.run(),
+        Command::Restore(restore) => restore.run(),
+        Command::Verify(verify) => verify.run(),
         // Its process serves nothing else, and has no log.
         Command::ScriptWorker => return settle_script::worker::main(),
         Command::Doctor(doctor) => doctor.run(),

@@ -1,5 +1,6 @@
 //! The server: configuration, composition, and what the command line does.
 
+pub mod archives;
 pub mod backup;
 pub mod config;
 pub mod doctor;
@@ -8,6 +9,7 @@ pub mod limits;
 pub mod load;
 pub mod local;
 pub mod people;
+pub mod scheduled_archives;
 pub mod secrets;
 pub mod slow_proxy;
 pub mod system;

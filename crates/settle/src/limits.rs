@@ -127,3 +127,12 @@ pub const SLOW_PROXY_ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The shortest time between two cuts of `settle slow-proxy`. Less is wrong usage.
 pub const SLOW_PROXY_CUT_EVERY_MIN: Duration = Duration::from_millis(10);
+
+/// How often it is asked whether archives are due.
+pub const ARCHIVES_LOOKED_AT_EVERY: Duration = Duration::from_secs(60);
+
+/// Names of databases that are read at a time while all of them are archived.
+pub const ARCHIVED_NAMES_AT_ONCE: usize = 1_000;
+
+/// Bytes of an archive that are read at a time.
+pub const ARCHIVE_READ_BYTES: usize = 64 << 10;

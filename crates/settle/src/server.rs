@@ -34,6 +34,7 @@ use crate::{
     kept_config::{KeptConfig, KeptConfigError},
     keys::{self, KeysError},
     limits::{DELETIONS_LOOKED_AT_EVERY, SECRET_LOOKED_AT_EVERY},
+    scheduled_archives::{self, Schedule},
     secrets::{self, FirstAdmin, Opened, SecretsError, Wanted},
     system::{SystemClock, SystemEntropy},
     tls::{Tls, TlsError},
@@ -263,6 +264,9 @@ impl Server {
         }
         state.open_audit().await.map_err(StartError::Audit)?;
         let state = Arc::new(state);
+        if let (Some(schedule), Admin::Kept) = (schedule(&config), &admin) {
+            store.tasks().spawn(scheduled_archives::keep_on(Arc::clone(&state), schedule));
+        }
         let encrypted = tls.is_some();
         let options = ServerOptions { encryption: tls.map(Tls::encryption), ..Default::default() };
         let local = local.map(|(_, listener)| settle_http::Server::start(listener, state.clone()));
@@ -356,6 +360,11 @@ fn script_settings(config: &Config) -> ScriptSettings {
 fn scheduler_settings(config: &Config) -> SchedulerSettings {
     let running_max = usize::from(config.replicator_max_jobs.get());
     SchedulerSettings { running_max, ..SchedulerSettings::default() }
+}
+
+fn schedule(config: &Config) -> Option<Schedule> {
+    let folder = config.archives_folder.clone()?;
+    Some(Schedule { folder, every: config.archives_every, keep: config.archives_keep })
 }
 
 /// Seals sessions with a new secret now and then.

@@ -49,6 +49,9 @@ async fn config_prints_each_value_and_where_it_came_from_but_no_secret() {
             store.size_max          1 TiB            default
             revisions.keep          1 h              default
             attachments.keep        10 min           default
+            archives.folder         -                default
+            archives.every          1 d              default
+            archives.keep           30 d             default
             indexes.sort_memory     64 MiB           default
             scripts.workers         auto             default
             scripts.deadline        5 s              default
@@ -157,6 +160,9 @@ async fn the_help_fits_on_a_screen() {
               import      Brings everything over from another server, and compares
               user        Makes, lists, suspends and deletes users, and their passwords and tokens
               backup      Writes a copy of the data folder that opens as one, while the server runs or not
+              archive     Writes databases to files that can be read without Settle, one each, and checks them
+              restore     Brings a database back from its archive, beside the one that is there or in its place
+              verify      Checks everything in an archive, and compares it with a database if asked
               doctor      Looks at a running server as its clients see it, and at what it stands on
               slow-proxy  Stands between clients and a server as a bad network would: late, slow, with cuts
               help        Print this message or the help of the given subcommand(s)

@@ -7,6 +7,7 @@
 //!
 //! *Does not know* HTTP, nor how somebody signed in.
 
+mod archives;
 mod databases;
 pub mod filter;
 pub mod history;
@@ -30,6 +31,7 @@ use settle_script::Scripts;
 use settle_sync::sealing::Sealer;
 
 pub use crate::{
+    archives::{InPlace, SiteRestoreError},
     databases::NewDatabaseError,
     info::DatabaseInfo,
     names::{AUDIT, OfTheSystem, WrittenByTheServer, check_change, database_name},

@@ -80,6 +80,11 @@ impl StagedBlob {
         }
     }
 
+    /// Bytes that it takes in memory.
+    pub(crate) fn inline_bytes(&self) -> usize {
+        self.inline().map_or(0, Bytes::len)
+    }
+
     pub(super) fn record(&self) -> BlobRecord {
         BlobRecord {
             md5: self.md5,

@@ -46,10 +46,6 @@ pub(crate) struct TimelineStart {
 }
 
 impl Live {
-    pub(crate) fn timeline(&self) -> Timeline {
-        self.timelines.last().expect("decode refuses a record without timelines").timeline
-    }
-
     pub(crate) fn epochs(&self) -> Epochs {
         Epochs { design: self.design_epoch, security: self.security_epoch }
     }

@@ -166,3 +166,11 @@ pub(crate) fn encode_mark(key: &[u8]) -> Vec<u8> {
 pub(crate) fn encode_reclaim(key: &[u8], dropped: Timestamp) -> Vec<u8> {
     sealed(key, |out| put_number(out, dropped.micros()))
 }
+
+/// When the restore of a database without a name began, and what it will be called.
+pub(crate) fn encode_restore(key: &[u8], begun: Timestamp, name: &str) -> Vec<u8> {
+    sealed(key, |out| {
+        put_number(out, begun.micros());
+        put_text(out, name);
+    })
+}

@@ -116,6 +116,8 @@ fn all() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     assert_eq!(EventOf::decode(&key, &row.encode(&key)).unwrap(), row);
     let key = keys::reclaim(299);
     add("reclaim", key.clone(), site::encode_reclaim(&key, at()));
+    let key = keys::restore(299);
+    add("restore", key.clone(), site::encode_restore(&key, at(), "notes"));
     let key = keys::sweep(at(), 300);
     add("sweep", key.clone(), site::encode_mark(&key));
 

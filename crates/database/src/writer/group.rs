@@ -62,6 +62,8 @@ pub(super) struct Group<'w> {
     pub(super) bytes: usize,
     /// Whether the sweeper has something to do at once.
     pub(super) wakes_sweeper: bool,
+    /// Whether nobody is to be told of what changes.
+    pub(super) is_quiet: bool,
 }
 
 /// A document as it stands in the group.
@@ -81,7 +83,7 @@ pub(super) struct Planned {
     pub(super) batch: Batch,
     pub(super) state: State,
     pub(super) live: Option<Live>,
-    /// Whether the sequence has moved.
+    /// Whether the sequence has moved, and others are told.
     pub(super) changed: bool,
     pub(super) wakes_sweeper: bool,
     /// What the batch does to attachments' blobs.
@@ -112,6 +114,9 @@ impl<'w> Group<'w> {
                 }
                 Job::Purge { items, .. } => ids.extend(items.iter().map(|(id, _)| id.clone())),
                 Job::Revert { edits, .. } => ids.extend(edits.iter().map(|it| it.edit.id.clone())),
+                Job::Restore { documents, .. } => {
+                    ids.extend(documents.iter().map(|it| it.document.id.clone()));
+                }
                 Job::Collect { .. } | Job::ListConflicts { .. } | Job::Keep { .. } => {}
             }
         }
@@ -170,6 +175,7 @@ impl<'w> Group<'w> {
             records_due: None,
             bytes: 0,
             wakes_sweeper: false,
+            is_quiet: false,
             inner,
         })
     }
@@ -193,6 +199,9 @@ impl<'w> Group<'w> {
             Job::Keep { keep, .. } => Ok(Answer::Keep(self.plan_keep(keep).await?)),
             Job::Revert { edits, snapshot, .. } => {
                 Ok(Answer::Revert(self.plan_revert(edits, snapshot.as_ref()).await?))
+            }
+            Job::Restore { documents, purges, .. } => {
+                Ok(Answer::Restore(self.plan_restore(documents, purges).await?))
             }
         }
     }
@@ -349,7 +358,7 @@ impl<'w> Group<'w> {
         batch.require(live_key, live_expected);
         batch.require(state_key, expected);
         blobs.append_to(&mut batch);
-        let changed = self.state.sequence != self.before.sequence;
+        let changed = self.state.sequence != self.before.sequence && !self.is_quiet;
         Ok(Planned { batch, state: self.state, live: new_live, changed, wakes_sweeper, blobs })
     }
 

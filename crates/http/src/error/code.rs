@@ -70,6 +70,9 @@ codes! {
     ContentMd5Mismatch 400 "content_md5_mismatch":
         "An attachment's bytes are not those that its digest announced.",
         "Send it again; it was damaged on the way.";
+    BadArchive 400 "bad_archive":
+        "What was sent is no archive, or one that is damaged or cut short.",
+        "Send another copy; `reason` says where it is damaged.";
     InvalidSelectorJson 400 "invalid_selector_json":
         "The selector is not an object.",
         "Send an object of fields and conditions.";

@@ -75,10 +75,9 @@ async fn send(
         }
         etag = Some(tag);
     }
-    let present = Sequence(database.sequence());
-    let since = parameters
-        .since
-        .map_or(Sequence::ZERO, |since| since.resolve(database.timeline(), present));
+    let (timelines, present) = (database.timelines(), Sequence(database.sequence()));
+    let since =
+        parameters.since.map_or(Sequence::ZERO, |since| since.resolve_on(timelines, present));
     let direction =
         if parameters.descending { Direction::Descending } else { Direction::Ascending };
     let range = (if parameters.descending { 0 } else { since.0 }, end);

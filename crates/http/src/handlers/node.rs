@@ -5,7 +5,10 @@
 //!
 //! Source: `chttpd_node.erl`, `couch_stats_httpd.erl`, `couch_prometheus.erl`.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
@@ -198,6 +201,18 @@ fn prometheus_text(state: &AppState) -> String {
     family("settle_connections", "gauge", &one(counts.connections));
     let damaged = state.site.indexes.damaged_count();
     family("settle_damaged_indexes_total", "counter", &one(damaged));
+
+    let drills = &state.drills;
+    let count = |count: &AtomicU64| count.load(Ordering::Relaxed).to_string();
+    let outcomes = [
+        ("{outcome=\"passed\"}".to_owned(), count(&drills.passed)),
+        ("{outcome=\"failed\"}".to_owned(), count(&drills.failed)),
+    ];
+    family("settle_restore_drills_total", "counter", &outcomes);
+    let broken = [(String::new(), count(&drills.broken))];
+    family("settle_archive_runs_failed_total", "counter", &broken);
+    let last_good = [(String::new(), count(&drills.last_good))];
+    family("settle_archives_proved_timestamp_seconds", "gauge", &last_good);
 
     let name = "settle_request_duration_seconds";
     let seconds = |micros: u64| f64_of(micros) / 1e6;

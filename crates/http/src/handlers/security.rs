@@ -66,7 +66,8 @@ fn default_of(owner: &AccountName) -> Vec<u8> {
     object
 }
 
-fn check(object: &[u8]) -> Result<(), ApiError> {
+/// Whether it is a security object.
+pub(super) fn check(object: &[u8]) -> Result<(), ApiError> {
     if !object.starts_with(b"{") {
         return Err(ApiError::bad_request("Request body must be a JSON object"));
     }

@@ -6,7 +6,9 @@ use super::{
     history::AT,
     parameter, post, put,
 };
-use crate::handlers::{bulk, bulk_get, changes, database, lists, revisions, security, transact};
+use crate::handlers::{
+    archive, bulk, bulk_get, changes, database, lists, revisions, security, transact,
+};
 
 const JSON: &str = "application/json";
 
@@ -279,6 +281,36 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/{db}/_compact",
         operations: &[post(Administer, "Let replaced revisions go", handler!(database::compact))
             .answers(&[202, 404, 415])],
+    },
+    Route {
+        path: "/{db}/_archive",
+        operations: &[get(Administer, "The database as an archive", handler!(archive::archive))
+            .answers(&[200, 404])],
+    },
+    Route {
+        path: "/{db}/_restore",
+        operations: &[put(
+            Administer,
+            "Make the database what an archive holds",
+            handler!(archive::restore),
+        )
+        .takes(&[parameter(
+            "replace",
+            Kind::Boolean,
+            "`true`: also where the database is there already",
+        )])
+        .body("application/zstd")
+        .answers(&[201, 400, 403, 404, 412, 413])],
+    },
+    Route {
+        path: "/{db}/_verify",
+        operations: &[post(
+            Administer,
+            "Compare the database with an archive",
+            handler!(archive::verify),
+        )
+        .body("application/zstd")
+        .answers(&[200, 400, 404])],
     },
     Route {
         path: "/{db}/_search_cleanup",

@@ -4,6 +4,7 @@
 
 mod account_servers;
 mod any_request;
+mod archives;
 mod asked;
 mod attachment_sockets;
 mod attachments;

@@ -207,5 +207,5 @@ pub(crate) async fn whole(response: Response<Body>) -> String {
 
 pub(crate) async fn text(response: Response<Body>) -> String {
     let body = response.into_body().collect().await.unwrap().to_bytes();
-    String::from_utf8(body.to_vec()).unwrap()
+    String::from_utf8_lossy(&body).into_owned()
 }

@@ -149,12 +149,12 @@ impl LocalPeer {
     }
 }
 
-/// Where a sequence is on the present timeline of the database; what it does not know reads as the start.
+/// Where a sequence is on the timelines of the database; what it does not know reads as the start.
 fn position(database: &Database, seq: &Seq) -> u64 {
     use settle_model::sequence::{Sequence, Since};
     let since: Result<Since, _> = seq.text().parse();
     let end = Sequence(database.sequence());
-    since.map_or(0, |since| since.resolve(database.timeline(), end).0)
+    since.map_or(0, |since| since.resolve_on(database.timelines(), end).0)
 }
 
 fn seq(database: &Database, sequence: u64) -> Seq {

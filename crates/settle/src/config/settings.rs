@@ -127,6 +127,13 @@ settings! {
     "revisions.keep" revisions_keep: Duration = "1 h";
     /// How long an attachment that no document refers to any more is kept before it is removed.
     "attachments.keep" attachments_keep: Duration = "10 min";
+    /// The folder that archives of all databases go to, those of accounts too. Without one, none are made.
+    "archives.folder" archives_folder: Option<PathBuf> = "";
+    /// How often all databases are archived. Each archive is restored beside its database, compared, and
+    /// taken away again; the audit log and the metrics say what came of it.
+    "archives.every" archives_every: Duration = "1 d";
+    /// How long archives are kept. The newest ones stay in any case.
+    "archives.keep" archives_keep: Duration = "30 d";
     /// The memory in which one build of an index sorts its rows, at least 1 MiB; what has no room
     /// goes to files. Two indexes are built in the background at a time, and each that a request
     /// waits for.

@@ -2,6 +2,8 @@
 //!
 //! Plain HTTP: a load goes to this machine, or through whatever ends TLS in front of a server.
 
+use std::{fs::File, io::Read};
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
@@ -180,18 +182,7 @@ impl Client {
         query: &[(&str, String)],
         body: Option<&serde_json::Value>,
     ) -> Result<serde_json::Value, RequestError> {
-        let mut url = self.base.clone();
-        for segment in path {
-            url.push('/');
-            url.push_str(&encoded(segment).to_string());
-        }
-        for (at, (name, value)) in query.iter().enumerate() {
-            let separator = if at == 0 { '?' } else { '&' };
-            url.push(separator);
-            url.push_str(name);
-            url.push('=');
-            url.push_str(&encoded(value).to_string());
-        }
+        let url = self.url(path, query);
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(url)
@@ -206,6 +197,57 @@ impl Client {
         };
         let answer = self.answer(sent)?;
         serde_json::from_slice(&answer).map_err(|source| RequestError::Garbled { source })
+    }
+
+    /// What a request that only reads is answered with, as it comes.
+    pub(crate) fn stream(&self, path: &[&str]) -> Result<impl Read + use<>, RequestError> {
+        let mut request = self.agent.get(self.url(path, &[]));
+        if let Some((header, value)) = &self.identity {
+            request = request.header(*header, value.reveal());
+        }
+        let unreachable = |source| RequestError::Unreachable { base: self.base.clone(), source };
+        let response = request.call().map_err(unreachable)?;
+        if !response.status().is_success() {
+            return Err(match self.answer(Ok(response)) {
+                Err(refused) => refused,
+                Ok(_) => unreachable(ureq::Error::ConnectionFailed),
+            });
+        }
+        Ok(response.into_body().into_reader())
+    }
+
+    /// Sends a file, and gives back the answer.
+    pub(crate) fn send_file(
+        &self,
+        method: &'static str,
+        path: &[&str],
+        query: &[(&str, String)],
+        file: &File,
+    ) -> Result<serde_json::Value, RequestError> {
+        let url = self.url(path, query);
+        let mut request = if method == "PUT" { self.agent.put(url) } else { self.agent.post(url) };
+        request = request.header("content-type", "application/zstd");
+        if let Some((header, value)) = &self.identity {
+            request = request.header(*header, value.reveal());
+        }
+        let answer = self.answer(request.send(file))?;
+        serde_json::from_slice(&answer).map_err(|source| RequestError::Garbled { source })
+    }
+
+    fn url(&self, path: &[&str], query: &[(&str, String)]) -> String {
+        let mut url = self.base.clone();
+        for segment in path {
+            url.push('/');
+            url.push_str(&encoded(segment).to_string());
+        }
+        for (at, (name, value)) in query.iter().enumerate() {
+            let separator = if at == 0 { '?' } else { '&' };
+            url.push(separator);
+            url.push_str(name);
+            url.push('=');
+            url.push_str(&encoded(value).to_string());
+        }
+        url
     }
 
     fn answer(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Vec<u8>, RequestError> {
@@ -232,6 +274,6 @@ fn hint(status: u16) -> &'static str {
 
 /// As one segment of a path: a database's name may hold slashes.
 fn encoded(segment: &str) -> impl std::fmt::Display {
-    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.').remove(b'~');
     utf8_percent_encode(segment, KEPT)
 }

@@ -34,7 +34,7 @@ impl Wanted {
         database: &Database,
         grant: &Grant<Read>,
     ) -> Result<(), ApiError> {
-        let since = self.since.resolve(database.timeline(), Sequence(self.end)).0;
+        let since = self.since.resolve_on(database.timelines(), Sequence(self.end)).0;
         let mut scan = ChangeScan {
             since,
             until: self.end,

@@ -1,0 +1,225 @@
+//! A database that comes back from its archive is the one that was archived, leaf by leaf.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod support;
+
+use std::sync::Arc;
+
+use expect_test::expect;
+use proptest::prelude::*;
+use settle_database::{Origin, WholeDocument};
+use settle_engine::memory::MemoryEngine;
+use settle_model::sequence::{Sequence, Since};
+use tokio::runtime::Builder;
+
+use crate::support::{Op, TestDatabase, TestStore, edit, live, op, path, rest, source};
+
+/// Sequences and times included.
+fn assert_same(expected: &[WholeDocument], found: &[WholeDocument]) {
+    assert_eq!(expected.len(), found.len());
+    for (expected, found) in expected.iter().zip(found) {
+        assert_eq!(expected, found);
+    }
+}
+
+async fn check(ops: &[Op], later: &[Op]) {
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    let mut made = 0;
+    for op in ops {
+        live(&db, op, &mut made).await;
+    }
+    let (expected, locals) = (db.wholes().await, db.locals().await);
+    let purged = db.db.purged_infos(&db.admin).await.unwrap();
+    let archive = store.archive(&db).await;
+
+    // Elsewhere, and then in the place of what has become of the database meanwhile.
+    let other = TestStore::on(Arc::new(MemoryEngine::new()), 8).await;
+    let fresh = other.create("copy").await;
+    let copy = other.replace(&fresh, &archive).await;
+    for op in later {
+        live(&db, op, &mut made).await;
+    }
+    let back = store.replace(&db, &archive).await;
+    for restored in [&copy, &back] {
+        assert_same(&expected, &restored.wholes().await);
+        assert_eq!(restored.locals().await, locals);
+        assert_eq!(restored.db.purged_infos(&restored.admin).await.unwrap(), purged);
+        restored.audit().await;
+    }
+    assert!(db.db.is_dropped() && back.db.name() == db.db.name());
+    // And it lives on.
+    for op in later {
+        live(&back, op, &mut made).await;
+    }
+    back.audit().await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_random_database_comes_back_as_it_was(
+        ops in proptest::collection::vec(op(), 1..25),
+        later in proptest::collection::vec(op(), 0..6),
+    ) {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(check(&ops, &later));
+    }
+
+    #[test]
+    fn an_archive_is_of_one_moment_whatever_happens_while_it_is_made(
+        ops in proptest::collection::vec(op(), 10..30),
+        later in proptest::collection::vec(op(), 1..20),
+    ) {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        // A purge erases what is being archived too.
+        let keeps = |op: &&Op| !matches!(op, Op::Purge { .. });
+        runtime.block_on(async {
+            let store = TestStore::new().await;
+            let db = store.create("notes").await;
+            let mut made = 0;
+            for op in &ops {
+                live(&db, op, &mut made).await;
+            }
+            let point = db.db.point(&db.admin).await.unwrap();
+            let expected = db.wholes().await;
+            for op in later.iter().filter(keeps) {
+                live(&db, op, &mut made).await;
+            }
+            db.db.compact(&db.admin).await.unwrap();
+            let mut found = Vec::new();
+            let mut since = Some(0);
+            while let Some(at) = since {
+                let (documents, next) = point.documents(at).await.unwrap();
+                found.extend(documents);
+                since = match next {
+                    settle_database::Next::Done => None,
+                    settle_database::Next::Go(at) => Some(at),
+                };
+            }
+            assert_same(&expected, &found);
+            drop(point);
+            db.db.compact(&db.admin).await.unwrap();
+            db.audit().await;
+        });
+    }
+}
+
+async fn small(store: &TestStore) -> TestDatabase {
+    let db = store.create("notes").await;
+    db.graft("a", "2 b a", false, r#"{"n":1.0}"#).await;
+    db.graft("a", "2 c a", true, "{}").await;
+    let attachments = vec![
+        db.attachment("t.txt", "text/plain", b"text, text, text, text, text").await,
+        db.attachment("x", "image/png", &[1, 2, 3]).await,
+    ];
+    let origin = Origin::Replicated { path: path("1 d") };
+    db.one(edit("b", origin, false, r#"{"m":[]}"#, attachments)).await;
+    db.local("checkpoint", r#"{"session_id":"s"}"#).await;
+    db.db.set_security(&db.admin, br#"{"admins":{"names":["ada"]}}"#.to_vec()).await.unwrap();
+    db
+}
+
+#[tokio::test]
+async fn unpacked_it_is_lines_of_json() {
+    let store = TestStore::new().await;
+    let db = small(&store).await;
+    let archive = store.archive(&db).await;
+    let lines = zstd::stream::decode_all(&*archive).unwrap();
+    expect![[r#"
+        {"settle_archive":1,"name":"notes","site":"SITE","instance_start_time":"1767225600","created":1767225600000000,"made":"2026-01-01T00:00:00.000000Z"}
+        {"local":"_local/checkpoint","rev":1,"body":{"session_id":"s"}}
+        {"point":{"sequence":3,"timelines":[{"timeline":"1108200d16d0e9e6","above":0}],"documents":2,"deleted":0,"purge_sequence":0,"partitioned":false,"revs_limit":1000,"purged_infos_limit":1000,"grace_ms":3600000,"security":{"admins":{"names":["ada"]}}}}
+        {"document":"a","sequence":2,"created":1767225600000,"updated":1767225600000,"leaves":2}
+        {"leaf":"2-b","ancestors":["a"],"body":{"n":1.0}}
+        {"leaf":"2-c","ancestors":["a"],"deleted":true,"body":{}}
+        {"document":"b","sequence":3,"created":1767225600000,"updated":1767225600000,"leaves":1}
+        {"leaf":"1-d","ancestors":[],"attachments":[{"name":"t.txt","content_type":"text/plain","revpos":1,"digest":"md5-pVnqtPgJ4QqKyY8ATuu+3g==","length":28,"gzip_length":29,"blob":"dc1578e7e90063faf3195346a1700ff7dfa2f15572c3bc55a98bda068140ed59"},{"name":"x","content_type":"image/png","revpos":1,"digest":"md5-Uonfc331cyb83SJZevsfrA==","length":3,"blob":"b177ec1bf26dfb3b7010d473e6d44713b29b765b99c6e60ecbfae742de496543"}],"body":{"m":[]}}
+        {"blob":"dc1578e7e90063faf3195346a1700ff7dfa2f15572c3bc55a98bda068140ed59","bytes":29}
+        {"data":"H4sIAAAAAAAAAytJrSjRUSjBSgIAm4ziHhwAAAA="}
+        {"blob":"b177ec1bf26dfb3b7010d473e6d44713b29b765b99c6e60ecbfae742de496543","bytes":3}
+        {"data":"AQID"}
+        {"end":{"documents":2,"deleted":0,"leaves":3,"blobs":2,"blob_bytes":32,"locals":1,"purged":0,"lines":12,"contents":"da3590d73057c2aab0814250335a1a310ba9368f07f296d382455a96f33ca074","digest":"82a6ba01aca6d43ea70e0ee8fe2388c9232832f0e5768c811bb8ab533269a9d0"}}
+    "#]]
+    .assert_eq(&masked(&lines, &store));
+}
+
+/// Without what the seed makes.
+fn masked(lines: &[u8], store: &TestStore) -> String {
+    let text = String::from_utf8(lines.to_vec()).unwrap();
+    text.replace(&hex::encode(store.store.uuid()), "SITE")
+}
+
+#[tokio::test]
+async fn a_since_of_the_old_timeline_goes_on_where_it_was_left() {
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    for n in 0..5 {
+        db.put(&format!("early-{n}"), None, "{}").await;
+    }
+    let archive = store.archive(&db).await;
+    for n in 0..4 {
+        db.put(&format!("lost-{n}"), None, "{}").await;
+    }
+    let started = db.db.info(&db.read).await.unwrap().instance_start_time();
+    let (old, seen) = (db.db.timeline(), |n| Sequence(n).token(db.db.timeline()));
+    let back = store.replace(&db, &archive).await;
+    assert_ne!(back.db.timeline(), old);
+    assert_ne!(back.db.info(&back.read).await.unwrap().instance_start_time(), started);
+    assert_eq!(back.db.sequence(), 9, "above all that was handed out");
+    back.put("new", None, "{}").await;
+    let end = Sequence(back.db.sequence());
+    let at = |token| Since::Token(token).resolve_on(back.db.timelines(), end).0;
+    // Not to the start, and no further than what the database has in common with what was seen.
+    assert_eq!([at(seen(0)), at(seen(3)), at(seen(5)), at(seen(8)), at(seen(99))], [0, 3, 5, 8, 9]);
+    let pending = |since| back.db.pending(&back.read, since);
+    assert_eq!(pending(at(seen(3))).await.unwrap(), 3, "two early ones and the new one");
+    assert_eq!(pending(at(seen(8))).await.unwrap(), 1, "the new one, which has not been seen");
+    assert_eq!(pending(at(seen(99))).await.unwrap(), 1);
+
+    // A second restore leaves the second timeline as well.
+    let token = back.db.token(10);
+    let again = store.replace(&back, &archive).await;
+    let since = Since::Token(token).resolve_on(again.db.timelines(), Sequence(10));
+    assert_eq!(since.0, 0, "the archive is of before that timeline, so nothing is known of it");
+    let since = Since::Token(seen(8)).resolve_on(again.db.timelines(), Sequence(10));
+    assert_eq!(since.0, 8);
+}
+
+#[tokio::test]
+async fn another_archive_of_what_came_back_has_the_same_contents() {
+    let store = TestStore::new().await;
+    let db = small(&store).await;
+    let archive = store.archive(&db).await;
+    let back = store.replace(&db, &archive).await;
+    let mut archiving = store.archiving(&back);
+    rest(&mut archiving).await;
+    let restored = store.restore(&back, &archive).await.unwrap();
+    assert_eq!(archiving.totals().contents, restored.totals.contents);
+    assert_eq!(archiving.totals().blobs, 2);
+}
+
+#[tokio::test]
+async fn a_comparison_names_what_differs() {
+    let store = TestStore::new().await;
+    let db = small(&store).await;
+    let archive = store.archive(&db).await;
+    let compare = async || {
+        let compared = settle_archive::compare(&db.db, &db.read, source(&archive)).await.unwrap();
+        format!("{} equal, {:#?}", compared.equal, compared.differences)
+    };
+    expect!["2 equal, []"].assert_eq(&compare().await);
+    db.graft("a", "3 e c a", false, "{}").await;
+    let id = "b".parse().unwrap();
+    db.db.purge(&db.admin, vec![(id, vec!["1-d".parse().unwrap()])]).await.unwrap();
+    db.put("new", None, "{}").await;
+    expect![[r#"
+        0 equal, [
+            "\"a\" has no leaf 2-c",
+            "\"b\" is missing",
+            "the database has 1 documents that the archive has not",
+        ]"#]]
+    .assert_eq(&compare().await);
+}

@@ -1,0 +1,260 @@
+//! Archives that the server makes by itself, now and then, of all its databases, and proves.
+//!
+//! A *run* is a folder below `archives.folder`, named after the time at which it began, with one file a database.
+//! Each file is read back at once and restored beside its database, compared, and taken away again: a *restore
+//! drill*. What came of it goes to the metrics and, one record a run, to the audit log. A run that was interrupted
+//! keeps the name of one that is not finished, and goes with the next; runs go when they are older than
+//! `archives.keep`, but for the newest.
+
+use std::{
+    fs, io,
+    ops::Bound,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::stream;
+use settle_archive::{ArchiveError, RestoreFailure, Source};
+use settle_database::StorageError;
+use settle_http::{AppState, DrillFailure, DrillRun};
+use settle_model::time::Timestamp;
+use settle_site::Site;
+use thiserror::Error;
+use tokio::task::spawn_blocking;
+
+use crate::{
+    archives::file_name,
+    durable_file,
+    limits::{ARCHIVE_READ_BYTES, ARCHIVED_NAMES_AT_ONCE, ARCHIVES_LOOKED_AT_EVERY},
+};
+
+/// What the names of runs begin with that are not finished.
+const UNFINISHED: &str = ".unfinished-";
+
+/// Where archives go, how often, and how long they stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    pub folder: PathBuf,
+    pub every: Duration,
+    pub keep: Duration,
+}
+
+#[derive(Debug, Error)]
+pub enum RunError {
+    #[error("use the folder {}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("list the databases")]
+    Storage(#[from] StorageError),
+}
+
+/// Why a database has no archive that is known to be good.
+#[derive(Debug, Error)]
+enum OneError {
+    #[error("write the archive")]
+    Write(#[source] io::Error),
+    #[error("read the database")]
+    Archive(#[from] ArchiveError),
+    #[error("restore the archive")]
+    Drill(#[from] RestoreFailure),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Makes runs until the server stops.
+pub(crate) async fn keep_on(state: Arc<AppState>, schedule: Schedule) {
+    let tasks = state.site.store.tasks().clone();
+    loop {
+        let due = run_if_due(&state, &schedule);
+        tokio::select! {
+            () = tasks.stopping() => return,
+            done = due => match done {
+                Ok(None) => {}
+                Ok(Some(run)) => {
+                    let (databases, failed) = (run.databases, run.failed);
+                    tracing::info!(databases, failed, "archives were made and restored on trial");
+                }
+                Err(error) => {
+                    let error = anyhow::Error::from(error);
+                    tracing::error!(error = format!("{error:#}"), "could not make archives");
+                    state.note_failed_archives();
+                }
+            }
+        }
+        tokio::select! {
+            () = tasks.stopping() => return,
+            () = tokio::time::sleep(ARCHIVES_LOOKED_AT_EVERY.min(schedule.every)) => {}
+        }
+    }
+}
+
+/// Makes a run, if the newest is old enough.
+pub async fn run_if_due(
+    state: &Arc<AppState>,
+    schedule: &Schedule,
+) -> Result<Option<DrillRun>, RunError> {
+    let now = state.site.clock.now();
+    let folder = schedule.folder.clone();
+    let runs = on_files(move || finished(&folder)).await?;
+    if runs.last().is_some_and(|(begun, _)| now.since(*begun) < schedule.every) {
+        return Ok(None);
+    }
+    let run = make_run(state, &schedule.folder, now).await?;
+    state.note_drills(&run);
+    let (schedule, now) = (schedule.clone(), state.site.clock.now());
+    on_files(move || remove_old(&schedule, now)).await?;
+    Ok(Some(run))
+}
+
+/// Away from the threads that answer requests.
+async fn on_files<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    spawn_blocking(work).await.expect("working on files does not panic")
+}
+
+fn folder_error(path: &Path) -> impl FnOnce(io::Error) -> RunError {
+    let path = path.to_owned();
+    |source| RunError::Folder { path, source }
+}
+
+/// The runs that are finished, oldest first, with the times at which they began.
+fn finished(folder: &Path) -> Result<Vec<(Timestamp, PathBuf)>, RunError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(folder_error(folder))?;
+    let mut runs = Vec::new();
+    for entry in fs::read_dir(folder).map_err(folder_error(folder))? {
+        let entry = entry.map_err(folder_error(folder))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(UNFINISHED) {
+            fs::remove_dir_all(entry.path()).map_err(folder_error(&entry.path()))?;
+        } else if let Some(begun) = begun_at(&name) {
+            runs.push((begun, entry.path()));
+        }
+    }
+    runs.sort();
+    Ok(runs)
+}
+
+/// Seconds since 1970 stand behind the time that people read.
+fn run_name(begun: Timestamp) -> String {
+    let time = settle_model::date::rfc3339(begun);
+    let readable = time.get(..19).unwrap_or(&time).replace(':', "-");
+    format!("{readable}Z-{}", begun.seconds())
+}
+
+fn begun_at(name: &str) -> Option<Timestamp> {
+    let (_, seconds) = name.rsplit_once("Z-")?;
+    Some(Timestamp::from_seconds(seconds.parse().ok()?))
+}
+
+async fn make_run(
+    state: &Arc<AppState>,
+    folder: &Path,
+    begun: Timestamp,
+) -> Result<DrillRun, RunError> {
+    let name = run_name(begun);
+    let unfinished = folder.join(format!("{UNFINISHED}{name}"));
+    fs::DirBuilder::new().mode(0o700).create(&unfinished).map_err(folder_error(&unfinished))?;
+    let mut run = DrillRun { folder: name.clone(), ..DrillRun::default() };
+    let mut after = Bound::Unbounded;
+    loop {
+        let names = state.site.names_to_archive(after, ARCHIVED_NAMES_AT_ONCE).await?;
+        let Some(last) = names.last() else { break };
+        after = Bound::Excluded(last.clone());
+        for name in names {
+            one(&state.site, &unfinished, &name, &mut run).await;
+        }
+    }
+    let place = folder.join(&name);
+    fs::rename(&unfinished, &place).map_err(folder_error(&place))?;
+    durable_file::sync_folder_of(&place).map_err(folder_error(&place))?;
+    Ok(run)
+}
+
+/// Archives a database, and restores it on trial.
+async fn one(site: &Site, folder: &Path, name: &str, run: &mut DrillRun) {
+    run.databases += 1;
+    match archive_and_drill(site, folder, name).await {
+        Ok(documents) => run.documents += documents,
+        Err(error) => {
+            let reason = format!("{:#}", anyhow::Error::from(error));
+            tracing::error!(database = name, reason, "a database has no archive that is good");
+            run.fail(DrillFailure { database: name.to_owned(), reason });
+        }
+    }
+}
+
+async fn archive_and_drill(site: &Site, folder: &Path, name: &str) -> Result<u64, OneError> {
+    // It may have been dropped since its name was read.
+    let Some((database, mut archiving)) = site.archive_by_itself(name).await? else { return Ok(0) };
+    let path = folder.join(file_name(name));
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(OneError::Write)?;
+    while let Some(block) = archiving.next().await? {
+        let (back, written) = on_files(move || {
+            let written = io::Write::write_all(&mut file, &block);
+            (file, written)
+        })
+        .await;
+        written.map_err(OneError::Write)?;
+        file = back;
+    }
+    on_files(move || file.sync_all()).await.map_err(OneError::Write)?;
+    let totals = site.restore_drill(&database, source(&path)?).await?;
+    Ok(totals.documents)
+}
+
+/// A file as an archive is read from.
+fn source(path: &Path) -> Result<Source, OneError> {
+    let file = fs::File::open(path).map_err(OneError::Write)?;
+    Ok(Box::pin(stream::unfold(Some(file), |file| async {
+        let mut file = file?;
+        let (file, mut piece, read) = on_files(move || {
+            let mut piece = vec![0; ARCHIVE_READ_BYTES];
+            let read = io::Read::read(&mut file, &mut piece);
+            (file, piece, read)
+        })
+        .await;
+        match read {
+            Ok(0) => None,
+            Ok(length) => {
+                piece.truncate(length);
+                Some((Ok(Bytes::from(piece)), Some(file)))
+            }
+            Err(error) => Some((Err(error), None)),
+        }
+    })))
+}
+
+/// Removes the runs that have been kept long enough, but for the newest.
+fn remove_old(schedule: &Schedule, now: Timestamp) -> Result<(), RunError> {
+    let mut runs = finished(&schedule.folder)?;
+    runs.pop();
+    for (begun, path) in runs {
+        if now.since(begun) > schedule.keep {
+            fs::remove_dir_all(&path).map_err(folder_error(&path))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_run_tells_when_it_began() {
+        let begun = Timestamp::from_seconds(1_767_225_600);
+        assert_eq!(run_name(begun), "2026-01-01T00-00-00Z-1767225600");
+        assert_eq!(begun_at(&run_name(begun)), Some(begun));
+        assert_eq!(begun_at("notes"), None);
+    }
+}

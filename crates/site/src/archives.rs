@@ -1,0 +1,124 @@
+//! Archives of the site's databases, and databases from them.
+
+use std::ops::Bound;
+
+use settle_access::{Administer, Grant, Inspect, Read, Resource};
+use settle_accounts::QuotaError;
+use settle_archive::{
+    Archiving, CompareError, Comparison, RestoreFailure, Restored, Source, Totals, compare, restore,
+};
+use settle_database::{Database, NameScan, StorageError};
+use settle_model::{id::DatabaseName, sequence::SequenceToken};
+use thiserror::Error;
+
+use crate::Site;
+
+#[derive(Debug, Error)]
+pub enum SiteRestoreError {
+    #[error(transparent)]
+    Failed(#[from] RestoreFailure),
+    #[error("the archive's security object is none: {reason}")]
+    Security { reason: String },
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+const ITSELF: &str = "the site archives its databases by itself";
+
+/// A database that an archive has taken the place of.
+#[derive(Debug)]
+pub struct InPlace {
+    pub database: Database,
+    /// Where its new timeline begins.
+    pub sequence: SequenceToken,
+    pub totals: Totals,
+}
+
+impl Site {
+    /// Begins an archive of a database.
+    pub fn archive(&self, database: &Database, grant: &Grant<Administer>) -> Archiving {
+        Archiving::new(&self.store, database, grant, self.clock.now())
+    }
+
+    /// Builds the database that an archive holds, compares the two, and puts it in the place of this one, whose
+    /// name it then has. When anything fails, the database is as it was. `check` says what is wrong with a
+    /// security object.
+    pub async fn restore(
+        &self,
+        database: &Database,
+        grant: &Grant<Administer>,
+        source: Source,
+        check: fn(&[u8]) -> Result<(), String>,
+    ) -> Result<InPlace, SiteRestoreError> {
+        let restored = restore(&self.store, grant, database, source).await?;
+        let security = &*restored.facts.security;
+        if !security.is_empty() {
+            check(security).map_err(|reason| SiteRestoreError::Security { reason })?;
+        }
+        self.check_room_for(database, grant, &restored).await?;
+        let totals = restored.totals.clone();
+        let database = restored.place(database).await?;
+        let sequence = database.token(database.sequence());
+        Ok(InPlace { database, sequence, totals })
+    }
+
+    /// The next names of databases behind `start`, those of accounts too, for the archives that the site makes by
+    /// itself.
+    pub async fn names_to_archive(
+        &self,
+        start: Bound<String>,
+        limit: usize,
+    ) -> Result<Vec<String>, StorageError> {
+        let grant: Grant<Inspect> = Grant::internal(Resource::AllServers, ITSELF);
+        self.store.names(&grant, NameScan { start, limit, ..NameScan::default() }).await
+    }
+
+    /// Begins an archive that nobody asked for; `None` if there is no such database.
+    pub async fn archive_by_itself(
+        &self,
+        name: &str,
+    ) -> Result<Option<(Database, Archiving)>, StorageError> {
+        let Ok(name) = DatabaseName::from_catalog(name) else { return Ok(None) };
+        let Some(database) = self.store.find(&name).await? else { return Ok(None) };
+        let archiving = self.archive(&database, &Grant::internal(database.resource(), ITSELF));
+        Ok(Some((database, archiving)))
+    }
+
+    /// Builds the database that such an archive holds, compares the two, and takes it away again.
+    pub async fn restore_drill(
+        &self,
+        database: &Database,
+        source: Source,
+    ) -> Result<Totals, RestoreFailure> {
+        let grant = Grant::internal(database.resource(), ITSELF);
+        Ok(restore(&self.store, &grant, database, source).await?.totals)
+    }
+
+    /// In what a database differs from an archive of it.
+    pub async fn compare(
+        &self,
+        database: &Database,
+        grant: &Grant<Administer>,
+        source: Source,
+    ) -> Result<Comparison, CompareError> {
+        compare(database, &grant.internally::<Read>("an archive is compared"), source).await
+    }
+
+    /// Refuses what would make an account keep more than it may.
+    async fn check_room_for(
+        &self,
+        database: &Database,
+        grant: &Grant<Administer>,
+        restored: &Restored,
+    ) -> Result<(), SiteRestoreError> {
+        let Some(owner) = &database.protected().owner else { return Ok(()) };
+        let before = database.info(&grant.internally("an account is measured")).await?;
+        let more = restored.external_bytes().await?.saturating_sub(before.external_bytes);
+        if more > 0 {
+            self.accounts.check_bytes(owner, more, 0).await?;
+        }
+        Ok(())
+    }
+}
