@@ -335,7 +335,7 @@ impl Inner {
     }
 
     pub(crate) fn timeline(&self) -> Timeline {
-        self.timeline
+        self.timelines.present()
     }
 
     pub(crate) async fn state(&self) -> Result<State, StorageError> {

@@ -57,7 +57,7 @@ impl Site {
         if !security.is_empty() {
             check(security).map_err(|reason| SiteRestoreError::Security { reason })?;
         }
-        self.check_room_for(database, grant, &restored).await?;
+        self.check_room_restored(database, grant, &restored).await?;
         let totals = restored.totals.clone();
         let database = restored.place(database).await?;
         let sequence = database.token(database.sequence());
@@ -107,7 +107,7 @@ impl Site {
     }
 
     /// Refuses what would make an account keep more than it may.
-    async fn check_room_for(
+    async fn check_room_restored(
         &self,
         database: &Database,
         grant: &Grant<Administer>,
