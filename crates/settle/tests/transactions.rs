@@ -95,7 +95,7 @@ async fn nothing_is_sold_twice_however_often_the_server_is_killed() {
         let reply = server.admin().post("/shop/_transact", &body).await.expect(200).json();
         note(client, &reply, &heard);
     }
-    let heard = heard.lock().unwrap();
+    let heard = heard.lock().unwrap().clone();
     assert_eq!(heard.len(), CLIENTS * ORDERS);
     let taken = |outcome: &Value| outcome["taken"]["clips"]["boxes"].as_i64().unwrap_or(0);
     let sold: i64 = heard.values().map(taken).sum();
