@@ -133,16 +133,20 @@ struct Target {
 }
 
 async fn target(call: &Call, replaces: bool) -> Result<Target, ApiError> {
-    let name = call.database_name(&call.segment(0)?)?;
+    let name = match call.segment(0).and_then(|name| call.database_name(&name)) {
+        Ok(name) => name,
+        Err(error) => {
+            // Who may not know what is there does not learn what could be.
+            call.authorize::<AdministerServer>(call.server()?)?;
+            return Err(error);
+        }
+    };
     audit::check_change(&name)?;
-    if name.local().starts_with('_') {
-        // What stands in them, the server acts on in somebody's name.
-        call.authorize::<AdministerServer>(Resource::Server)?;
-    }
     let site = &call.app.site;
     let made = match site.store.find(&name).await? {
         Some(database) => {
             let grant = call.authorize::<Administer>(database.resource())?;
+            check_system(call, &name)?;
             if !replaces {
                 let reason = "The database is there; with replace=true it is replaced.";
                 return Err(ApiError::new(Code::FileExists, reason));
@@ -156,9 +160,18 @@ async fn target(call: &Call, replaces: bool) -> Result<Target, ApiError> {
     Ok(Target { database, grant, made: Some(made) })
 }
 
+/// What stands in databases of the system, the server acts on in somebody's name.
+fn check_system(call: &Call, name: &DatabaseName) -> Result<(), ApiError> {
+    if name.local().starts_with('_') {
+        call.authorize::<AdministerServer>(Resource::Server)?;
+    }
+    Ok(())
+}
+
 async fn make(call: &Call, name: &DatabaseName) -> Result<Grant<AdministerServer>, ApiError> {
     let server = name.account().map_or(Resource::Server, |name| Resource::Account { name });
     let grant = call.authorize::<AdministerServer>(server)?;
+    check_system(call, name)?;
     call.app.site.create(&call.actor, &grant, name, CreateOptions::default()).await?;
     Ok(grant)
 }
