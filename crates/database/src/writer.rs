@@ -32,13 +32,13 @@ use settle_engine::Outcome;
 use settle_model::{id::DocumentId, revision::RevId, time::Timestamp};
 use tokio::sync::oneshot;
 
+pub use self::restore::{RestoreRefusal, RestoredDocument};
 use self::{
     group::Group,
     keep::{Keep, KeepError, Kept},
     revert::Reverted,
     transact::Asked,
 };
-pub use self::restore::{RestoreRefusal, RestoredDocument};
 use crate::{
     blobs::PlanError,
     database::Inner,
