@@ -25,7 +25,12 @@ impl Launcher {
 
     /// A `settle` binary.
     pub fn program(program: PathBuf) -> Self {
-        Self { program, arguments: vec![SUBCOMMAND.into()], environment: Vec::new() }
+        Self {
+            program,
+            arguments: vec![SUBCOMMAND.into()],
+            // Where functions run, no threads may be made, and its allocator would make some.
+            environment: vec![("_RJEM_MALLOC_CONF".into(), "background_thread:false".into())],
+        }
     }
 
     /// The running test binary, which has a test of this name:
