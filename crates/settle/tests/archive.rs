@@ -265,8 +265,8 @@ async fn the_server_archives_its_databases_and_proves_it() {
     assert!(passed >= 4, "{metrics}");
     assert!(metrics.contains("settle_restore_drills_total{outcome=\"failed\"} 0"), "{metrics}");
     let records = admin.get("/_audit/_all_docs?include_docs=true").await.expect(200).json();
-    let drill = records["rows"].as_array().unwrap().iter().map(|row| &row["doc"]);
-    let drill = drill.filter(|doc| doc["type"] == "restore_drill").next_back().unwrap().clone();
+    let mut drill = records["rows"].as_array().unwrap().iter().map(|row| &row["doc"]);
+    let drill = drill.rfind(|doc| doc["type"] == "restore_drill").unwrap().clone();
     assert_eq!(drill["failed"], 0);
     assert!(drill["databases"].as_u64().unwrap() >= 4, "{drill}");
 }
