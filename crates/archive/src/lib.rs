@@ -1,6 +1,6 @@
 //! A database as one file, and back: compressed, checksummed, and readable without Settle.
 //!
-//! Unpacked by `zstd -d`, an archive is lines of JSON ([`line`]): what the database is called, its local
+//! Unpacked by `zstd -d`, an archive is lines of JSON ([`mod@line`]): what the database is called, its local
 //! documents, what it is at one sequence, and each document with all leaves, their ancestry and their
 //! attachments. Packed, it is blocks of whole lines ([`block`]), each with a checksum, so that a flipped bit
 //! anywhere is found, and named with its place.
