@@ -40,10 +40,10 @@ DESIGN = {
     },
     "shows": {
         "f": "function (doc, req) { return {json: doc}; }",
-        "g": "function (doc, req) { throw ['forbidden', 'not this']; }",
+        "g": "function (doc, req) { return {code: 404, body: 'not this'}; }",
     },
     "lists": {
-        "f": "function (head, req) { var row; while (row = getRow()) send(row.id); }",
+        "f": "function (head, req) { var row; while (row = getRow()) send(toJSON(row.key)); }",
         "g": "function (head, req) { throw ['forbidden', 'not this']; }",
     },
     "filters": {"f": "function (doc, req) { return !!doc.x; }"},
@@ -306,7 +306,11 @@ def description(admin):
                 values = known(parameter["name"], path, method)
                 if values and parameter["schema"] == {"type": "string"}:
                     parameter["schema"] = {"anyOf": [{"enum": values}, {"type": "string"}]}
-            for media in operation.get("requestBody", {}).get("content", {}).values():
+            content = operation.get("requestBody", {}).get("content", {})
+            if "application/zstd" in content:
+                # Whoever makes up requests knows how to write bytes, but not of what kind these are.
+                content["application/octet-stream"] = content.pop("application/zstd")
+            for media in content.values():
                 media["schema"] = BODIES.get(path, ANY)
     return document
 
