@@ -21,7 +21,8 @@ use crate::{Client, wait::PATIENCE};
 /// The name and password of the administrator in tests.
 pub const ADMIN: (&str, &str) = ("admin", "test");
 
-/// A server process, killed by its id when it is dropped. A test fails that let it log an error.
+/// A server process, killed by its id when it is dropped, and gone after that: its folder can be
+/// opened. A test fails that let it log an error.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -117,6 +118,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // A process that is being killed holds its folder a while after its port.
+        drop(self.child.start_kill());
+        while matches!(self.child.try_wait(), Ok(None)) {
+            thread::yield_now();
+        }
         if !thread::panicking() {
             let output = self.output();
             assert!(!output.contains(" ERROR "), "the server logged an error:\n{output}");
