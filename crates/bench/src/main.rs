@@ -31,6 +31,7 @@ mod round;
 mod scale;
 mod sign_in;
 mod sync;
+mod transactions;
 mod usage;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -69,6 +70,8 @@ enum Command {
     Attachment(attachment::Attachment),
     /// How fast a database goes to a file and comes back
     Archive(archive::Archive),
+    /// Transactions beside plain writes, one document that many write, the past beside the present
+    Transactions(transactions::Transactions),
     /// Replication: between servers, with a client, and thousands of jobs at a time
     Sync(sync::Sync),
     /// Answers every request with the bytes of a file: the limit of what a handler can be
@@ -105,6 +108,7 @@ fn main() -> ExitCode {
         Command::Accounts(accounts) => accounts.run(),
         Command::Attachment(attachment) => attachment.run(),
         Command::Archive(archive) => archive.run(),
+        Command::Transactions(transactions) => transactions.run(),
         Command::Sync(sync) => sync.run(),
         Command::Bare(bare) => bare.run(),
         Command::Replay(replay) => replay.run(),
