@@ -1,4 +1,4 @@
-//! What must hold of any bytes that are sent as an exchange: a line with it, then lines with documents, which stand
+//! What must hold of any bytes that are sent as an exchange, or said by a transaction function: a line with it, then lines with documents, which stand
 //! for what is stored, each under its `_id`.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a find")]
@@ -10,11 +10,12 @@ use settle_model::{
     id::DocumentId,
     json::{minify, validate},
 };
-use settle_transact::{Content, Exchange, Present, accepted, refused};
+use settle_transact::{Call, Content, Done, Exchange, Present, accepted, refused};
 
 pub(crate) fn check(data: &[u8]) {
     let mut lines = data.split(|&byte| byte == b'\n');
     let Some(first) = lines.next() else { return };
+    check_done(first);
     let Ok(exchange) = Exchange::parse(first) else { return };
     assert_same(&exchange, &Exchange::parse(&minify(first).unwrap()).unwrap());
     let stored: HashMap<DocumentId, Present> = lines.filter_map(present).collect();
@@ -46,6 +47,19 @@ pub(crate) fn check(data: &[u8]) {
                 validate(&refused(&refusal, current)).unwrap();
             }
         }
+    }
+}
+
+/// The same as what a transaction function says in the end.
+fn check_done(text: &[u8]) {
+    let (design, function) = ("d".to_owned(), "f".to_owned());
+    let call = Call { design, function, arguments: b"null".to_vec() };
+    match Done::parse(&call, text) {
+        Ok(Done::Writes { result, .. }) => {
+            validate(&accepted(std::iter::empty(), &[], Some(&result))).unwrap();
+        }
+        Ok(Done::Refused(refusal)) => validate(&refused(&refusal, None)).unwrap(),
+        Err(_) => {}
     }
 }
 
