@@ -123,7 +123,7 @@ export interface Options {
   /** As `fetch` has it; `include` unless said. */
   credentials?: 'omit' | 'same-origin' | 'include';
   fetch?: typeof globalThis.fetch;
-  /** How long an answer may take; a minute unless said. */
+  /** How long an answer may not come, or not go on; a minute unless said. */
   timeoutMs?: number;
   /** How long to wait after a failure, at first and at most; half a second and a minute unless said. */
   backoffFirstMs?: number;
@@ -175,7 +175,7 @@ export class Outbox {
   pause(): void;
   resume(): Promise<void>;
   close(): Promise<void>;
-  readonly status: { state: 'idle' | 'sending' | 'waiting' | 'paused' | 'closed'; error?: ErrorDetails };
+  readonly status: { state: 'idle' | 'sending' | 'waiting' | 'paused' | 'stopped' | 'closed'; error?: ErrorDetails };
   on<Name extends keyof Events>(event: Name, listener: (value: Events[Name]) => unknown): () => void;
 }
 

@@ -27,13 +27,18 @@ export class Connection {
     const { fetch = globalThis.fetch, credentials, timeoutMs } = this.#options;
     const stop = new AbortController();
     const abort = () => stop.abort();
-    const timer = setTimeout(abort, timeoutMs);
+    let timer;
+    const wait = () => {
+      clearTimeout(timer);
+      timer = setTimeout(abort, timeoutMs);
+    };
+    wait();
     closing.addEventListener('abort', abort);
     try {
       if (closing.aborted) abort();
       const headers = await this.#headers();
       const reply = await fetch(this.#url + path, { method: 'POST', headers, body, credentials, signal: stop.signal });
-      const text = await reply.text();
+      const text = await read(reply, wait);
       return { status: reply.status, retryAfter: reply.headers.get('retry-after'), json: parse(text, reply.status) };
     } catch (error) {
       throw error instanceof NoAnswer ? error : new NoAnswer(reason(error, stop.signal.aborted), { cause: error });
@@ -48,6 +53,18 @@ export class Connection {
     const own = { 'content-type': 'application/json', accept: 'application/json' };
     if (this.#authorization) own.authorization = this.#authorization;
     return { ...own, ...(typeof headers === 'function' ? await headers() : headers) };
+  }
+}
+
+/** A long answer may take its time, as long as it comes. */
+async function read(reply, progress) {
+  if (!reply.body) return reply.text();
+  const reader = reply.body.getReader(), decoder = new TextDecoder();
+  for (let text = ''; ;) {
+    progress();
+    const { done, value } = await reader.read();
+    text += decoder.decode(value, { stream: !done });
+    if (done) return text;
   }
 }
 

@@ -16,26 +16,39 @@ export function exchangeText({ client, mode, since, changesLimit, includeDocs },
 /**
  * What a reply means for the exchange with transactions of these ids, in order; one of
  * - `{ answer }`: it was understood, and every transaction has its outcome
- * - `{ again, after_ms }`: the same may do later, `after_ms` from now at the earliest
+ * - `{ again, afterMs }`: the same may do later, `afterMs` from now at the earliest
  * - `{ tooLarge }`: less at once may do
  * - `{ blamed, error }`: the transaction of this place is the reason, and nothing was done
  * - `{ unclear }`: one of them is the reason, or the exchange is
  * - `{ refused }`: whoever asks may not, or there is nobody who could answer
  */
-export function judge({ status, retryAfter, json }, ids) {
-  const error = { status, error: json?.error ?? 'unknown', reason: json?.reason ?? `the server answered with ${status}` };
+export function judge(reply, ids) {
+  const { status, json } = reply;
+  const error = errorOf(reply);
   if (status === 200) {
     const answered = json?.transactions;
     const whole = Array.isArray(answered) && answered.length === ids.length && answered.every(({ id }, at) => id === ids[at]);
     return whole ? { answer: json } : { again: { ...error, reason: 'the answer is not one to what was asked' } };
   }
-  if (status >= 500 || status === 429 || status === 408) return { again: error, after_ms: afterMs(retryAfter) };
+  if (isTemporary(status)) return { again: error, afterMs: error.afterMs };
   if (status === 413) return { tooLarge: error };
   if (status === 422 || status === 400) {
     const at = blamed(error, ids);
     return at === undefined ? { unclear: error } : { blamed: at, error };
   }
   return { refused: error };
+}
+
+/** Whether the same request may do later. */
+export function isTemporary(status) {
+  return status >= 500 || status === 429 || status === 408;
+}
+
+/** What a reply that is none of 200 says, and when to ask again. */
+export function errorOf({ status, retryAfter, json }) {
+  const error = { status, error: json?.error ?? 'unknown', reason: json?.reason ?? `the server answered with ${status}` };
+  // It is of use to us alone.
+  return Object.defineProperty(error, 'afterMs', { value: afterMs(retryAfter) });
 }
 
 /** The place of the transaction that a reason names: `transaction 3: …`, or the id that was used before. */

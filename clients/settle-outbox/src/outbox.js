@@ -2,7 +2,7 @@
 //
 // One round of the loop is one exchange, or one merge into the PouchDB. Rounds of all who share a store take turns.
 import { Connection, NoAnswer } from './connection.js';
-import { exchangeText, judge } from './exchange.js';
+import { errorOf, exchangeText, isTemporary, judge } from './exchange.js';
 import { Ids } from './ids.js';
 import { merge } from './merge.js';
 import { Queue, failed, key, resolve } from './queue.js';
@@ -26,8 +26,8 @@ const DEFAULTS = {
   paused: false,
 };
 
-/** Documents that are fetched for a PouchDB at once. */
-const MERGE_COUNT = 100;
+/** Documents that are fetched for a PouchDB at once, and at most. */
+const MERGE_COUNT_MAX = 100;
 
 /** Why an outbox does not send: `status`, where the server said so, `error`, `reason`. */
 export class OutboxError extends Error {
@@ -35,6 +35,14 @@ export class OutboxError extends Error {
     super(`${details.error}: ${details.reason}`);
     this.name = 'OutboxError';
     Object.assign(this, details);
+  }
+}
+
+/** The server answered, and not with what was asked for. */
+class Unanswered extends Error {
+  constructor(details) {
+    super(details.reason);
+    this.details = details;
   }
 }
 
@@ -55,11 +63,13 @@ export class Outbox {
   /** Who waits until there is nothing more to do. */
   #waiting = [];
   #paused = null;
+  #stopped = null;
   #error = null;
   /** Whether to ask for changes though there is nothing to send. */
   #pull;
   #countMax;
   #bytesMax;
+  #mergeCount = MERGE_COUNT_MAX;
   #attempts = 0;
   /** What could not be decided: until when it waits, and how often that was so. */
   #later = new Map();
@@ -217,16 +227,17 @@ export class Outbox {
   async resume() {
     this.#mustBeOpen();
     await this.#store.write({ remove: [['meta', 'stopped']] });
-    this.#paused = this.#error = null;
+    this.#paused = this.#error = this.#stopped = null;
     this.#attempts = 0;
     this.#wake(true);
   }
 
-  /** `paused`, `waiting` to try again, `sending` or `idle`; and the error that is the reason. */
+  /** `paused`, `waiting` to try again, `stopped`, `sending` or `idle`; and the error that is the reason. */
   get status() {
     if (this.#closing.signal.aborted) return { state: 'closed' };
     if (this.#paused) return { state: 'paused', error: this.#paused };
     if (this.#error) return { state: 'waiting', error: this.#error };
+    if (this.#stopped) return { state: 'stopped', error: this.#stopped };
     return { state: this.#running ? 'sending' : 'idle' };
   }
 
@@ -287,7 +298,10 @@ export class Outbox {
     } catch (error) {
       if (signal.aborted) return {};
       if (error instanceof NoAnswer) return this.#wait({ error: 'no_answer', reason: error.message });
-      if (error instanceof OutboxError) return this.#wait(error);
+      if (error instanceof Unanswered) {
+        const { details } = error;
+        return isTemporary(details.status) ? this.#wait(details, details.afterMs) : this.#pause(details);
+      }
       this.#reporter.emit('problem', error);
       return this.#wait({ error: 'problem', reason: String(error?.message ?? error) });
     }
@@ -318,9 +332,19 @@ export class Outbox {
     if (batch || this.#pull) return this.#exchange(batch, meta, now);
     if (this.#options.pouch && (await this.#merge())) return {};
     if (waits) return { waitMs: Math.max(1, Math.min(...[...this.#later.values()].map(({ until }) => until)) - now) };
-    const isHeld = meta.stopped !== undefined && (await this.#store.read('pending', { limit: 1 })).length > 0;
-    const reason = `${meta.stopped} was refused, and nothing behind it is sent until the application says so`;
-    return { idle: true, error: isHeld ? new OutboxError({ error: 'stopped', reason }) : undefined };
+    if (meta.stopped === undefined) return { idle: true };
+    await this.#stop(meta.stopped);
+    const isHeld = (await this.#store.read('pending', { limit: 1 })).length > 0;
+    return { idle: true, error: isHeld ? new OutboxError(this.#stopped) : undefined };
+  }
+
+  /** Tells, once in each session, that nothing more is sent. */
+  async #stop(id) {
+    if (this.#stopped) return;
+    const reason = `${id} was refused, and nothing behind it is sent until the application says so`;
+    this.#stopped = { error: 'stopped', reason };
+    const kept = await this.#store.get('outcomes', id);
+    this.#reporter.emit('stopped', kept?.outcome ?? { id, accepted: false, error: this.#stopped });
   }
 
   async #exchange(batch, meta, now) {
@@ -345,7 +369,7 @@ export class Outbox {
     }
     const verdict = judge(reply, transactions.map(({ id }) => id));
     if (verdict.answer) return this.#answered(batch, verdict.answer, since);
-    if (verdict.again) return this.#wait(verdict.again, verdict.after_ms);
+    if (verdict.again) return this.#wait(verdict.again, verdict.afterMs);
     if (verdict.refused) return this.#pause(verdict.refused);
     return this.#smaller(batch, verdict);
   }
@@ -381,7 +405,7 @@ export class Outbox {
     const text = exchangeText({ client, mode: 'go_on' }, []);
     const reply = await this.#connection.post('/_transact', text, this.#closing.signal);
     const { answer, again } = judge(reply, []);
-    if (again) throw new OutboxError(again);
+    if (again) throw new Unanswered(again);
     return Boolean(answer);
   }
 
@@ -424,22 +448,26 @@ export class Outbox {
       this.#reporter.report();
       this.#tell(outcomes.map(({ id }) => id));
     }
-    if (isStop) this.#reporter.emit('stopped', result.refused);
     return {};
   }
 
   /** Merges some documents into the PouchDB; false where there are none. */
   async #merge() {
-    const ids = (await this.#store.read('merge', { limit: MERGE_COUNT })).map(([id]) => id);
+    const ids = (await this.#store.read('merge', { limit: this.#mergeCount })).map(([id]) => id);
     if (ids.length === 0) return false;
     const post = async (path, text) => {
       const reply = await this.#connection.post(path, text, this.#closing.signal);
-      if (reply.status !== 200) {
-        throw new OutboxError({ status: reply.status, error: reply.json?.error ?? 'unknown', reason: reply.json?.reason ?? path });
-      }
+      if (reply.status !== 200) throw new Unanswered(errorOf(reply));
       return reply.json;
     };
-    const refused = await merge(this.#options.pouch, ids, post);
+    let refused;
+    try {
+      refused = await merge(this.#options.pouch, ids, post);
+    } catch (error) {
+      if (error instanceof NoAnswer) this.#mergeCount = Math.ceil(ids.length / 2);
+      throw error;
+    }
+    this.#mergeCount = Math.min(MERGE_COUNT_MAX, this.#mergeCount * 2);
     for (const row of refused) this.#reporter.emit('problem', new OutboxError({ error: row.name, reason: `${row.id}: ${row.message}` }));
     await this.#store.write({ remove: ids.map((id) => ['merge', id]) });
     this.#attempts = 0;
@@ -504,10 +532,14 @@ export class Outbox {
 
   /** Another page decided these. */
   async #heard(ids) {
-    for (const id of ids) {
-      if (!this.#awaited.has(id)) continue;
-      const kept = await this.#store.get('outcomes', id);
-      if (kept) this.#settle(id, kept.outcome);
+    try {
+      for (const id of ids) {
+        if (!this.#awaited.has(id)) continue;
+        const kept = await this.#store.get('outcomes', id);
+        if (kept) this.#settle(id, kept.outcome);
+      }
+    } catch (error) {
+      if (!this.#closing.signal.aborted) this.#reporter.emit('problem', error);
     }
   }
 }

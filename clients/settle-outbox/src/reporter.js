@@ -25,7 +25,7 @@ export class Reporter {
   emit(event, value) {
     const listeners = this.#listeners.get(event);
     if (event === 'problem' && !listeners?.size) console.error('settle-outbox:', value);
-    for (const listener of listeners ?? []) queueMicrotask(() => listener(value));
+    for (const listener of listeners ?? []) queueMicrotask(() => this.#closing.aborted || listener(value));
   }
 
   /** Waits until all have taken it. */

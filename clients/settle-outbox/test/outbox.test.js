@@ -173,8 +173,9 @@ test('in the mode stop nothing behind a refusal is sent until the application sa
   await box.close();
   // It stays so when the program is started again.
   box = await outbox(server, { store, mode: 'stop' });
+  const again = heard(box, 'stopped');
   await assert.rejects(box.sync(), { error: 'stopped' });
-  assert.equal(server.exchanges.length, 1);
+  assert.deepEqual([server.exchanges.length, again.length, again[0].reason, box.status.state], [1, 1, 'missing', 'stopped']);
   assert.deepEqual(await box.drop(added[3].id), { ids: [added[3].id], sent: false });
   await box.resume();
   await box.sync();
@@ -412,4 +413,60 @@ test('a store is of one client', async () => {
   const store = new MemoryStore();
   await (await outbox(fake(yes), { store, client: 'till-7' })).close();
   await assert.rejects(outbox(fake(yes), { store, client: 'till-8' }), /till-7, not till-8/);
+});
+
+test('of a group that cannot be understood, only what is wrong has the error', async () => {
+  const server = fake((exchange) => {
+    const at = exchange.transactions.findIndex(({ putt }) => putt);
+    return at < 0 ? yes(exchange) : [400, { error: 'bad_request', reason: `transaction ${at}: \`putt\` means nothing` }];
+  });
+  const box = await outbox(server);
+  const [good, wrong] = await box.add([write(1), { putt: 1 }]);
+  assert.equal((await wrong.outcome).error.status, 400);
+  assert.deepEqual(await good.outcome, { id: good.id, accepted: false, reason: 'aborted', retry: true });
+  await box.close();
+});
+
+test('a group that is too large has an error, whole', async () => {
+  const box = await outbox(fake(() => [413, { error: 'too_large', reason: 'more than 2000 writes' }]));
+  const group = await box.add([write(1), write(2)]);
+  const outcomes = await Promise.all(group.map(({ outcome }) => outcome));
+  assert.deepEqual(outcomes.map(({ error }) => error.status), [413, 413]);
+  await box.close();
+});
+
+test('what is dropped is not sent, and says whether it was', async () => {
+  const server = fake(() => lost());
+  const box = await outbox(server, { paused: true });
+  const never = await box.add(write(1));
+  assert.deepEqual(await box.drop(never.id), { ids: [never.id], sent: false });
+  await assert.rejects(never.outcome, { error: 'dropped' });
+  const sent = await box.add(write(2));
+  await box.resume();
+  await new Promise((done) => box.on('waiting', done));
+  assert.deepEqual(await box.drop(sent.id), { ids: [sent.id], sent: true });
+  assert.equal(await box.drop(sent.id), undefined);
+  await box.sync();
+  await box.close();
+});
+
+test('a long answer may take its time, as long as it comes', async () => {
+  const fetch = async (url, { body }) => {
+    const [, reply] = yes(JSON.parse(body));
+    const bytes = new TextEncoder().encode(JSON.stringify(reply));
+    let at = 0;
+    const stream = new ReadableStream({
+      async pull(controller) {
+        await new Promise((done) => setTimeout(done, 8));
+        if (at >= bytes.length) return controller.close();
+        controller.enqueue(bytes.slice(at, (at += 10)));
+      },
+    });
+    return new Response(stream);
+  };
+  const box = await outbox({ fetch }, { timeoutMs: 40 });
+  const waits = heard(box, 'waiting');
+  assert.equal((await (await box.add(write(1))).outcome).accepted, true);
+  assert.deepEqual(waits, []);
+  await box.close();
 });
