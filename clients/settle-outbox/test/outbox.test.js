@@ -125,14 +125,17 @@ test('an id that was used has an error, and the others are sent', async () => {
 });
 
 test('an exchange that is wrong in itself loses nothing', async () => {
-  const server = fake(() => [400, { error: 'bad_request', reason: '`client` must be text of 1 to 100 bytes' }]);
-  const box = await outbox(server, { client: 'x'.repeat(101), paused: true });
-  const added = await add(box, 3);
-  await box.resume();
-  await assert.rejects(box.sync(), { name: 'OutboxError', status: 400 });
-  assert.equal(box.status.state, 'paused');
-  assert.deepEqual(await box.pending(), added.map(({ id }) => id));
-  await box.close();
+  const isWrong = ({ client, since }) => client === 'wrong' || since === 'wrong';
+  const server = fake((exchange) => (isWrong(exchange) ? [400, { error: 'bad_request', reason: 'wrong' }] : yes(exchange)));
+  for (const options of [{ client: 'wrong' }, { follow: true, since: 'wrong' }]) {
+    const box = await outbox(server, { ...options, paused: true });
+    const added = await add(box, 3);
+    await box.resume();
+    await assert.rejects(box.sync(), { name: 'OutboxError', status: 400 });
+    assert.equal(box.status.state, 'paused');
+    assert.deepEqual(await box.pending(), added.map(({ id }) => id));
+    await box.close();
+  }
 });
 
 test('who may not is told, and goes on when somebody has signed in', async () => {
@@ -354,6 +357,17 @@ test('two that share a store send nothing at the same time, and each hears of it
   while (told.flat().length < 10) await new Promise((done) => setTimeout(done, 1));
   assert.equal(new Set(told.flat().map(({ id }) => id)).size, 10);
   await one.close();
+  await two.close();
+});
+
+test('what one added and did not send, because it was closed, another one sends', async () => {
+  const store = new MemoryStore(), server = fake(yes);
+  const [one, two] = [await outbox(server, { store, paused: true }), await outbox(server, { store })];
+  await two.sync();
+  const idle = new Promise((done) => two.on('outcome', done));
+  const { id } = await one.add(write(1));
+  await one.close();
+  assert.equal((await idle).id, id);
   await two.close();
 });
 
