@@ -6,13 +6,16 @@
 // has what requirements.txt names. Every step is printed;
 // the last line is `N passed, N failed`. Ends with 0 when each step did what is expected of it.
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Server } from '../../examples/offline-notes/server.mjs';
 import { expectedFailures } from './expected-failures.mjs';
 
 const SCRIPT_SECONDS_MAX = 600;
+
+/** Transactions that are sent through a bad network; outbox-exactly-once.mjs takes any number. */
+const TRANSACTIONS = '1000';
 const STEP = /^(PASS|FAIL) [\w-]+: (.*)$/;
 
 const [program, documents, python] = process.argv.slice(2).map((path) => resolve(path));
@@ -77,6 +80,19 @@ async function steps(script, url, who = '', more = []) {
   if (met.size === 0) judge(false, `${name}: runs`, 'no step was reported');
 }
 
+/** A program that prints the same whenever it runs: what stands in `expected.txt` beside it. UPDATE_EXPECT=1 writes that. */
+async function golden(name) {
+  const folder = resolve(here, '../../examples', name);
+  const lines = [];
+  const ended = await run(resolve(folder, `${name}.mjs`), ['--server', program], (line) => lines.push(line));
+  const printed = lines.map((line) => `${line}\n`).join('');
+  const file = resolve(folder, 'expected.txt');
+  if (process.env.UPDATE_EXPECT) writeFileSync(file, printed);
+  const isSame = existsSync(file) && readFileSync(file, 'utf8') === printed;
+  if (!isSame) console.log(printed.replace(/^/gm, '       '));
+  judge(ended === 0 && isSame, `${name}: tells what it should`, ended ? `ended with ${ended}` : '');
+}
+
 /** A request of the administrator that has to succeed. */
 async function put(path, body) {
   const { origin, username, password } = new URL(server.url);
@@ -104,6 +120,14 @@ function peer() {
   });
 }
 
+{
+  const folder = resolve(here, '../../clients/settle-outbox/test');
+  const tests = readdirSync(folder).filter((name) => name.endsWith('.test.js')).map((name) => resolve(folder, name));
+  const failures = [];
+  const heard = (line) => line.startsWith('not ok') && failures.push(line);
+  const ended = await run('--test', ['--test-reporter=tap', ...tests], heard);
+  judge(ended === 0, 'settle-outbox: its own tests', failures.join('; '));
+}
 const server = new Server(program);
 await server.start();
 // couchdb-python's script has short passwords, as CouchDB takes them.
@@ -123,6 +147,7 @@ for (const script of scripts) await steps(script, server.url);
   const url = await account('dora@example.org', 'what-dora-knows');
   for (const script of ['pouchdb-sync.mjs', 'pouchdb-find.mjs']) await steps(script, url, ' as a user');
 }
+await steps('outbox.mjs', server.url, '', ['--program', program]);
 await steps('replication.mjs', server.url);
 {
   const other = new Server(program);
@@ -135,8 +160,10 @@ await steps('replication.mjs', server.url);
   await steps('replication.mjs', server.url, ' with express-pouchdb', ['--peer', url]);
   stop();
 }
-if (existsSync(process.env.CHROMIUM || '/usr/bin/chromium')) await steps('browser.mjs', server.url);
-else console.log('skipped browser.mjs: there is no /usr/bin/chromium, and CHROMIUM names no other');
+for (const script of ['browser.mjs', 'outbox-browser.mjs']) {
+  if (existsSync(process.env.CHROMIUM || '/usr/bin/chromium')) await steps(script, server.url);
+  else console.log(`skipped ${script}: there is no /usr/bin/chromium, and CHROMIUM names no other`);
+}
 {
   const heard = (line) => console.log(`       ${line}`);
   const ended = await run(invoices, [`${server.url}/invoices`], heard);
@@ -152,6 +179,9 @@ await server.stop().then(
 
 await steps('convergence.mjs', program);
 await steps('convergence.mjs', program, ' with a planted bug', ['--plant']);
+
+await steps('outbox-exactly-once.mjs', program, '', ['--transactions', TRANSACTIONS]);
+for (const name of ['inventory', 'favourites']) await golden(name);
 
 for (const kill of [[], ['--kill']]) {
   const arguments_ = ['--server', program, '--documents', documents, ...kill];

@@ -1,5 +1,5 @@
-//! `cargo xtask clients`: nano, PouchDB in Node and in Chromium, the clients for Python, replication with other
-//! servers, and the example of two clients that go offline, against servers of their own.
+//! `cargo xtask clients`: nano, PouchDB and the outbox in Node and in Chromium, the clients for Python, replication with
+//! other servers, and the examples of clients that go offline, against servers of their own.
 //!
 //! `tests/clients/README.md` says what each does.
 
@@ -14,7 +14,9 @@ pub(crate) fn run_all() -> Result<(), anyhow::Error> {
     let server = build_server(Profile::Debug)?;
     let documents = countries::documents(&root().join("data/countries"))?;
     install_packages("tests/clients")?;
-    install_packages("examples/offline-notes")?;
+    for example in ["offline-notes", "inventory", "favourites"] {
+        install_packages(&format!("examples/{example}"))?;
+    }
     let python = install_python()?;
     // Without it, the steps in a browser are skipped, and the last lines say so.
     if run(&mut command("tools/need", &["chromium"])).is_err() {
