@@ -5,6 +5,7 @@
 //! owns are [`ManualClock`] and [`SeededEntropy`].
 
 mod client;
+pub mod histories;
 mod log;
 mod process;
 mod server;
