@@ -18,6 +18,7 @@ mod bare;
 mod bench;
 mod client;
 mod documents;
+mod histories;
 mod invoices;
 mod limits;
 mod notes;
@@ -69,6 +70,8 @@ enum Command {
     Attachment(attachment::Attachment),
     /// How fast a database goes to a file and comes back
     Archive(archive::Archive),
+    /// What many clients do at once, while the server is killed, judged: is there one order of all of it?
+    Histories(histories::Histories),
     /// Replication: between servers, with a client, and thousands of jobs at a time
     Sync(sync::Sync),
     /// Answers every request with the bytes of a file: the limit of what a handler can be
@@ -105,6 +108,7 @@ fn main() -> ExitCode {
         Command::Accounts(accounts) => accounts.run(),
         Command::Attachment(attachment) => attachment.run(),
         Command::Archive(archive) => archive.run(),
+        Command::Histories(histories) => histories.run(),
         Command::Sync(sync) => sync.run(),
         Command::Bare(bare) => bare.run(),
         Command::Replay(replay) => replay.run(),
