@@ -65,6 +65,13 @@ pub(crate) struct Fresh {
     data: TempDir,
 }
 
+impl Fresh {
+    /// Its data folder.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+}
+
 impl Bench {
     pub(crate) fn new(
         name: &'static str,

@@ -26,6 +26,9 @@ pub(crate) struct Histories {
     /// Of what is done, and when the server is killed
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Transactions call no functions, which some servers do not have
+    #[arg(long)]
+    no_functions: bool,
     /// A fault of the server, if it was built with some: `no_read_set`, `lost_precondition`, `stale_snapshot`
     #[arg(long)]
     planted: Option<String>,
@@ -49,7 +52,7 @@ impl Histories {
             operations: self.operations,
             kills: self.kills,
             seed: self.seed,
-            functions: false,
+            functions: !self.no_functions,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let begun = Instant::now();

@@ -32,6 +32,7 @@ mod round;
 mod scale;
 mod sign_in;
 mod sync;
+mod transactions;
 mod usage;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -72,6 +73,8 @@ enum Command {
     Archive(archive::Archive),
     /// What many clients do at once, while the server is killed, judged: is there one order of all of it?
     Histories(histories::Histories),
+    /// Transactions beside plain writes, one document that many write, the past beside the present
+    Transactions(transactions::Transactions),
     /// Replication: between servers, with a client, and thousands of jobs at a time
     Sync(sync::Sync),
     /// Answers every request with the bytes of a file: the limit of what a handler can be
@@ -109,6 +112,7 @@ fn main() -> ExitCode {
         Command::Attachment(attachment) => attachment.run(),
         Command::Archive(archive) => archive.run(),
         Command::Histories(histories) => histories.run(),
+        Command::Transactions(transactions) => transactions.run(),
         Command::Sync(sync) => sync.run(),
         Command::Bare(bare) => bare.run(),
         Command::Replay(replay) => replay.run(),

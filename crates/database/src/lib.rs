@@ -71,8 +71,9 @@ pub use crate::{
     },
     tasks::Tasks,
     transact::{
-        Fate, ForeseenTransactions, ForeseenWrite, Judgement, Known, Submitted, Transactions,
+        Called, Fate, ForeseenTransactions, ForeseenWrite, Judgement, Known, ReadSet, Submitted,
+        Transactions,
     },
     writer::keep::KeepError,
-    writer::{RestoreRefusal, RestoredDocument},
+    writer::{RestoreRefusal, RestoredDocument, Turn},
 };

@@ -108,6 +108,16 @@ pub(crate) const CURRENT_BYTES_MAX: usize = 64 << 10;
 /// included. Beyond: the refusal `too_large`.
 pub(crate) const ATOMIC_BYTES_MAX: usize = 64 << 20;
 
+/// Documents, and beginnings of ids, that a transaction function may read before it counts as having read the whole
+/// database; and changes behind its moment that a writer looks through for the latter. With more it is run again.
+pub(crate) const READ_DOCUMENTS_MAX: usize = 1_000;
+pub(crate) const READ_PREFIXES_MAX: usize = 100;
+pub(crate) const READ_CHANGES_MAX: usize = 1_000;
+
+/// How long a database's writer waits for whoever has its turn: nothing else is written meanwhile. Beyond: the outcome
+/// `undecided`.
+pub(crate) const TURN_TIME: Duration = Duration::from_millis(100);
+
 /// Outcomes that one commit of a collector forgets.
 pub(crate) const EXPIRE_ROWS_MAX: usize = 1_000;
 /// Bytes of a snapshot's name. Beyond: 400.

@@ -5,7 +5,7 @@
 //! validators have a say is a transaction planned before, on documents as they were; the writer takes it as long as
 //! these are the same.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use settle_model::id::DocumentId;
 use settle_transact::{Mode, Refusal, Transaction};
@@ -13,7 +13,11 @@ use settle_transact::{Mode, Refusal, Transaction};
 use crate::{
     edit::{AttachmentEdit, Epochs, Foreseen, Verdict},
     keys::Keys,
-    limits::{GROUP_BYTES_MAX, GROUP_EDITS_MAX, PRINCIPAL_BYTES_MAX},
+    limits::{
+        GROUP_BYTES_MAX, GROUP_EDITS_MAX, PRINCIPAL_BYTES_MAX, READ_DOCUMENTS_MAX,
+        READ_PREFIXES_MAX,
+    },
+    past::moment::Moment,
 };
 
 /// The transactions of an exchange, in order.
@@ -26,11 +30,69 @@ pub struct Transactions {
     pub list: Vec<Submitted>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Submitted {
     pub transaction: Transaction,
     /// Those that came with each write; shorter than the writes where the rest have none.
     pub attachments: Vec<Vec<AttachmentEdit>>,
+    /// What came of its call, once the function has run. Until then it is refused where a requirement does not hold,
+    /// and [`Overtaken`](Fate::Overtaken) otherwise.
+    pub called: Option<Called>,
+}
+
+/// What a transaction function did.
+#[derive(Debug, Clone)]
+pub struct Called {
+    pub read: ReadSet,
+    /// What it gave back, JSON; its writes are those of the transaction.
+    pub outcome: Result<Vec<u8>, Refusal>,
+}
+
+/// What a transaction function has read of a database as it was at one moment. What it did stands as long as nothing
+/// of that has changed.
+#[derive(Debug, Clone)]
+pub struct ReadSet {
+    /// The sequence of the moment.
+    pub(crate) sequence: u64,
+    /// Documents, and whether they were there.
+    pub(crate) documents: BTreeMap<DocumentId, bool>,
+    /// All documents whose ids begin so.
+    pub(crate) prefixes: Vec<String>,
+    /// Whether nothing at all may have changed.
+    pub(crate) whole: bool,
+}
+
+impl ReadSet {
+    pub fn at(moment: Moment) -> Self {
+        let sequence = moment.sequence();
+        Self { sequence, documents: BTreeMap::new(), prefixes: Vec::new(), whole: false }
+    }
+
+    pub fn document(&mut self, id: DocumentId, was_there: bool) {
+        self.documents.insert(id, was_there);
+        self.whole |= self.documents.len() > READ_DOCUMENTS_MAX;
+        self.forget_parts();
+    }
+
+    pub fn prefix(&mut self, prefix: &str) {
+        if !self.prefixes.iter().any(|known| prefix.starts_with(known)) {
+            self.prefixes.push(prefix.to_owned());
+        }
+        self.whole |= self.prefixes.len() > READ_PREFIXES_MAX;
+        self.forget_parts();
+    }
+
+    pub fn everything(&mut self) {
+        self.whole = true;
+        self.forget_parts();
+    }
+
+    fn forget_parts(&mut self) {
+        if self.whole {
+            self.documents.clear();
+            self.prefixes.clear();
+        }
+    }
 }
 
 /// What validators said before the writer is asked.
@@ -95,6 +157,13 @@ impl Transactions {
     /// apart by both and the client.
     pub fn new(principal: Option<&str>, client: String, mode: Mode, list: Vec<Submitted>) -> Self {
         Self { principal: key_part(principal), client, mode, list }
+    }
+
+    /// Others of the same client.
+    #[must_use]
+    pub fn with(&self, list: Vec<Submitted>) -> Self {
+        let (principal, client) = (self.principal.clone(), self.client.clone());
+        Self { principal, client, mode: self.mode, list }
     }
 
     /// What the client calls the one at this place.

@@ -22,6 +22,7 @@ mod purge;
 mod restore;
 pub(crate) mod revert;
 mod transact;
+mod turn;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -32,12 +33,16 @@ use settle_engine::Outcome;
 use settle_model::{id::DocumentId, revision::RevId, time::Timestamp};
 use tokio::sync::oneshot;
 
-pub use self::restore::{RestoreRefusal, RestoredDocument};
 use self::{
     group::Group,
     keep::{Keep, KeepError, Kept},
     revert::Reverted,
     transact::Asked,
+    turn::Ready,
+};
+pub use self::{
+    restore::{RestoreRefusal, RestoredDocument},
+    turn::Turn,
 };
 use crate::{
     blobs::PlanError,
@@ -75,6 +80,11 @@ enum Job {
     },
     Transact {
         asked: Asked,
+        reply: oneshot::Sender<Result<Vec<Fate>, StorageError>>,
+    },
+    /// Somebody plans a transaction while nothing else is written.
+    Turn {
+        ready: Ready,
         reply: oneshot::Sender<Result<Vec<Fate>, StorageError>>,
     },
     Purge {
@@ -377,6 +387,7 @@ async fn run(inner: Arc<Inner>) {
         if jobs.is_empty() {
             return;
         }
+        let jobs = turn::give(jobs).await;
         commit(&inner, jobs).await;
     }
 }
@@ -506,18 +517,22 @@ impl Job {
             Self::Revert { edits, .. } => {
                 (edits.len(), edits.iter().map(|prepared| prepared.edit.bytes()).sum())
             }
-            Self::Collect { .. } | Self::ListConflicts { .. } | Self::Keep { .. } => (0, 0),
+            Self::Turn { .. }
+            | Self::Collect { .. }
+            | Self::ListConflicts { .. }
+            | Self::Keep { .. } => (0, 0),
             Self::Restore { documents, .. } => {
                 (documents.len(), documents.iter().map(RestoredDocument::bytes).sum())
             }
         }
     }
 
-    /// All but writes read rows that edits of the same group would be changing.
+    /// All but writes read rows that edits of the same group would be changing; a turn is one that nobody shares.
     fn wants_to_be_alone(&self) -> bool {
         match self {
             Self::Write { .. } | Self::Transact { .. } => false,
-            Self::Purge { .. }
+            Self::Turn { .. }
+            | Self::Purge { .. }
             | Self::Collect { .. }
             | Self::ListConflicts { .. }
             | Self::Keep { .. }
@@ -558,7 +573,9 @@ impl Job {
             }
             (Self::Restore { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Write { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
-            (Self::Transact { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
+            (Self::Transact { reply, .. } | Self::Turn { reply, .. }, Err(error)) => {
+                drop(reply.send(Err(error)));
+            }
             (Self::Purge { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
             (Self::Collect { reply, .. } | Self::ListConflicts { reply }, Err(error)) => {
                 drop(reply.send(Err(error)));

@@ -9,6 +9,8 @@ mod crashes;
 mod lives;
 #[path = "transact/order.rs"]
 mod order;
+#[path = "transact/reading.rs"]
+mod reading;
 mod support;
 #[path = "transact/world.rs"]
 mod world;

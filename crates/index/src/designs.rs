@@ -17,6 +17,7 @@ use settle_query::{
     design::{self, Design, DesignError, IndexDefinition, ViewPlace},
     mango,
 };
+use settle_script::Program;
 
 use crate::{
     catalog::{Catalog, ServedRecord},
@@ -72,6 +73,16 @@ impl Designs {
 }
 
 impl DesignEntry {
+    /// For calling its functions, as those of a database.
+    pub fn program(&self, database: u64) -> Program {
+        Program {
+            database,
+            design: self.name.clone(),
+            digest: self.digest,
+            source: self.source.clone(),
+        }
+    }
+
     fn read(document: RenderedDocument, partitioned: bool) -> (Arc<str>, DesignResult) {
         let RenderedDocument { id, rev, document: source, .. } = document;
         let name: Arc<str> = id.strip_prefix(PREFIX).unwrap_or(&id).into();

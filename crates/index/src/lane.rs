@@ -13,6 +13,7 @@
 //! asked refuses the edit with its own error, and a replicated write is judged like every other.
 
 mod asking;
+mod calling;
 mod functions;
 mod locks;
 mod schema;
@@ -35,9 +36,12 @@ use settle_query::design::{self, DesignError};
 use settle_script::ScriptError;
 use thiserror::Error;
 
-pub use self::transact::TransactResult;
 pub(crate) use self::validators::Validators;
 use self::{asking::Asking, locks::Locks};
+pub use self::{
+    calling::{AskIndexes, Reading, Told},
+    transact::TransactResult,
+};
 use crate::{Designs, Indexes, designs::PREFIX, limits::CLASHES_MAX};
 
 /// The way of all writes that come from outside. Clones are the same.

@@ -14,6 +14,20 @@ pub const AUTOUPDATE_DELAY_DEFAULT: Duration = Duration::from_millis(500);
 /// How often something is tried anew when somebody else has changed what it rests on.
 pub(crate) const CLASHES_MAX: usize = 16;
 
+/// What a transaction function may ask for, and bytes of each answer. Beyond: the outcome `undecided`, and an error that
+/// the function can catch.
+pub(crate) const QUESTIONS_MAX: usize = 10_000;
+pub const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// How long a transaction function may take with all that it asks for, an index that is built for it included. Beyond:
+/// the outcome `undecided`.
+pub(crate) const CALL_TIME: Duration = Duration::from_secs(30);
+
+/// How often a transaction function is run on a moment that has passed when it is done, before it has the writer's turn,
+/// and how long it waits before the second time; twice as long before the next.
+pub(crate) const CALL_CLASHES_MAX: u32 = 3;
+pub(crate) const CALL_BACKOFF: Duration = Duration::from_millis(2);
+
 /// Index numbers are reserved in blocks. A crash loses the rest of a block.
 pub(crate) const NUMBER_BLOCK: u64 = 100;
 /// Bytes of the prefix of a tree: what a key has room for beside the longest sort key and id.

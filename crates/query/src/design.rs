@@ -10,7 +10,7 @@
 //! | `options` | `local_seq`, `include_design`, `partitioned`, and ours: `timestamps` |
 //! | `autoupdate` | `true` unless it is `false` |
 //! | `views` | name → `map`, `reduce`, `options.collation` (`"raw"`), `options.def` (Mango); `lib`: modules |
-//! | `filters`, `updates`, `shows`, `lists` | name → source |
+//! | `filters`, `updates`, `shows`, `lists`, `transactions` | name → source |
 //! | `validate_doc_update` | a source, or a Mango selector over `newDoc` and `oldDoc` |
 //! | `rewrites` | an array of rules, or a source |
 //! | `schemas` | ours: `[{"selector": {…}, "schema": {…}}]`, JSON Schemas of the documents selected |
@@ -48,6 +48,8 @@ pub struct Design {
     pub updates: Functions,
     pub shows: Functions,
     pub lists: Functions,
+    /// Transaction functions; none of CouchDB's.
+    pub transactions: Functions,
     pub validate: Option<Validation>,
     pub rewrites: Option<Rewrites>,
     pub schemas: Vec<SchemaRule>,
@@ -221,6 +223,7 @@ pub fn parse(name: &str, body: &[u8]) -> Result<Design, DesignError> {
         updates: functions(body, "updates"),
         shows: functions(body, "shows"),
         lists: functions(body, "lists"),
+        transactions: functions(body, "transactions"),
         validate: member(body, "validate_doc_update").and_then(Validation::of),
         rewrites: member(body, "rewrites").and_then(Rewrites::of),
         schemas: schemas(body),

@@ -36,6 +36,6 @@ pub use self::{
     program::Program,
     request::{RequestBody, RequestObject, scrub},
     rows::{DocRows, MapFailure, Row, Rows},
-    scripts::{List, ListOutput, Scripts, Updated, ValidateEdit},
+    scripts::{List, ListOutput, Scripts, Transaction, TransactionOutput, Updated, ValidateEdit},
     settings::{ReduceLimit, ScriptSettings},
 };

@@ -70,6 +70,10 @@ pub const SLOW_PROCESSES_MAX: usize = 8;
 /// goes on. Others wait.
 pub const LIST_PROCESSES_MAX: usize = 8;
 
+/// Transaction functions that run at once, each in a process of its own since others may have to run for what it
+/// asks. Others wait.
+pub const TRANSACTION_PROCESSES_MAX: usize = 8;
+
 /// How long after the deadline of a function its process is killed. Until then the engine stops the function
 /// by itself, unless that is in a native built-in.
 pub const KILL_GRACE: Duration = Duration::from_secs(1);

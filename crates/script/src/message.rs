@@ -1,7 +1,7 @@
 //! What host and worker say to each other. Public for the fuzzer alone.
 //!
 //! The host sends [`Request`]s: first [`Hello`], then calls, one at a time. The worker answers each call
-//! with one [`Reply`], but for a list function, which goes to and fro until it has ended. A call names its
+//! with one [`Reply`], but for list and transaction functions, which go to and fro until they have ended. A call names its
 //! program by key; a worker that does not have it says so, is sent the source, and the call again.
 //!
 //! A worker may answer for the first items of a batch only, when it has had its time. The host sends the
@@ -34,9 +34,24 @@ pub struct Hello {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request<'a> {
     Hello(Hello),
-    Program { key: ProgramKey, design: &'a str, source: &'a [u8] },
-    Call { key: ProgramKey, design: &'a str, operation: Operation<'a> },
-    ListRows { rows: Vec<&'a [u8]>, last: bool },
+    Program {
+        key: ProgramKey,
+        design: &'a str,
+        source: &'a [u8],
+    },
+    Call {
+        key: ProgramKey,
+        design: &'a str,
+        operation: Operation<'a>,
+    },
+    ListRows {
+        rows: Vec<&'a [u8]>,
+        last: bool,
+    },
+    /// What a transaction function asked for; JSON.
+    Answered {
+        answer: Result<&'a [u8], Thrown>,
+    },
 }
 
 /// What a call does. Bytes are JSON.
@@ -53,6 +68,7 @@ pub enum Operation<'a> {
     List { name: &'a str, head: &'a [u8], request: &'a [u8] },
     Rewrite { request: &'a [u8] },
     Apply { path: Vec<&'a str>, arguments: Vec<&'a [u8]> },
+    Transaction { name: &'a str, arguments: &'a [u8], user_ctx: &'a [u8] },
     Compile { kind: FunctionKind, source: &'a str },
 }
 
@@ -98,6 +114,11 @@ pub enum Reply {
         chunk: Bytes,
         ended: bool,
     },
+    /// A transaction function asks for something; JSON.
+    Asked {
+        log: Vec<String>,
+        question: Bytes,
+    },
 }
 
 /// What a call gives. Bytes are JSON.
@@ -130,12 +151,14 @@ mod kind {
     pub(super) const PROGRAM: u8 = 2;
     pub(super) const CALL: u8 = 3;
     pub(super) const LIST_ROWS: u8 = 4;
+    pub(super) const ANSWERED: u8 = 5;
 
     pub(super) const READY: u8 = 1;
     pub(super) const NEED_PROGRAM: u8 = 2;
     pub(super) const DONE: u8 = 3;
     pub(super) const FAILED: u8 = 4;
     pub(super) const LISTED: u8 = 5;
+    pub(super) const ASKED: u8 = 6;
 }
 
 impl Request<'_> {
@@ -174,6 +197,15 @@ impl Request<'_> {
                 writer.flag(*last);
                 writer
             }
+            Self::Answered { answer } => {
+                let mut writer = Writer::new(kind::ANSWERED);
+                writer.flag(answer.is_ok());
+                match answer {
+                    Ok(answer) => writer.bytes(answer),
+                    Err(thrown) => write_thrown(&mut writer, thrown),
+                }
+                writer
+            }
         };
         writer.finish()
     }
@@ -208,6 +240,13 @@ impl<'a> Request<'a> {
             kind::LIST_ROWS => {
                 Self::ListRows { rows: read_list(&mut reader)?, last: reader.flag()? }
             }
+            kind::ANSWERED => Self::Answered {
+                answer: if reader.flag()? {
+                    Ok(reader.bytes()?)
+                } else {
+                    Err(read_thrown(&mut reader)?)
+                },
+            },
             value => return Err(FrameError::Unknown { what: "a request", value }),
         };
         reader.end()?;
@@ -293,6 +332,12 @@ impl<'a> Operation<'a> {
                 writer.u8(*kind as u8);
                 writer.text(source);
             }
+            Self::Transaction { name, arguments, user_ctx } => {
+                writer.u8(12);
+                writer.text(name);
+                writer.bytes(arguments);
+                writer.bytes(user_ctx);
+            }
         }
     }
 
@@ -335,6 +380,11 @@ impl<'a> Operation<'a> {
                 Self::Apply { path: reader.list(4, Reader::text)?, arguments: read_list(reader)? }
             }
             11 => Self::Compile { kind: FunctionKind::read(reader)?, source: reader.text()? },
+            12 => Self::Transaction {
+                name: reader.text()?,
+                arguments: reader.bytes()?,
+                user_ctx: reader.bytes()?,
+            },
             value => return Err(FrameError::Unknown { what: "an operation", value }),
         })
     }
@@ -403,6 +453,12 @@ impl Reply {
                 writer.flag(*ended);
                 writer
             }
+            Self::Asked { log, question } => {
+                let mut writer = Writer::new(kind::ASKED);
+                write_texts(&mut writer, log);
+                writer.bytes(question);
+                writer
+            }
         };
         writer.finish()
     }
@@ -440,6 +496,9 @@ impl Reply {
                 chunk: shared(&mut reader, bytes)?,
                 ended: reader.flag()?,
             },
+            kind::ASKED => {
+                Self::Asked { log: read_texts(&mut reader)?, question: shared(&mut reader, bytes)? }
+            }
             value => return Err(FrameError::Unknown { what: "a reply", value }),
         };
         reader.end()?;

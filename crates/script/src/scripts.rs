@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::{mpsc, oneshot};
 
-use self::pool::{Answer, Class, Job, MoreRows, Pool, unexpected};
+use self::pool::{Answer, Class, Job, More, Pool, unexpected};
 use crate::{
     DocRows, FunctionKind, Launcher, MapFailure, Program, Rows, ScriptError, ScriptSettings,
     Thrown,
@@ -54,7 +54,30 @@ pub struct Updated {
 /// A list function that runs. It has a worker to itself until it ends or is dropped.
 #[derive(Debug)]
 pub struct List {
-    rows: mpsc::Sender<MoreRows>,
+    to: Speaker,
+}
+
+/// A transaction function that runs. It has a worker to itself until it ends or is dropped.
+#[derive(Debug)]
+pub struct Transaction {
+    to: Speaker,
+}
+
+/// What a transaction function does; JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransactionOutput {
+    /// `{"get": id}`, `{"keys": [id, …]}`, `{"prefix": …, "limit": …}`, `{"view": [design, view], "options": {…}}` or
+    /// `{"find": {…}}`.
+    Asks(Bytes),
+    /// `{"writes": [{"id": …, "put": {…}}, {"id": …, "delete": true}], "result": …}`, or
+    /// `{"refused": {"reason": …, "detail": …}}`.
+    Done(Bytes),
+}
+
+/// What is said to a function that runs.
+#[derive(Debug)]
+struct Speaker {
+    more: mpsc::Sender<More>,
     function: String,
 }
 
@@ -299,9 +322,25 @@ impl Scripts {
         let function = format!("the list function {name} of _design/{}", program.design);
         let operation = Operation::List { name, head: &head, request: &request };
         let message = encode(program, operation).map_err(|_| too_large())?;
-        let (rows, receiver) = mpsc::channel(1);
-        let answer = self.send(program, &function, Class::List, message, Some(receiver)).await?;
-        Ok((List { rows, function: function.clone() }, listed(answer, &function)?))
+        let (to, answer) = self.talk(program, function, Class::List, message).await?;
+        let output = listed(answer, &to.function)?;
+        Ok((List { to }, output))
+    }
+
+    /// Starts `transactions.{name}` with JSON arguments, and runs it until it asks for something or ends.
+    pub async fn transaction(
+        &self,
+        program: &Program,
+        name: &str,
+        arguments: &[u8],
+        user_ctx: &[u8],
+    ) -> Result<(Transaction, TransactionOutput), ScriptError> {
+        let function = format!("the transaction function {name} of _design/{}", program.design);
+        let operation = Operation::Transaction { name, arguments, user_ctx };
+        let message = encode(program, operation).map_err(|_| too_large())?;
+        let (to, answer) = self.talk(program, function, Class::Transaction, message).await?;
+        let output = transacted(answer, &to.function)?;
+        Ok((Transaction { to }, output))
     }
 
     /// Runs a `rewrites` that is a function; the rewritten request as a JSON object, or none.
@@ -354,7 +393,7 @@ impl Scripts {
         let message = encode(program, operation).map_err(|_| too_large())?;
         match self.send(program, function, Class::Short, message, None).await? {
             Answer::Done(outcome) => Ok(outcome),
-            Answer::Listed { .. } => Err(unexpected(function)),
+            Answer::Listed { .. } | Answer::Asked(_) => Err(unexpected(function)),
         }
     }
 
@@ -376,7 +415,7 @@ impl Scripts {
             let answer = self.send(program, function, class, message, None).await?;
             let some = match answer {
                 Answer::Done(outcome) => take(outcome),
-                Answer::Listed { .. } => None,
+                Answer::Listed { .. } | Answer::Asked(_) => None,
             };
             match some {
                 Some(some) if !some.is_empty() && some.len() <= items.len() - results.len() => {
@@ -388,13 +427,26 @@ impl Scripts {
         Ok(results)
     }
 
+    /// Starts a function that goes to and fro.
+    async fn talk(
+        &self,
+        program: &Program,
+        function: String,
+        class: Class,
+        message: Vec<u8>,
+    ) -> Result<(Speaker, Answer), ScriptError> {
+        let (more, receiver) = mpsc::channel(1);
+        let answer = self.send(program, &function, class, message, Some(receiver)).await?;
+        Ok((Speaker { more, function }, answer))
+    }
+
     async fn send(
         &self,
         program: &Program,
         function: &str,
         class: Class,
         request: Vec<u8>,
-        rows: Option<mpsc::Receiver<MoreRows>>,
+        more: Option<mpsc::Receiver<More>>,
     ) -> Result<Answer, ScriptError> {
         let (answer, answered) = oneshot::channel();
         let (program, function) = (program.clone(), function.to_owned());
@@ -404,7 +456,7 @@ impl Scripts {
             request,
             function,
             answer,
-            rows,
+            more,
             tried: false,
         })?;
         answered.await.unwrap_or(Err(ScriptError::Closed))
@@ -428,19 +480,43 @@ impl List {
 
     async fn say(&self, rows: &[Bytes], last: bool) -> Result<ListOutput, ScriptError> {
         let rows = rows.iter().map(|row| &**row).collect();
-        let request = Request::ListRows { rows, last }.encode().map_err(|_| too_large())?;
+        listed(self.to.say(&Request::ListRows { rows, last }).await?, &self.to.function)
+    }
+}
+
+impl Transaction {
+    /// Answers what it asked, JSON or what is to be thrown, and runs until it asks for more or ends.
+    pub async fn answer(
+        &mut self,
+        answer: Result<Bytes, Thrown>,
+    ) -> Result<TransactionOutput, ScriptError> {
+        let answer = answer.as_deref().map_err(Thrown::clone);
+        transacted(self.to.say(&Request::Answered { answer }).await?, &self.to.function)
+    }
+}
+
+impl Speaker {
+    async fn say(&self, request: &Request<'_>) -> Result<Answer, ScriptError> {
+        let request = request.encode().map_err(|_| too_large())?;
         let (answer, answered) = oneshot::channel();
-        let more = MoreRows { request, answer };
-        self.rows.send(more).await.map_err(|_| ScriptError::Closed)?;
-        let answer = answered.await.unwrap_or(Err(ScriptError::Closed))?;
-        listed(answer, &self.function)
+        let more = More { request, answer };
+        self.more.send(more).await.map_err(|_| ScriptError::Closed)?;
+        answered.await.unwrap_or(Err(ScriptError::Closed))
+    }
+}
+
+fn transacted(answer: Answer, function: &str) -> Result<TransactionOutput, ScriptError> {
+    match answer {
+        Answer::Asked(question) => Ok(TransactionOutput::Asks(question)),
+        Answer::Done(Outcome::Response(done)) => Ok(TransactionOutput::Done(done)),
+        Answer::Done(_) | Answer::Listed { .. } => Err(unexpected(function)),
     }
 }
 
 fn listed(answer: Answer, function: &str) -> Result<ListOutput, ScriptError> {
     match answer {
         Answer::Listed { response, chunk, ended } => Ok(ListOutput { response, chunk, ended }),
-        Answer::Done(_) => Err(unexpected(function)),
+        Answer::Done(_) | Answer::Asked(_) => Err(unexpected(function)),
     }
 }
 

@@ -29,6 +29,10 @@ fn requests() -> Vec<Vec<u8>> {
         }),
         Request::Program { key: KEY, design: "d", source: b"{}" },
         Request::ListRows { rows: vec![b"{}", b"1"], last: true },
+        Request::Answered { answer: Ok(b"{}") },
+        Request::Answered {
+            answer: Err(Thrown { error: "not_found".to_owned(), reason: "missing".to_owned() }),
+        },
         call(Operation::Map { maps: vec!["function(doc) {}"], docs: vec![b"{}", b"{}"] }),
         call(Operation::Reduce { source: "f", groups: vec![GroupRows { count, bytes }] }),
         call(Operation::Rereduce { source: "f", groups: vec![vec![b"1", b"2"], vec![]] }),
@@ -45,6 +49,7 @@ fn requests() -> Vec<Vec<u8>> {
         call(Operation::Rewrite { request: b"{}" }),
         call(Operation::Apply { path: vec!["a", "b"], arguments: vec![b"1"] }),
         call(Operation::Compile { kind: FunctionKind::Reduce, source: "function() {}" }),
+        call(Operation::Transaction { name: "t", arguments: b"{}", user_ctx: b"{}" }),
     ]
     .iter()
     .map(|request| request.encode().unwrap())
@@ -62,6 +67,7 @@ fn replies() -> Vec<Vec<u8>> {
         Reply::Ready { missing: vec!["Landlock".to_owned()] },
         Reply::NeedProgram,
         Reply::Listed { log: vec![], response: Some(json()), chunk: json(), ended: false },
+        Reply::Asked { log: vec![], question: json() },
         done(Outcome::Mapped(vec![DocRows { maps: vec![Ok(vec![row]), Err(failure)] }])),
         done(Outcome::Values(vec![json()])),
         done(Outcome::Flags(vec![true, false])),

@@ -26,7 +26,7 @@ async fn judge(operations: u64, kills: u64, planted: Option<&str>) -> Verdict {
         operations,
         kills,
         seed: SEED,
-        functions: false,
+        functions: true,
     };
     let recorded = recording.record().await.unwrap();
     let verdict = check(&recorded.history);

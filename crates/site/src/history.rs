@@ -81,9 +81,7 @@ impl Site {
         revert: &Revert,
     ) -> Result<PlannedRevert, RevertError> {
         let read = grant.internally::<Read>("to see what a revert changes");
-        let append_only = database.retention(&read).await?.append_only;
-        let append_only = append_only.map(|json| append_only_of(&json)).transpose()?;
-        let choice = Choice { selector: revert.selector.clone(), append_only };
+        let choice = self.choice(database, &read, revert).await?;
         let mut planned = PlannedRevert::default();
         let mut next = Next::Go(0);
         while let Next::Go(since) = next {
@@ -120,6 +118,83 @@ impl Site {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Goes back in parts, each of them a commit: for more than one commit bears. What was there before has this name; where
+    /// there is such a snapshot already, an interrupted revert goes on, since what has gone back needs no change.
+    ///
+    /// Gives how many documents were changed, and those that were left out.
+    pub async fn revert_in_parts(
+        &self,
+        database: &Database,
+        grant: &Grant<Administer>,
+        revert: &Revert,
+        snapshot: &SnapshotName,
+    ) -> Result<(usize, Vec<String>), RevertError> {
+        let read = grant.internally::<Read>("to see what a revert changes");
+        let held = database.hold(&read, revert.to, "revert").await?;
+        let done = match database.take_snapshot(grant, snapshot.clone(), None).await {
+            Ok(_) | Err(KeepError::Exists) => {
+                self.revert_held(database, grant, (revert, &held)).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        // If this fails, it runs out.
+        let released = held.release().await;
+        let done = done?;
+        released?;
+        Ok(done)
+    }
+
+    async fn revert_held(
+        &self,
+        database: &Database,
+        grant: &Grant<Administer>,
+        (revert, held): (&Revert, &HeldMoment),
+    ) -> Result<(usize, Vec<String>), RevertError> {
+        let read = grant.internally::<Read>("to see what a revert changes");
+        let write = grant.internally::<Write>("a revert writes documents");
+        let choice = self.choice(database, &read, revert).await?;
+        let (mut changed, mut left_out) = (0, BTreeSet::new());
+        let (mut since, mut attempt) = (0, 1);
+        for part in 1_u32.. {
+            let ids = revert.ids.as_ref();
+            let (found, after) = database.plan_revert(&read, revert.to, since, ids).await?;
+            let mut planned = PlannedRevert::default();
+            choice.sift(database, &read, revert.to, found, &mut planned).await?;
+            if !planned.reversals.is_empty() {
+                let reversals = &planned.reversals;
+                match database.make_revert((&read, &write), revert.to, reversals, None).await {
+                    Ok(()) => changed += reversals.len(),
+                    Err(RevertError::Conflict) if attempt < REVERT_ATTEMPTS_MAX => {
+                        attempt += 1;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            attempt = 1;
+            left_out.extend(planned.left_out);
+            match after {
+                Next::Go(after) => since = after,
+                Next::Done => break,
+            }
+            if part.is_multiple_of(RENEW_EVERY) {
+                held.renew().await?;
+            }
+        }
+        Ok((changed, left_out.into_iter().collect()))
+    }
+
+    async fn choice(
+        &self,
+        database: &Database,
+        read: &Grant<Read>,
+        revert: &Revert,
+    ) -> Result<Choice, RevertError> {
+        let append_only = database.retention(read).await?.append_only;
+        let append_only = append_only.map(|json| append_only_of(&json)).transpose()?;
+        Ok(Choice { selector: revert.selector.clone(), append_only })
     }
 
     /// Makes a database of what another one was. What a crash has left half done is gone on with when it is asked for

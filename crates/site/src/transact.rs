@@ -5,7 +5,7 @@ use std::sync::Arc;
 use settle_access::{Actor, Grant, Kind, Read, Write};
 use settle_accounts::QuotaError;
 use settle_database::{Database, Known, StorageError, Submitted, Transactions};
-use settle_index::lane::{Author, TransactResult};
+use settle_index::lane::{Author, Reading, TransactResult};
 use settle_transact::{Mode, Transaction, WriteKind};
 use thiserror::Error;
 
@@ -38,7 +38,7 @@ impl Site {
         &self,
         actor: &Actor,
         database: &Database,
-        grant: &Grant<Write>,
+        (grant, reading): (&Grant<Write>, Reading<'_>),
         (client, mode): (String, Mode),
         transactions: Vec<Transaction>,
     ) -> Result<Vec<TransactResult>, TransactError> {
@@ -46,7 +46,8 @@ impl Site {
             Kind::Documents => {}
             Kind::Users | Kind::Replicator => return Err(TransactError::Kind),
         }
-        let submitted = |transaction| Submitted { transaction, attachments: Vec::new() };
+        let submitted =
+            |transaction| Submitted { transaction, attachments: Vec::new(), called: None };
         let list = transactions.into_iter().map(submitted).collect();
         let mut transactions = Transactions::new(actor.name(), client, mode, list);
         let known = database.known(grant, &transactions).await?;
@@ -61,7 +62,8 @@ impl Site {
             self.store_attachments(submitted).await?;
         }
         let author = Author::from(actor);
-        Ok(self.lanes.transact(database, grant, &author, &Arc::new(transactions)).await?)
+        let transactions = Arc::new(transactions);
+        Ok(self.lanes.transact(database, grant, (&author, reading), &transactions).await?)
     }
 
     /// Stores attachments that came with documents.

@@ -1,10 +1,10 @@
 //! An exchange: all that a client asks for at once, with what the server needs to know of it.
 //!
 //! `{"client": …, "since": …, "mode": …, "changes_limit": …, "include_docs": …, "transactions": [{"id": …, "require":
-//! […], "writes": […]}]}`. What a member means stands in `docs/transactions.md`. A member that means nothing is
+//! […], "writes": […]}]}`, or with `"call"` instead of writes. What a member means stands in `docs/transactions.md`. A member that means nothing is
 //! refused: one that is misspelt, such as a requirement, must not be passed over.
 
-mod parse;
+pub(crate) mod parse;
 
 use settle_model::{
     document::DocumentError,
@@ -99,6 +99,10 @@ pub enum ExchangeProblem {
     Selector(#[from] SelectorError),
     #[error("{id}: a write is one of `put`, `patch`, `json_patch`, `delete` and `ops`")]
     OneWrite { id: String },
+    #[error("a transaction has `writes`, or a `call` that says what they are")]
+    CallOrWrites,
+    #[error("`call` is {{\"function\": \"design/name\", \"args\": …}}")]
+    Call,
     #[error("{id}: a requirement is one of `exists`, `absent`, `rev` and `match`, or several")]
     NoRequirement { id: String },
     #[error(

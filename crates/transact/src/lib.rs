@@ -10,6 +10,7 @@
 //!
 //! No I/O, no clock, no storage.
 
+mod call;
 mod decimal;
 mod exchange;
 pub mod limits;
@@ -22,9 +23,10 @@ mod transaction;
 mod tree;
 
 pub use self::{
+    call::{BadDone, Done},
     exchange::{Exchange, ExchangeError, ExchangeProblem, Mode},
     operation::{FieldOperation, OperationProblem},
     outcome::{accepted, refused},
     plan::{Change, Content, Plan, Present, Reason, Refusal, Taken},
-    transaction::{Requirement, Transaction, Write, WriteKind},
+    transaction::{Call, Requirement, Transaction, Write, WriteKind},
 };

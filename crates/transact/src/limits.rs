@@ -15,6 +15,10 @@ pub const WRITES_TOGETHER_MAX: usize = 2_000;
 /// Beyond: 413 `too_large`.
 pub const OPERATIONS_MAX: usize = 200;
 
+/// Bytes of what a transaction function gives back, or of why it refuses: that is remembered with the outcome.
+/// Beyond: the outcome `undecided` with the error `bad_result`.
+pub const RESULT_BYTES_MAX: usize = 64 << 10;
+
 /// Bytes of the name of a client, and of a transaction's id: they stand in a key. Beyond: 400 `bad_request`.
 pub const CLIENT_BYTES_MAX: usize = 100;
 pub const ID_BYTES_MAX: usize = 200;

@@ -5,10 +5,11 @@ use settle_model::{id::DocumentId, json::write_string, revision::RevId};
 
 use crate::plan::{Refusal, Taken};
 
-/// `{"accepted":true,"revs":{…},"taken":{…}}`
+/// `{"accepted":true,"revs":{…},"taken":{…},"result":…}`. `result` is what a transaction function gave back, JSON.
 pub fn accepted<'r>(
     revs: impl Iterator<Item = (&'r DocumentId, &'r RevId)>,
     taken: &[Taken],
+    result: Option<&[u8]>,
 ) -> Vec<u8> {
     let mut out = b"{\"accepted\":true,\"revs\":{".to_vec();
     for (at, (id, rev)) in revs.enumerate() {
@@ -24,6 +25,10 @@ pub fn accepted<'r>(
     if !taken.is_empty() {
         out.extend_from_slice(b",\"taken\":");
         push_taken(&mut out, taken);
+    }
+    if let Some(result) = result {
+        out.extend_from_slice(b",\"result\":");
+        out.extend_from_slice(result);
     }
     out.push(b'}');
     out

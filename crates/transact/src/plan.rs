@@ -85,6 +85,8 @@ pub enum Reason {
     Forbidden,
     /// The database cannot hold what would be written.
     Invalid,
+    /// The transaction function says no.
+    Function,
 }
 
 impl Reason {
@@ -98,6 +100,7 @@ impl Reason {
             Self::TooLarge => "too_large",
             Self::Forbidden => "forbidden",
             Self::Invalid => "invalid",
+            Self::Function => "function",
         }
     }
 }

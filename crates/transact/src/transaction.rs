@@ -18,10 +18,21 @@ pub struct Transaction {
     pub require: Vec<(DocumentId, Requirement)>,
     /// In order; each of another document.
     pub writes: Vec<Write>,
+    /// Who says what is to be written. It has no writes until somebody has asked.
+    pub call: Option<Call>,
     /// Of its JSON without white space between tokens.
     pub digest: [u8; 32],
     /// Of its JSON.
     pub bytes: usize,
+}
+
+/// A transaction function, `transactions.{function}` of `_design/{design}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub design: String,
+    pub function: String,
+    /// JSON; `null` where none were given.
+    pub arguments: Vec<u8>,
 }
 
 /// What must be so for a transaction to be accepted, of one document.

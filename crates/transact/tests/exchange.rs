@@ -260,7 +260,7 @@ fn each_write_is_one_of_five() {
             > {"writes":[{"put":{}}]}
             transaction 0: `id` must be the id of a document
             > {"call":{"function":"f"}}
-            transaction 0: `call` means nothing in a transaction
+            transaction 0: `call` is {"function": "design/name", "args": …}
         "#]],
     );
 }

@@ -19,6 +19,7 @@ use crate::{
     scan::Failure,
     store::failed,
     transact::{Fate, ForeseenTransactions, Judgement, Known, Transactions},
+    writer::Turn,
 };
 
 #[derive(Debug, Error)]
@@ -42,6 +43,13 @@ impl Database {
     ) -> Result<Vec<Fate>, StorageError> {
         self.inner.check(grant);
         self.inner.clone().transact(transactions, range, judgement).await
+    }
+
+    /// Waits for the writer's turn: until it is over nothing else is written, so it is for what would be overtaken again
+    /// and again.
+    pub async fn turn(&self, grant: &Grant<Write>) -> Result<Turn, StorageError> {
+        self.inner.check(grant);
+        self.inner.clone().turn().await
     }
 
     /// What validators are shown of each write of the transactions in `range`, up to one that is refused anyway.

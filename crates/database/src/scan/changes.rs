@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     Database,
+    database::Inner,
     error::StorageError,
     keys::{self, Keys},
     record::{
@@ -87,6 +88,47 @@ impl Database {
         self.inner.check_alive()?;
         count.failure.check()?;
         Ok(count.rows)
+    }
+}
+
+impl Inner {
+    /// The documents that changed after this sequence; `None` where there are more than so many.
+    pub(crate) async fn changed_after(
+        &self,
+        after: u64,
+        count_max: usize,
+    ) -> Result<Option<Vec<String>>, StorageError> {
+        let range = Scan {
+            start: Bound::Excluded(self.keys.change(after)),
+            end: Bound::Included(self.keys.change(u64::MAX)),
+            direction: Direction::Ascending,
+        };
+        let changed = Changed { ids: Vec::new(), count_max, failure: Failure::default() };
+        let plan = Plan::new(vec![Step::Scan(range)]);
+        let changed = self.shared.engine.read_to_end(plan, changed).await?;
+        changed.failure.check()?;
+        Ok((changed.ids.len() <= count_max).then_some(changed.ids))
+    }
+}
+
+struct Changed {
+    ids: Vec<String>,
+    count_max: usize,
+    failure: Failure,
+}
+
+impl Visitor for Changed {
+    fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
+        match ChangeView::decode(key, value.unwrap_or_default()) {
+            Ok(change) => {
+                self.ids.push(change.id.to_owned());
+                if self.ids.len() > self.count_max { Visit::Stop } else { Visit::Next }
+            }
+            Err(error) => {
+                self.failure.set(error);
+                Visit::Stop
+            }
+        }
     }
 }
 

@@ -104,7 +104,7 @@ impl<'w> Group<'w> {
         for job in jobs {
             match job {
                 Job::Transact { asked, .. } => {
-                    ids.extend(asked.documents().cloned());
+                    ids.extend(asked.heads().cloned());
                     let keys = asked.range.clone();
                     records.extend(keys.map(|at| asked.transactions.key(inner.keys, at)));
                 }
@@ -117,7 +117,10 @@ impl<'w> Group<'w> {
                 Job::Restore { documents, .. } => {
                     ids.extend(documents.iter().map(|it| it.document.id.clone()));
                 }
-                Job::Collect { .. } | Job::ListConflicts { .. } | Job::Keep { .. } => {}
+                Job::Turn { .. }
+                | Job::Collect { .. }
+                | Job::ListConflicts { .. }
+                | Job::Keep { .. } => {}
             }
         }
         Self::over(inner, ids, records, missing_blobs).await
@@ -193,6 +196,7 @@ impl<'w> Group<'w> {
             Job::Transact { asked, .. } => {
                 Ok(Answer::Transact(self.plan_transactions(asked).await?))
             }
+            Job::Turn { .. } => unreachable!("it has been given away before"),
             Job::Purge { items, .. } => Ok(Answer::Purge(self.plan_purge(items).await?)),
             Job::Collect { until, .. } => Ok(Answer::Collect(self.plan_collect(*until).await?)),
             Job::ListConflicts { .. } => Ok(Answer::ListConflicts(self.plan_listing().await?)),

@@ -19,11 +19,13 @@ use crate::{
         AttachmentEdit, AttachmentSource, Content, Edit, EditError, Foreseen, Origin, Seen, Verdict,
     },
     error::StorageError,
-    limits::{ATOMIC_BYTES_MAX, CLASHES_MAX, CURRENT_BYTES_MAX, GROUP_BYTES_MAX},
+    limits::{ATOMIC_BYTES_MAX, CLASHES_MAX, CURRENT_BYTES_MAX, GROUP_BYTES_MAX, READ_CHANGES_MAX},
     planted::{Fault, planted},
     record::{body::decode_payload, idempotency::Idempotency, site::encode_mark},
     render::Leaf,
-    transact::{Fate, ForeseenTransactions, ForeseenWrite, Judgement, Transactions},
+    transact::{
+        Fate, ForeseenTransactions, ForeseenWrite, Judgement, ReadSet, Submitted, Transactions,
+    },
 };
 
 /// Some transactions of an exchange, as the writer is given them.
@@ -49,9 +51,21 @@ enum Tried {
 }
 
 impl Asked {
+    fn list(&self) -> &[Submitted] {
+        &self.transactions.list[self.range.clone()]
+    }
+
     pub(super) fn documents(&self) -> impl Iterator<Item = &DocumentId> {
-        let list = &self.transactions.list[self.range.clone()];
-        list.iter().flat_map(|it| it.transaction.documents())
+        self.list().iter().flat_map(|it| it.transaction.documents())
+    }
+
+    fn read_sets(&self) -> impl Iterator<Item = &ReadSet> {
+        self.list().iter().filter_map(|it| it.called.as_ref()).map(|it| &it.read)
+    }
+
+    /// All whose heads decide about it.
+    pub(super) fn heads(&self) -> impl Iterator<Item = &DocumentId> {
+        self.documents().chain(self.read_sets().flat_map(|it| it.documents.keys()))
     }
 
     pub(super) fn weight(&self) -> (usize, usize) {
@@ -111,7 +125,7 @@ impl Inner {
         let asked = Asked { transactions: transactions.clone(), range, judgement };
         let mut attempt = 1;
         loop {
-            let ids = asked.documents().cloned().collect();
+            let ids = asked.heads().cloned().collect();
             let records = asked.range.clone().map(|at| transactions.key(self.keys, at)).collect();
             let mut group = Group::over(self, ids, records, &nothing_missing).await?;
             match group.foresee_transactions(&asked).await {
@@ -141,7 +155,7 @@ impl Group<'_> {
         &mut self,
         asked: &Asked,
     ) -> Result<Vec<Fate>, StorageError> {
-        if !self.is_as_judged(&asked.judgement) {
+        if !self.is_as_judged(&asked.judgement) || !self.is_as_read(asked).await? {
             return Ok(vec![Fate::Overtaken; asked.range.len()]);
         }
         match asked.transactions.mode {
@@ -161,6 +175,41 @@ impl Group<'_> {
             || *epochs == self.live.epochs()
                 && !self.design_changed_before
                 && read.iter().all(is_same)
+    }
+
+    /// Whether what transaction functions have read is what is there.
+    async fn is_as_read(&self, asked: &Asked) -> Result<bool, StorageError> {
+        for read in asked.read_sets() {
+            let is_same = |(id, was_there): (&DocumentId, &bool)| match self.head(id) {
+                Some(head) => head.sequence <= read.sequence,
+                // A purge takes all of it.
+                None => !was_there,
+            };
+            let is_same = if read.whole {
+                self.state.sequence == read.sequence
+            } else {
+                read.documents.iter().all(is_same) && self.are_quiet(read).await?
+            };
+            if !is_same && !planted(Fault::NoReadSet) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether no document has changed whose id begins as one of the prefixes.
+    async fn are_quiet(&self, read: &ReadSet) -> Result<bool, StorageError> {
+        if read.prefixes.is_empty() || self.state.sequence == read.sequence {
+            return Ok(true);
+        }
+        let is_read = |id: &str| read.prefixes.iter().any(|prefix| id.starts_with(prefix));
+        let planned = self.heads.iter().filter_map(|(id, slot)| Some((id, slot.head.as_ref()?)));
+        let mut planned = planned.filter(|(_, head)| head.sequence > read.sequence);
+        if planned.any(|(id, _)| is_read(id.as_str())) {
+            return Ok(false);
+        }
+        let changed = self.inner.changed_after(read.sequence, READ_CHANGES_MAX).await?;
+        Ok(changed.is_some_and(|ids| !ids.iter().any(|id| is_read(id))))
     }
 
     async fn plan_one_by_one(&mut self, asked: &Asked) -> Result<Vec<Fate>, StorageError> {
@@ -281,6 +330,13 @@ impl Group<'_> {
             Ok(plan) => plan,
             Err(refusal) => return Ok(Tried::Refused(refusal)),
         };
+        let called = asked.transactions.list[at].called.as_ref().map(|it| &it.outcome);
+        let result = match (&transaction.call, called) {
+            (None, _) => None,
+            (Some(_), None) => return Ok(Tried::Overtaken),
+            (Some(_), Some(Err(refusal))) => return Ok(Tried::Refused(refusal.clone())),
+            (Some(_), Some(Ok(result))) => Some(result.as_slice()),
+        };
         let mut revs = Vec::with_capacity(plan.changes.len());
         for (write, change) in plan.changes.into_iter().enumerate() {
             let edit = edit(asked, (at, write), change, &loaded);
@@ -297,7 +353,7 @@ impl Group<'_> {
             return Ok(Tried::Refused(too_large(&write.id)));
         }
         let revs = revs.iter().map(|(id, rev)| (id, rev));
-        Ok(Tried::Accepted(accepted(revs, &plan.taken)))
+        Ok(Tried::Accepted(accepted(revs, &plan.taken, result)))
     }
 
     /// The documents that a transaction names and that are there, as they are after what was planned before.

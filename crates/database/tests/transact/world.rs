@@ -102,7 +102,9 @@ pub(crate) async fn try_ask(
     let exchange =
         Exchange::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
     let list = exchange.transactions.into_iter();
-    let list = list.map(|transaction| Submitted { transaction, attachments: Vec::new() }).collect();
+    let list = list
+        .map(|transaction| Submitted { transaction, attachments: Vec::new(), called: None })
+        .collect();
     let transactions =
         Arc::new(Transactions::new(Some("ada"), exchange.client, exchange.mode, list));
     let (all, judgement) = (0..transactions.list.len(), Judgement::Unasked(Verdict::NONE));

@@ -30,6 +30,8 @@ impl From<ExchangeError> for ApiError {
             | ExchangeProblem::Special { .. }
             | ExchangeProblem::Patch { .. }
             | ExchangeProblem::OneWrite { .. }
+            | ExchangeProblem::CallOrWrites
+            | ExchangeProblem::Call
             | ExchangeProblem::NoRequirement { .. }
             | ExchangeProblem::Operation { .. } => Code::BadRequest,
         };

@@ -13,7 +13,7 @@ use settle_access::{Grant, Read};
 use settle_database::Database;
 use settle_query::mango::FindRequest;
 
-use self::found::Found;
+pub(crate) use self::found::Found;
 pub(crate) use self::indexes::{create, delete, delete_several, indexes};
 use super::{
     history,

@@ -4,6 +4,7 @@
 //! client that did not hear an answer learns it by asking again. The reply is 200 whenever the exchange was
 //! understood, since each transaction has its own outcome; an outcome that is worth asking for again has `retry`.
 
+mod asked;
 mod changes;
 
 use std::{collections::HashMap, time::Duration};
@@ -13,11 +14,11 @@ use bytes::Bytes;
 use http::StatusCode;
 use settle_access::{Administer, Grant, Read, Write};
 use settle_database::{Database, Fate};
-use settle_index::lane::TransactResult;
+use settle_index::lane::{Reading, TransactResult};
 use settle_model::json::{members, string_value, unescape, write_string};
 use settle_transact::{Exchange, Transaction};
 
-use self::changes::Wanted;
+use self::{asked::Indexes, changes::Wanted};
 use crate::{
     call::Call,
     error::{ApiError, Code},
@@ -41,8 +42,11 @@ pub(crate) async fn transact(mut call: Call) -> Result<Response, ApiError> {
     let limit = limit.min(limits::EXCHANGE_CHANGES_MAX);
     let named: Vec<Named> = transactions.iter().map(Named::of).collect();
     let site = &call.app.site;
-    let results =
-        site.transact(&call.actor, &database, &grant, (client, mode), transactions).await?;
+    let indexes = Indexes { app: call.app.clone(), grant: read.clone() };
+    let reading = Reading { grant: &read, indexes: &indexes };
+    let results = site
+        .transact(&call.actor, &database, (&grant, reading), (client, mode), transactions)
+        .await?;
 
     let mut out = b"{\"seq\":\"".to_vec();
     let end = database.sequence();

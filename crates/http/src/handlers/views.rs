@@ -180,16 +180,16 @@ pub(crate) struct ViewRows {
 impl ViewRows {
     /// `names` are those of the design document and the view.
     pub(crate) async fn new(
-        call: &Call,
+        app: &Arc<AppState>,
         database: Database,
         grant: Grant<Read>,
         (design, view): (&str, &str),
         parameters: ViewParameters,
     ) -> Result<Self, ApiError> {
-        let view = call.app.site.indexes.view(&database, &grant, design, view).await?;
+        let view = app.site.indexes.view(&database, &grant, design, view).await?;
         let question = Some(Question::new(&view, parameters)?);
         let asked = Asked { database, grant, view };
-        Ok(Self { app: Arc::clone(&call.app), asked, question, answer: None })
+        Ok(Self { app: Arc::clone(app), asked, question, answer: None })
     }
 
     /// What stands before the rows in a reply.

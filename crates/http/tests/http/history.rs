@@ -1,6 +1,7 @@
 //! What a database was: snapshots, reads as of a moment, going back, forks.
 
 use expect_test::expect;
+use serde_json::{Value, json};
 
 use crate::{
     asked::{ask, body, check, check_on, member},
@@ -522,7 +523,7 @@ async fn going_back_writes_new_revisions_and_leaves_out_what_is_only_appended_to
 
             > POST /d/_revert {"too":"monday"}
             400 Bad Request
-            {"error":"bad_request","reason":"expected `to`, and maybe `ids`, `selector`, `preview`, `snapshot`"}
+            {"error":"bad_request","reason":"expected `to`, and maybe `ids`, `selector`, `preview`, `in_parts`, `snapshot`"}
 
         "#]],
     )
@@ -673,4 +674,68 @@ async fn views_have_no_past() {
     "#]],
     )
     .await;
+}
+
+/// More than one commit bears goes back in parts, and goes on where it was interrupted.
+#[tokio::test]
+async fn a_revert_in_parts_goes_on_where_it_was_interrupted() {
+    const COUNT: usize = 1_700;
+    let server = begin().await;
+    let write = async |n: u64| {
+        let found: Value =
+            serde_json::from_str(&body(ask(&server, "GET /d/_all_docs").await).await).unwrap();
+        let rev_of = |id: &str| {
+            let mut rows = found["rows"].as_array().unwrap().iter();
+            rows.find(|row| row["id"] == id).map(|row| row["value"]["rev"].clone())
+        };
+        let mut docs: Vec<Value> = (0..COUNT)
+            .map(|at| {
+                let id = format!("d{at:04}");
+                json!({ "_id": id, "_rev": rev_of(&id), "n": n })
+            })
+            .collect();
+        docs.push(json!({ "_id": format!("log-{n}"), "kind": "audit", "n": n }));
+        for doc in &mut docs {
+            if doc["_rev"].is_null() {
+                doc.as_object_mut().unwrap().remove("_rev");
+            }
+        }
+        let asked = json!({ "docs": docs });
+        assert_eq!(ask(&server, &format!("POST /d/_bulk_docs {asked}")).await.status(), 201);
+    };
+    let count = async |at: &str| {
+        let list = format!("GET /d/_all_docs?include_docs=true{at}");
+        let list: Value = serde_json::from_str(&body(ask(&server, &list).await).await).unwrap();
+        let rows = list["rows"].as_array().unwrap().iter();
+        rows.filter(|row| row["id"].as_str().unwrap().starts_with('d') && row["doc"]["n"] == 1)
+            .count()
+    };
+    let window = r#"PUT /d/_history {"append_only":{"kind":"audit"}}"#;
+    assert_eq!(ask(&server, window).await.status(), 200);
+    write(1).await;
+    assert_eq!(ask(&server, "PUT /d/_snapshots/monday").await.status(), 201);
+    write(2).await;
+    let revert = r#"POST /d/_revert {"to":"monday","in_parts":true,"snapshot":"before"}"#;
+    let begun = async {
+        while count("").await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = ask(&server, revert) => panic!("it was too fast to be interrupted"),
+        () = begun => {}
+    }
+    let done = count("").await;
+    assert!((1..COUNT).contains(&done), "{done}");
+    let again: Value = serde_json::from_str(&body(ask(&server, revert).await).await).unwrap();
+    assert_eq!(again["left_out"], json!(["log-2"]), "{again}");
+    assert_eq!(again["snapshot"], "before");
+    let rest = usize::try_from(again["reverted"].as_u64().unwrap()).unwrap();
+    assert!((1..COUNT).contains(&rest), "{again}");
+    assert_eq!(count("").await, COUNT);
+    assert_eq!(count("&at=before").await, 0, "the snapshot is that of the first time");
+    // And back again.
+    let back = r#"POST /d/_revert {"to":"before","in_parts":true}"#;
+    assert_eq!(ask(&server, back).await.status(), 200);
+    assert_eq!(count("").await, 0);
 }

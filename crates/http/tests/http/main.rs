@@ -42,6 +42,7 @@ mod story;
 mod support;
 mod timestamps;
 mod transact;
+mod transaction_functions;
 mod users;
 mod validation;
 mod views;

@@ -219,8 +219,8 @@ async fn what_cannot_be_understood_is_refused_before_anything_is_done() {
             {"error":"illegal_docid","reason":"transaction 0: Only reserved document ids may start with underscore."}
 
             > POST /d/_transact {"client":"c","transactions":[{"id":"1","call":{"function":"a/b"}}]}
-            400 Bad Request
-            {"error":"bad_request","reason":"transaction 0: `call` means nothing in a transaction"}
+            200 OK
+            {"seq":"0-t","transactions":[{"id":"1","accepted":false,"reason":"undecided","detail":{"error":"not_found","problem":"missing transactions function b on design doc _design/a"},"retry":true}]}
 
             > POST /none/_transact {"client":"c","transactions":[]}
             404 Not Found

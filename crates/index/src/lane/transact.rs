@@ -4,19 +4,29 @@
 //! takes their word as long as every document that the transaction names is as it was, design documents and security
 //! object too. Whoever plans holds the lanes of all these documents, so that those who come by lanes do not overtake
 //! each other for ever.
+//!
+//! A transaction function runs before the writer's turn too, on the present as one moment, and the writer takes what it
+//! said as long as nothing that it read has changed. Where that has happened three times, it runs in the writer's turn.
 
 use std::{ops::Range, sync::Arc};
 
 use settle_access::{Grant, Write};
 use settle_database::{
-    Database, Epochs, Fate, Foreseen, ForeseenTransactions, Judgement, Seen, StorageError,
-    Transactions, Verdict,
+    At, Database, Epochs, Fate, Foreseen, ForeseenTransactions, Judgement, PastError, Seen,
+    StorageError, Submitted, Transactions, Verdict,
 };
 use settle_model::{id::DocumentId, json::write_string};
 use settle_transact::{Mode, Reason, Refusal};
 
-use super::{Author, Context, Lanes, WriteError, security_of, validators};
-use crate::{Designs, limits::CLASHES_MAX};
+use super::{
+    Author, Context, Lanes, WriteError,
+    calling::{Asked, Earlier, Failed, Reading, unsaid},
+    security_of, validators,
+};
+use crate::{
+    Designs,
+    limits::{CALL_BACKOFF, CALL_CLASHES_MAX, CLASHES_MAX},
+};
 
 /// What became of a transaction, or why nobody could say.
 pub type TransactResult = Result<Fate, WriteError>;
@@ -26,7 +36,16 @@ struct Exchanged<'a> {
     database: &'a Database,
     grant: &'a Grant<Write>,
     author: &'a Author,
+    reading: Reading<'a>,
     transactions: &'a Arc<Transactions>,
+}
+
+/// What the functions of some transactions came to, and all of these with what they are to write.
+enum Run {
+    Done(Transactions),
+    /// It has to be seen whether that was true.
+    Failed(usize, WriteError),
+    Clash,
 }
 
 impl Lanes {
@@ -35,23 +54,170 @@ impl Lanes {
         &self,
         database: &Database,
         grant: &Grant<Write>,
-        author: &Author,
+        (author, reading): (&Author, Reading<'_>),
         transactions: &Arc<Transactions>,
     ) -> Result<Vec<TransactResult>, StorageError> {
-        let exchanged = Exchanged { database, grant, author, transactions };
-        let all = 0..transactions.list.len();
+        let exchanged = Exchanged { database, grant, author, reading, transactions };
+        let list = &transactions.list;
+        let is_call = |it: &Submitted| it.transaction.call.is_some();
+        let all = 0..list.len();
+        if !list.iter().any(is_call) {
+            return self.transact_written(&exchanged, all).await;
+        }
+        if transactions.mode == Mode::AllInOne {
+            return self.transact_called(&exchanged, all).await;
+        }
+        let mut results = Vec::with_capacity(list.len());
+        while results.len() < list.len() {
+            let start = results.len();
+            let written = list[start..].iter().take_while(|it| !is_call(it)).count();
+            let mut some = match written {
+                0 => self.transact_called(&exchanged, start..start + 1).await?,
+                count => self.transact_written(&exchanged, start..start + count).await?,
+            };
+            results.append(&mut some);
+            if is_stopped(transactions.mode, &results) {
+                results.resize(list.len(), Ok(Fate::NotAttempted));
+            }
+        }
+        Ok(results)
+    }
+
+    /// Those that say themselves what is to be written.
+    async fn transact_written(
+        &self,
+        exchanged: &Exchanged<'_>,
+        range: Range<usize>,
+    ) -> Result<Vec<TransactResult>, StorageError> {
+        let Exchanged { database, grant, transactions, .. } = exchanged;
         for _ in 0..CLASHES_MAX {
             let Some(verdict) = self.unasked(database).await? else {
-                return self.transact_judged(&exchanged).await;
+                return self.transact_judged(exchanged, range).await;
             };
             let judgement = Judgement::Unasked(verdict);
-            let fates = database.transact(grant, transactions, all.clone(), &judgement).await?;
+            let fates = database.transact(grant, transactions, range.clone(), &judgement).await?;
             // What was decided is recorded, so that all can be asked about again.
             if !fates.contains(&Fate::Overtaken) {
                 return Ok(fates.into_iter().map(Ok).collect());
             }
         }
-        Ok(all.map(|_| Err(WriteError::Contended)).collect())
+        Ok(range.map(|_| Err(WriteError::Contended)).collect())
+    }
+
+    /// Transactions that stand or fall together, some of which call functions.
+    async fn transact_called(
+        &self,
+        exchanged: &Exchanged<'_>,
+        unit: Range<usize>,
+    ) -> Result<Vec<TransactResult>, StorageError> {
+        let Exchanged { database, grant, transactions, .. } = exchanged;
+        // It may be decided already, or a requirement may not hold.
+        let as_it_is = Judgement::Unasked(Verdict::NONE);
+        let fates = database.transact(grant, transactions, unit.clone(), &as_it_is).await?;
+        if !fates.contains(&Fate::Overtaken) {
+            return Ok(fates.into_iter().map(Ok).collect());
+        }
+        for attempt in 0..=CALL_CLASHES_MAX {
+            let turn = match attempt {
+                0 => None,
+                CALL_CLASHES_MAX => Some(database.turn(grant).await?),
+                attempt => {
+                    tokio::time::sleep(CALL_BACKOFF * 2_u32.pow(attempt - 1)).await;
+                    None
+                }
+            };
+            let epochs = database.epochs();
+            let designs = self.indexes.designs(database).await?;
+            let epochs = Epochs { design: designs.epoch, ..epochs };
+            let called = match self.run_unit(exchanged, &unit, epochs, &designs).await? {
+                Run::Done(called) => Arc::new(called),
+                Run::Clash => continue,
+                Run::Failed(at, error) => return Ok(undecided_unit(unit, (at, error))),
+            };
+            let (whole, count) = (0..unit.len(), unit.len());
+            let concrete = Exchanged { transactions: &called, ..*exchanged };
+            let judgement = match self.judge_unit(&concrete, &whole, epochs, &designs).await? {
+                Ok(judgement) => judgement,
+                Err((at, error)) => {
+                    return Ok(undecided_unit(unit.clone(), (unit.start + at, error)));
+                }
+            };
+            let fates = match turn {
+                Some(turn) => turn.transact(&called, 0..count, judgement).await?,
+                None => database.transact(grant, &called, 0..count, &judgement).await?,
+            };
+            if !fates.contains(&Fate::Overtaken) {
+                return Ok(fates.into_iter().map(Ok).collect());
+            }
+        }
+        Ok(unit.map(|_| Err(WriteError::Contended)).collect())
+    }
+
+    /// Runs the functions of a unit, all on one moment.
+    async fn run_unit(
+        &self,
+        exchanged: &Exchanged<'_>,
+        unit: &Range<usize>,
+        epochs: Epochs,
+        designs: &Arc<Designs>,
+    ) -> Result<Run, StorageError> {
+        let Exchanged { database, author, reading, transactions, .. } = exchanged;
+        let moment = match database.moment(reading.grant, &At::Now).await {
+            Ok(moment) => moment,
+            Err(PastError::Storage(error)) => return Err(error),
+            Err(
+                PastError::NotKept
+                | PastError::NoSnapshot { .. }
+                | PastError::Ahead
+                | PastError::OtherTimeline,
+            ) => return Ok(Run::Clash),
+        };
+        let mut done = transactions.with(Vec::with_capacity(unit.len()));
+        for at in unit.clone() {
+            let submitted = &transactions.list[at];
+            let Some(call) = &submitted.transaction.call else {
+                done.list.push(submitted.clone());
+                continue;
+            };
+            let earlier = self.earlier(exchanged, &done).await?;
+            let asked = Asked { database, author, reading: *reading, moment, earlier: &earlier };
+            match self.call(&asked, designs, submitted, call).await {
+                Ok(called) => done.list.push(called),
+                Err(Failed::Clash) => return Ok(Run::Clash),
+                Err(Failed::Storage(error)) => return Err(error),
+                // It may have stumbled over an index that is ahead of the moment.
+                Err(Failed::Function(_))
+                    if database.sequence() != moment.sequence() || database.epochs() != epochs =>
+                {
+                    return Ok(Run::Clash);
+                }
+                Err(Failed::Function(error)) => return Ok(Run::Failed(at, error)),
+            }
+        }
+        Ok(Run::Done(done))
+    }
+
+    /// What the transactions before one would have made.
+    async fn earlier(
+        &self,
+        exchanged: &Exchanged<'_>,
+        before: &Transactions,
+    ) -> Result<Earlier, StorageError> {
+        let mut earlier = Earlier::new();
+        if before.list.iter().all(|it| it.transaction.writes.is_empty()) {
+            return Ok(earlier);
+        }
+        let before = Arc::new(before.with(before.list.clone()));
+        let all = 0..before.list.len();
+        let foreseen =
+            exchanged.database.foresee_transactions(exchanged.grant, &before, all).await?;
+        for write in foreseen.writes {
+            if let Foreseen::Edit { new, deleted, .. } = write.foreseen {
+                let document = (!deleted).then(|| unsaid(&new));
+                earlier.insert(write.id.to_string(), document);
+            }
+        }
+        Ok(earlier)
     }
 
     /// The verdict on all edits, where no validator has to be asked.
@@ -70,18 +236,17 @@ impl Lanes {
     async fn transact_judged(
         &self,
         exchanged: &Exchanged<'_>,
+        range: Range<usize>,
     ) -> Result<Vec<TransactResult>, StorageError> {
-        let count = exchanged.transactions.list.len();
         let mode = exchanged.transactions.mode;
         if mode == Mode::AllInOne {
-            return self.transact_unit(exchanged, 0..count).await;
+            return self.transact_unit(exchanged, range).await;
         }
-        let mut results = Vec::with_capacity(count);
-        for at in 0..count {
+        let mut results = Vec::with_capacity(range.len());
+        for at in range.clone() {
             results.append(&mut self.transact_unit(exchanged, at..at + 1).await?);
-            let is_accepted = |it: &TransactResult| it.as_ref().is_ok_and(Fate::is_accepted);
-            if mode == Mode::Stop && !results.iter().all(is_accepted) {
-                results.resize(count, Ok(Fate::NotAttempted));
+            if is_stopped(mode, &results) {
+                results.resize(range.len(), Ok(Fate::NotAttempted));
                 break;
             }
         }
@@ -138,7 +303,7 @@ impl Lanes {
         epochs: Epochs,
         designs: &Arc<Designs>,
     ) -> Result<Result<Judgement, (usize, WriteError)>, StorageError> {
-        let Exchanged { database, grant, author, transactions } = exchanged;
+        let Exchanged { database, grant, author, transactions, .. } = exchanged;
         let ForeseenTransactions { read, writes } =
             database.foresee_transactions(grant, transactions, unit.clone()).await?;
         let mut asked = Vec::with_capacity(writes.len());
@@ -165,6 +330,12 @@ impl Lanes {
         }
         Ok(Ok(Judgement::Asked { epochs, read, objections }))
     }
+}
+
+/// Whether those behind are not attempted.
+fn is_stopped(mode: Mode, results: &[TransactResult]) -> bool {
+    let is_accepted = |it: &TransactResult| it.as_ref().is_ok_and(Fate::is_accepted);
+    mode == Mode::Stop && !results.last().is_none_or(is_accepted)
 }
 
 /// What a validator's answer makes of a transaction, if it decides it.

@@ -54,7 +54,7 @@ pub fn check_save(body: &[u8], database_is_partitioned: bool) -> Result<(), Desi
     if !body.starts_with(OBJECT.begins) {
         return Err(DesignError::NotAnObject);
     }
-    for name in ["filters", "lists", "shows", "updates"] {
+    for name in ["filters", "lists", "shows", "transactions", "updates"] {
         let path = Path::of(name);
         path.each_of(path.optional(body, OBJECT)?, FUNCTIONS, |_, _| Ok(()))?;
     }

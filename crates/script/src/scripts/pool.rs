@@ -7,7 +7,8 @@
 //! - A call that has run for [`SLOW_AFTER`](limits::SLOW_AFTER) gives back its place: another process is
 //!   started for those that wait, the slow one soon gets less of the processor, and until it has ended no
 //!   other call of its database starts. So whoever loops delays nobody but themselves.
-//! - A list function has a process beside the places, since its client decides how long it takes.
+//! - A list function has a process beside the places, since its client decides how long it takes; so does a
+//!   transaction function, since views that it asks for may have to be made in these places.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -50,6 +51,7 @@ struct State {
     running: usize,
     long: usize,
     lists: usize,
+    transactions: usize,
     /// By database.
     slow: HashMap<u64, usize>,
 }
@@ -66,6 +68,17 @@ pub(super) enum Class {
     Short,
     Long,
     List,
+    Transaction,
+}
+
+impl Class {
+    /// Whether what it takes is its own, so that it may be slow.
+    fn is_beside(self) -> bool {
+        match self {
+            Self::Short | Self::Long => false,
+            Self::List | Self::Transaction => true,
+        }
+    }
 }
 
 /// One call.
@@ -78,8 +91,8 @@ pub(super) struct Job {
     /// For messages to people: `map function of _design/x`.
     pub(super) function: String,
     pub(super) answer: oneshot::Sender<Result<Answer, ScriptError>>,
-    /// What follows, for a list function.
-    pub(super) rows: Option<mpsc::Receiver<MoreRows>>,
+    /// What follows, for a function that goes to and fro.
+    pub(super) more: Option<mpsc::Receiver<More>>,
     pub(super) tried: bool,
 }
 
@@ -88,11 +101,23 @@ pub(super) struct Job {
 pub(super) enum Answer {
     Done(Outcome),
     Listed { response: Option<bytes::Bytes>, chunk: bytes::Bytes, ended: bool },
+    Asked(bytes::Bytes),
 }
 
-/// Rows for a list function that runs.
+impl Answer {
+    /// Whether the function waits for more.
+    fn goes_on(&self) -> bool {
+        match self {
+            Self::Done(_) => false,
+            Self::Listed { ended, .. } => !ended,
+            Self::Asked(_) => true,
+        }
+    }
+}
+
+/// What a function that runs is told.
 #[derive(Debug)]
-pub(super) struct MoreRows {
+pub(super) struct More {
     pub(super) request: Vec<u8>,
     pub(super) answer: oneshot::Sender<Result<Answer, ScriptError>>,
 }
@@ -179,6 +204,7 @@ impl Pool {
                         state.running < self.settings.workers && state.long < self.long_max()
                     }
                     Class::List => state.lists < limits::LIST_PROCESSES_MAX,
+                    Class::Transaction => state.transactions < limits::TRANSACTION_PROCESSES_MAX,
                 }
         })?;
         let job = state.queue.remove(at)?;
@@ -300,32 +326,32 @@ impl Pool {
                 return After::Ended;
             }
         };
-        let Job { answer, rows, function, program, .. } = job;
+        let Job { answer, more, function, program, .. } = job;
         let answered = self.answer(reply, &function, &program);
-        let goes_on = matches!(answered, Ok(Answer::Listed { ended: false, .. }));
+        let goes_on = answered.as_ref().is_ok_and(Answer::goes_on);
         drop(answer.send(answered));
         if !goes_on {
             return After::Usable;
         }
-        let Some(mut rows) = rows else { return After::Ended };
+        let Some(mut more) = more else { return After::Ended };
         loop {
-            let more = tokio::select! {
-                more = rows.recv() => more,
+            let next = tokio::select! {
+                next = more.recv() => next,
                 () = self.closing.cancelled() => None,
             };
             // The client has gone, in the middle of the function.
-            let Some(MoreRows { request, answer }) = more else { return After::Ended };
+            let Some(More { request, answer }) = next else { return After::Ended };
             let reply = self.await_reply(process, &function, database, &request, None).await;
             let (answered, usable) = match reply {
                 Ok(reply) => (self.answer(reply, &function, &program), true),
                 Err(Trouble::Error(error)) => (Err(error), true),
                 Err(Trouble::Dead(error)) => (Err(error), false),
                 Err(Trouble::NotAsked) => {
-                    let status = "it ended between two rows".to_owned();
+                    let status = "it ended in between".to_owned();
                     (Err(ScriptError::Died { function: function.clone(), status }), false)
                 }
             };
-            let goes_on = matches!(answered, Ok(Answer::Listed { ended: false, .. }));
+            let goes_on = answered.as_ref().is_ok_and(Answer::goes_on);
             drop(answer.send(answered));
             if !usable {
                 return After::Ended;
@@ -352,7 +378,7 @@ impl Pool {
         message: &[u8],
         slow: &mut bool,
     ) -> Result<Reply, Trouble> {
-        let watch = (job.class != Class::List && !*slow).then_some((job.class, slow));
+        let watch = (!job.class.is_beside() && !*slow).then_some((job.class, slow));
         self.await_reply(process, &job.function, job.program.database, message, watch).await
     }
 
@@ -448,6 +474,10 @@ impl Pool {
             Reply::Listed { log, response, chunk, ended } => {
                 note(log);
                 Ok(Answer::Listed { response, chunk, ended })
+            }
+            Reply::Asked { log, question } => {
+                note(log);
+                Ok(Answer::Asked(question))
             }
             Reply::Failed { log, failure } => {
                 note(log);
@@ -569,6 +599,7 @@ impl State {
                 self.long += 1;
             }
             Class::List => self.lists += 1,
+            Class::Transaction => self.transactions += 1,
         }
     }
 
@@ -580,6 +611,7 @@ impl State {
                 self.long -= 1;
             }
             Class::List => self.lists -= 1,
+            Class::Transaction => self.transactions -= 1,
         }
     }
 }

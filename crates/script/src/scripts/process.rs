@@ -81,7 +81,8 @@ impl Process {
             Reply::NeedProgram
             | Reply::Done { .. }
             | Reply::Failed { .. }
-            | Reply::Listed { .. } => Err(io::ErrorKind::InvalidData.into()),
+            | Reply::Listed { .. }
+            | Reply::Asked { .. } => Err(io::ErrorKind::InvalidData.into()),
         }
     }
 

@@ -11,12 +11,13 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    Thrown,
     frame::{self, FrameError, LENGTH_BYTES},
     limits,
     message::{Reply, Request},
 };
 
-/// Messages in and out. A list function reads and writes in the middle of its call, so it is shared.
+/// Messages in and out. Some functions read and write in the middle of their call, so it is shared.
 #[derive(Debug, Clone)]
 pub(super) struct Channel {
     inner: Rc<RefCell<Inner>>,
@@ -104,6 +105,19 @@ impl Channel {
             inner.last = last;
         }
         Ok(self.inner.borrow_mut().rows.pop_front())
+    }
+
+    /// What a transaction function asks for; JSON, or what it is to be told.
+    pub(super) fn ask(&self, question: Bytes) -> io::Result<Result<Vec<u8>, Thrown>> {
+        self.send(&Reply::Asked { log: self.take_log(), question })?;
+        let message = self.receive()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        match Request::decode(&message).map_err(damaged)? {
+            Request::Answered { answer } => Ok(answer.map(<[u8]>::to_vec)),
+            Request::Hello(_)
+            | Request::Program { .. }
+            | Request::Call { .. }
+            | Request::ListRows { .. } => Err(io::ErrorKind::InvalidData.into()),
+        }
     }
 
     /// Hands over what a list function gave so far.

@@ -408,6 +408,22 @@ impl Machine {
         })
     }
 
+    /// What is to be written, and what the function gave back or why it refused.
+    pub(super) fn transaction(
+        &mut self,
+        name: &str,
+        arguments: &[u8],
+        user_ctx: &[u8],
+    ) -> Result<Outcome, Failure> {
+        self.run(|ctx, call| {
+            let mut values = Values::new(ctx);
+            let (arguments, user_ctx) = (values.make(arguments)?, values.make(user_ctx)?);
+            let done: Value<'_> =
+                call.function("transaction")?.call((name, arguments, user_ctx))?;
+            Ok(Outcome::Response(call.response(&done)?))
+        })
+    }
+
     pub(super) fn compile(&mut self, kind: FunctionKind, source: &str) -> Result<Outcome, Failure> {
         self.run(|_, call| {
             call.compiled(kind.name(), &[source])?;
@@ -661,6 +677,15 @@ impl Watch {
         self.running.set(Running::Nothing);
     }
 
+    /// Somebody else works. Gives how much longer the function may run; `None` where nothing runs.
+    fn pause(&self) -> Option<Duration> {
+        match self.running.replace(Running::Nothing) {
+            Running::Nothing => None,
+            Running::Fresh(time) => Some(time),
+            Running::Until(until) => Some(until.saturating_sub(clock::spent())),
+        }
+    }
+
     /// Asked by the engine every few thousand steps.
     fn is_late(&self) -> bool {
         let late = match self.running.get() {
@@ -775,6 +800,25 @@ impl Native {
             };
         native.set("listed", Function::new(ctx.clone(), listed)?)?;
 
+        let channel = self.channel.clone();
+        let (watch, deadline) = (Rc::clone(&self.watch), self.deadline);
+        let ask = move |ctx: Ctx<'js>, question: Value<'js>| -> JsResult<Value<'js>> {
+            let question = Texts::new(&ctx).text(&question)?.unwrap_or_default();
+            let left = watch.pause();
+            let answer = channel.ask(question.into()).map_err(|error| gone(&ctx, &error))?;
+            watch.begin(left.unwrap_or(deadline));
+            match answer {
+                Ok(answer) => Values::new(&ctx).make(&answer),
+                Err(Thrown { error, reason }) => {
+                    let pair = Object::new(ctx.clone())?;
+                    pair.set("error", error)?;
+                    pair.set("reason", reason)?;
+                    Err(ctx.throw(pair.into_value()))
+                }
+            }
+        };
+        native.set("ask", Function::new(ctx.clone(), ask)?)?;
+
         let prelude: Function<'js> = script(ctx, PRELUDE)?;
         prelude.call((native,))
     }
@@ -842,7 +886,7 @@ fn write_row<'js>(
 }
 
 fn gone(ctx: &Ctx<'_>, error: &std::io::Error) -> Error {
-    Exception::throw_message(ctx, &format!("nobody reads the list: {error}"))
+    Exception::throw_message(ctx, &format!("nobody listens any more: {error}"))
 }
 
 fn script<'js, T: FromJs<'js>>(ctx: &Ctx<'js>, source: &str) -> JsResult<T> {

@@ -8,6 +8,7 @@
 //   rowIsHere(), row()      rows that the list function was given; row() waits for more and is
 //                           null after the last
 //   listed(response, text)  hands over what the list function gave so far; response may be undefined
+//   ask(question)           what a transaction function asks of its database
 //   wrap(…helpers, source)  evaluates a source where the helpers are in scope
 (function (native) {
   "use strict";
@@ -568,11 +569,126 @@
     return member("other", ...path).apply(design(), values);
   }
 
+  // ---- Transactions.
+
+  const REFUSED = {};
+
+  // In the order of document ids, which is that of their characters' numbers.
+  function isBefore(a, b) {
+    const left = Array.from(a);
+    const right = Array.from(b);
+    for (let at = 0; at < left.length && at < right.length; at += 1) {
+      if (left[at] !== right[at]) return left[at].codePointAt(0) < right[at].codePointAt(0);
+    }
+    return left.length < right.length;
+  }
+
+  function idOf(id) {
+    if (typeof id !== "string" || id === "") throw new TypeError("a document's id is a string");
+    return id;
+  }
+
+  // A database as a transaction function sees it: as it was at one moment, with what the function wrote.
+  function transaction(name, parameters, userContext) {
+    const called = member("other", "transactions", name);
+    const written = new Map(); // id -> JSON, or null where it is deleted
+    const unborn = new Set(); // of these, what was not there before
+    let refusal;
+
+    function get(id) {
+      idOf(id);
+      if (!written.has(id)) return native.ask({ get: id });
+      const text = written.get(id);
+      return text === null ? null : parse(text);
+    }
+
+    function all(options) {
+      if (isArray(options)) options = { keys: options };
+      const { keys, prefix, limit } = options || {};
+      if (keys !== undefined) {
+        if (!isArray(keys)) throw new TypeError("keys are an array of ids");
+        const others = keys.filter((id) => !written.has(idOf(id)));
+        const found = new Map();
+        if (others.length > 0) {
+          native.ask({ keys: others }).forEach((doc, at) => found.set(others[at], doc));
+        }
+        return keys.map((id) => (written.has(id) ? get(id) : found.get(id)));
+      }
+      if (typeof prefix !== "string") throw new TypeError("all documents are asked for by keys or prefix");
+      if (limit !== undefined && !(Number.isInteger(limit) && limit >= 0)) {
+        throw new TypeError("limit is a number of documents");
+      }
+      const own = Array.from(written.keys()).filter((id) => id.startsWith(prefix));
+      // Those that were written over may be among them.
+      const asked = limit === undefined ? undefined : limit + own.length;
+      const docs = native.ask({ prefix, limit: asked }).filter((doc) => !written.has(doc._id));
+      for (const id of own) {
+        const doc = get(id);
+        if (doc !== null) docs.push(doc);
+      }
+      if (own.length > 0) docs.sort((a, b) => (isBefore(a._id, b._id) ? -1 : 1));
+      return limit === undefined ? docs : docs.slice(0, limit);
+    }
+
+    function view(path, options) {
+      const [ddoc, viewName, more] = String(path).split("/");
+      if (!ddoc || !viewName || more !== undefined) {
+        throw new TypeError("a view is named by its design document and its name: design/view");
+      }
+      return native.ask({ view: [ddoc, viewName], options: options || {} });
+    }
+
+    function find(query) {
+      if (typeof query !== "object" || query === null || isArray(query)) {
+        throw new TypeError("a query is an object with a selector");
+      }
+      return native.ask({ find: query });
+    }
+
+    function put(doc) {
+      if (typeof doc !== "object" || doc === null || isArray(doc)) {
+        throw new TypeError("a document is an object");
+      }
+      idOf(doc._id);
+      written.set(doc._id, stringify(doc));
+    }
+
+    // Whether it was there.
+    function remove(id) {
+      if (get(id) === null) return false;
+      if (written.has(id) && (unborn.has(id) || native.ask({ get: id }) === null)) {
+        unborn.add(id);
+        written.delete(id);
+      } else {
+        written.set(id, null);
+      }
+      return true;
+    }
+
+    function refuse(reason, detail) {
+      refusal = { reason: String(reason), detail: detail === undefined ? null : detail };
+      throw REFUSED;
+    }
+
+    const db = Object.freeze({ get, all, view, find, put, delete: remove, refuse });
+    let result;
+    try {
+      result = called.call(design(), db, parameters, userContext);
+    } catch (error) {
+      if (refusal === undefined) throw error;
+    }
+    // Also where the function has caught it.
+    if (refusal !== undefined) return { refused: refusal };
+    const writes = Array.from(written, ([id, text]) =>
+      (text === null ? { id, delete: true } : { id, put: parse(text) }));
+    return { writes, result: result === undefined ? null : result };
+  }
+
   resetTypes();
   resetOutput();
 
   return {
     compiled, describe, lesserText, reduce, filter, mapFilter, validate, update, show, list,
-    rewrite, apply,
+    rewrite, apply, transaction,
   };
 })

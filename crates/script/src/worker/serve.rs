@@ -28,8 +28,8 @@ pub(super) fn serve(socket: UnixStream) -> io::Result<()> {
         match Request::decode(&message) {
             Ok(Request::Program { key, design, source }) => server.load(key, design, source)?,
             Ok(Request::Call { key, design: _, operation }) => server.call(key, &operation)?,
-            // Rows for a list function that has ended without them.
-            Ok(Request::ListRows { .. }) => {}
+            // For a function that has ended without them.
+            Ok(Request::ListRows { .. } | Request::Answered { .. }) => {}
             Ok(Request::Hello(_)) | Err(_) => return Err(io::ErrorKind::InvalidData.into()),
         }
     }
@@ -119,6 +119,9 @@ impl Server {
             Operation::Rewrite { request } => machine.rewrite(request),
             Operation::Apply { path, arguments } => machine.apply(path, arguments),
             Operation::Compile { kind, source } => machine.compile(*kind, source),
+            Operation::Transaction { name, arguments, user_ctx } => {
+                machine.transaction(name, arguments, user_ctx)
+            }
         };
         self.answer(loaded, outcome)
     }

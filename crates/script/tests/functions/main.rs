@@ -11,6 +11,7 @@ mod pool;
 mod reduces;
 mod sandbox;
 mod support;
+mod transactions;
 
 #[test]
 fn script_worker() {

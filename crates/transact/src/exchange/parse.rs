@@ -20,7 +20,7 @@ use crate::{
     },
     operation::{FieldOperation, Kind},
     patch::{Patch, PatchSyntaxError},
-    transaction::{Requirement, Transaction, Write, WriteKind},
+    transaction::{Call, Requirement, Transaction, Write, WriteKind},
 };
 
 impl Exchange {
@@ -117,7 +117,7 @@ fn transaction(json: &[u8]) -> Result<Transaction, Problem> {
     if json.first() != Some(&b'{') {
         return Err(Problem::Member { member: "transactions", expected: "an array of objects" });
     }
-    let (mut id, mut require, mut writes) = (None, Vec::new(), Vec::new());
+    let (mut id, mut require, mut writes, mut call) = (None, Vec::new(), None, None);
     for (name, value) in members(json) {
         match &*unescape(name) {
             "id" => id = string_value(value).filter(|it| fits(it, ID_BYTES_MAX)),
@@ -129,24 +129,58 @@ fn transaction(json: &[u8]) -> Result<Transaction, Problem> {
                     }
                 }
             }
-            "writes" => {
-                for json in array("writes", value)? {
-                    if writes.len() == WRITES_MAX {
-                        return Err(Problem::TooMuchInOne);
-                    }
-                    writes.push(write(json)?);
-                }
-            }
+            "writes" => writes = Some(self::writes(value)?),
+            "call" => call = Some(self::call(value)?),
             other => return Err(unknown(other, "a transaction")),
         }
     }
-    let mut written = HashSet::new();
-    if let Some(twice) = writes.iter().find(|write: &&Write| !written.insert(write.id.clone())) {
-        return Err(Problem::WrittenTwice { id: twice.id.to_string() });
+    if call.is_some() && writes.is_some() {
+        return Err(Problem::CallOrWrites);
     }
     let id = id.ok_or(Problem::Id)?.into_owned();
     let digest = *blake3::hash(json).as_bytes();
-    Ok(Transaction { id, require, writes, digest, bytes: json.len() })
+    let writes = writes.unwrap_or_default();
+    Ok(Transaction { id, require, writes, call, digest, bytes: json.len() })
+}
+
+/// `[{"id": …, "put": …}, …]`, each of another document.
+pub(crate) fn writes(json: &[u8]) -> Result<Vec<Write>, Problem> {
+    let mut writes: Vec<Write> = Vec::new();
+    for json in array("writes", json)? {
+        if writes.len() == WRITES_MAX {
+            return Err(Problem::TooMuchInOne);
+        }
+        writes.push(write(json)?);
+    }
+    let mut written = HashSet::new();
+    match writes.iter().find(|write| !written.insert(&write.id)) {
+        Some(twice) => Err(Problem::WrittenTwice { id: twice.id.to_string() }),
+        None => Ok(writes),
+    }
+}
+
+/// `{"function": "inventory/order", "args": …}`
+fn call(json: &[u8]) -> Result<Call, Problem> {
+    if json.first() != Some(&b'{') {
+        return Err(Problem::Call);
+    }
+    let (mut name, mut arguments) = (None, b"null".to_vec());
+    for (member, value) in members(json) {
+        match &*unescape(member) {
+            "function" => name = string_value(value),
+            "args" => arguments = value.to_vec(),
+            other => return Err(unknown(other, "a call")),
+        }
+    }
+    let name = name.ok_or(Problem::Call)?;
+    match name.split_once('/') {
+        Some((design, function))
+            if !design.is_empty() && !function.is_empty() && !function.contains('/') =>
+        {
+            Ok(Call { design: design.to_owned(), function: function.to_owned(), arguments })
+        }
+        Some(_) | None => Err(Problem::Call),
+    }
 }
 
 /// Appends what one object asks for, which may be several things of one document.

@@ -35,7 +35,7 @@ pub(crate) fn check(data: &[u8]) {
                     }
                 }
                 let revs = stored.iter().map(|(id, present)| (id, &present.rev));
-                validate(&accepted(revs, &plan.taken)).unwrap();
+                validate(&accepted(revs, &plan.taken, None)).unwrap();
             }
             Err(refusal) => {
                 validate(&refusal.detail).unwrap();

@@ -42,12 +42,7 @@ impl<A: Action> Asked<A> {
     }
 
     pub(super) fn program(&self) -> Program {
-        Program {
-            database: self.database.number(),
-            design: self.entry.name.clone(),
-            digest: self.entry.digest,
-            source: self.entry.source.clone(),
-        }
+        self.entry.program(self.database.number())
     }
 
     /// The newest revision of a document as its functions see it; none where there is none.

@@ -115,7 +115,7 @@ async fn answer(
         "_all_docs" => Rows::AllDocs(Box::new(AllDocs::new(&call, database, grant, parameters)?)),
         _ => {
             let names = (&*design, &*view);
-            let rows = ViewRows::new(&call, database, grant, names, parameters).await?;
+            let rows = ViewRows::new(&call.app, database, grant, names, parameters).await?;
             Rows::View(Box::new(rows))
         }
     };

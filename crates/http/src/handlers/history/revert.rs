@@ -31,6 +31,8 @@ pub(crate) async fn revert(mut call: Call) -> Result<Response, ApiError> {
         selector: Option<Box<RawValue>>,
         #[serde(default)]
         preview: bool,
+        #[serde(default)]
+        in_parts: bool,
         snapshot: Option<String>,
     }
     #[derive(Serialize)]
@@ -45,7 +47,7 @@ pub(crate) async fn revert(mut call: Call) -> Result<Response, ApiError> {
     call.require_json()?;
     let (database, grant) = open::<Administer>(&call).await?;
     let text = call.bytes(limits::QUESTION_BODY_MAX).await?;
-    let form = "expected `to`, and maybe `ids`, `selector`, `preview`, `snapshot`";
+    let form = "expected `to`, and maybe `ids`, `selector`, `preview`, `in_parts`, `snapshot`";
     let asked: Asked = from_json(&text, form)?;
     let read = grant.internally::<Read>("to find the moment to go back to");
     let revert = Revert {
@@ -62,13 +64,18 @@ pub(crate) async fn revert(mut call: Call) -> Result<Response, ApiError> {
         Some(name) => name.parse()?,
         None => default_name(&call)?,
     };
-    let planned = site.revert(&database, &grant, &revert, &snapshot).await?;
+    let (reverted, left_out) = if asked.in_parts {
+        site.revert_in_parts(&database, &grant, &revert, &snapshot).await?
+    } else {
+        let planned = site.revert(&database, &grant, &revert, &snapshot).await?;
+        (planned.reversals.len(), planned.left_out)
+    };
     let done = Done {
         ok: true,
         seq: SequenceText(database.token(database.sequence())),
         snapshot: snapshot.to_string(),
-        reverted: planned.reversals.len(),
-        left_out: planned.left_out,
+        reverted,
+        left_out,
     };
     Ok(reply::json(StatusCode::OK, &done))
 }

@@ -10,7 +10,7 @@ use crate::{
     pieces::{Piece, Pieces},
 };
 
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Gone when its end has been sent.
     finding: Option<Finding>,
     shows_stats: bool,
@@ -19,7 +19,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn new(finding: Finding, shows_stats: bool) -> Self {
+    pub(crate) fn new(finding: Finding, shows_stats: bool) -> Self {
         Self { finding: Some(finding), shows_stats, began: false, count: 0 }
     }
 }
