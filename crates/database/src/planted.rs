@@ -53,7 +53,7 @@ pub(crate) async fn stale(
 
     use crate::{past::moment::Moment, revision::Extras};
 
-    const ONCE_IN: u64 = 16;
+    const ONCE_IN: u64 = 4;
     const CHANGES: u64 = 64;
     static TURNS: AtomicU64 = AtomicU64::new(0);
 
