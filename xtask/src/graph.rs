@@ -109,6 +109,27 @@ mod tests {
              `cargo xtask graph` prints, and say in the page what the crate still does not know"
         );
     }
+
+    /// What is only for tests to find may be turned on by what only tests need.
+    #[test]
+    fn no_released_server_has_faults_planted() {
+        let manifests = root().join("Cargo.toml");
+        let metadata = MetadataCommand::new().manifest_path(manifests).no_deps().exec().unwrap();
+        let is_planted = |feature: &String| feature.contains("planted");
+        let mut planted_by = Vec::new();
+        for package in &metadata.packages {
+            let default = package.features.get("default").into_iter().flatten();
+            assert!(!default.into_iter().any(is_planted), "{}", package.name);
+            for dependency in
+                package.dependencies.iter().filter(|it| it.features.iter().any(is_planted))
+            {
+                assert_eq!(dependency.kind, DependencyKind::Development, "{}", package.name);
+                planted_by.push(short(&package.name));
+            }
+        }
+        assert_eq!(planted_by, ["settle"]);
+    }
+
     #[test]
     fn the_files_that_the_page_names_are_there() {
         let page = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();

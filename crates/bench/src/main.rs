@@ -18,6 +18,7 @@ mod bare;
 mod bench;
 mod client;
 mod documents;
+mod histories;
 mod invoices;
 mod limits;
 mod notes;
@@ -70,6 +71,8 @@ enum Command {
     Attachment(attachment::Attachment),
     /// How fast a database goes to a file and comes back
     Archive(archive::Archive),
+    /// What many clients do at once, while the server is killed, judged: is there one order of all of it?
+    Histories(histories::Histories),
     /// Transactions beside plain writes, one document that many write, the past beside the present
     Transactions(transactions::Transactions),
     /// Replication: between servers, with a client, and thousands of jobs at a time
@@ -108,6 +111,7 @@ fn main() -> ExitCode {
         Command::Accounts(accounts) => accounts.run(),
         Command::Attachment(attachment) => attachment.run(),
         Command::Archive(archive) => archive.run(),
+        Command::Histories(histories) => histories.run(),
         Command::Transactions(transactions) => transactions.run(),
         Command::Sync(sync) => sync.run(),
         Command::Bare(bare) => bare.run(),

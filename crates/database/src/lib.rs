@@ -15,6 +15,7 @@ mod keys;
 pub mod limits;
 mod once;
 mod past;
+mod planted;
 mod read;
 mod record;
 mod render;

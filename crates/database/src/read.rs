@@ -17,6 +17,7 @@ use crate::{
     Database,
     database::Inner,
     error::StorageError,
+    planted,
     record::{
         body::{Attachment, decode_payload, decode_record},
         head::{BodyView, HeadView},
@@ -35,6 +36,9 @@ impl Database {
         extras: Extras,
     ) -> Result<Revision, GetError> {
         self.inner.check(grant);
+        if let Some(stale) = planted::stale(self, grant, id).await {
+            return Ok(stale);
+        }
         if *select == Select::Winner && extras == Extras::default() {
             return self.inner.winner(id).await;
         }

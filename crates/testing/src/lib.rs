@@ -5,8 +5,10 @@
 //! owns are [`ManualClock`] and [`SeededEntropy`].
 
 mod client;
+pub mod histories;
 mod log;
 mod process;
+mod recording;
 mod server;
 mod wait;
 
@@ -17,6 +19,7 @@ pub use self::{
     client::{Client, Feed, Interrupted, Reply, raw},
     log::Log,
     process::{ADMIN, Process},
+    recording::{Recorded, Recording},
     server::{Store, TestServer},
     wait::{PATIENCE, eventually},
 };

@@ -16,6 +16,7 @@ use crate::{
     edit::{Edit, EditError, Origin, Written},
     error::StorageError,
     limits::HEAD_INLINE_BYTES_MAX,
+    planted::{Fault, planted},
     record::{
         body::encode_payload,
         change::ChangeRow,
@@ -183,6 +184,7 @@ impl Group<'_> {
             Some(base) if tree.is_some_and(|tree| tree.leaf(base).is_some()) => {
                 Ok(Some(base.clone()))
             }
+            Some(_) if planted(Fault::LostPrecondition) => Ok(Some(winner.rev.clone())),
             None if winner.deleted && !deletes => Ok(Some(winner.rev.clone())),
             Some(_) | None => Err(EditError::Conflict),
         }

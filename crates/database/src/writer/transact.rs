@@ -20,6 +20,7 @@ use crate::{
     },
     error::StorageError,
     limits::{ATOMIC_BYTES_MAX, CLASHES_MAX, CURRENT_BYTES_MAX, GROUP_BYTES_MAX, READ_CHANGES_MAX},
+    planted::{Fault, planted},
     record::{body::decode_payload, idempotency::Idempotency, site::encode_mark},
     render::Leaf,
     transact::{
@@ -170,7 +171,10 @@ impl Group<'_> {
         let is_same = |(id, seen): &(DocumentId, Option<u64>)| {
             self.head(id).map(|head| head.sequence) == *seen
         };
-        *epochs == self.live.epochs() && !self.design_changed_before && read.iter().all(is_same)
+        planted(Fault::NoReadSet)
+            || *epochs == self.live.epochs()
+                && !self.design_changed_before
+                && read.iter().all(is_same)
     }
 
     /// Whether what transaction functions have read is what is there.
@@ -186,7 +190,7 @@ impl Group<'_> {
             } else {
                 read.documents.iter().all(is_same) && self.are_quiet(read).await?
             };
-            if !is_same {
+            if !is_same && !planted(Fault::NoReadSet) {
                 return Ok(false);
             }
         }
