@@ -4,11 +4,11 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use expect_test::expect;
 use proptest::prelude::*;
-use settle_database::{Origin, WholeDocument};
+use settle_database::{Origin, PastError, WholeDocument};
 use settle_engine::memory::MemoryEngine;
 use settle_model::sequence::{Sequence, Since};
 use tokio::runtime::Builder;
@@ -69,6 +69,15 @@ proptest! {
     }
 
     #[test]
+    fn an_archive_of_the_past_is_what_the_database_was(
+        ops in proptest::collection::vec(op(), 1..25),
+        later in proptest::collection::vec(op(), 1..15),
+    ) {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(check_past(&ops, &later));
+    }
+
+    #[test]
     fn an_archive_is_of_one_moment_whatever_happens_while_it_is_made(
         ops in proptest::collection::vec(op(), 10..30),
         later in proptest::collection::vec(op(), 1..20),
@@ -83,7 +92,7 @@ proptest! {
             for op in &ops {
                 live(&db, op, &mut made).await;
             }
-            let point = db.db.point(&db.admin).await.unwrap();
+            let point = db.db.point(&db.admin, None, "a test").await.unwrap();
             let expected = db.wholes().await;
             for op in later.iter().filter(keeps) {
                 live(&db, op, &mut made).await;
@@ -104,6 +113,40 @@ proptest! {
             db.db.compact(&db.admin).await.unwrap();
             db.audit().await;
         });
+    }
+}
+
+/// Lives on behind a moment, with `taken` as its snapshot, and archives that.
+async fn check_past(ops: &[Op], later: &[Op]) {
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    let mut made = 0;
+    for op in ops {
+        live(&db, op, &mut made).await;
+    }
+    let expected = db.wholes().await;
+    db.db.take_snapshot(&db.admin, "taken".parse().unwrap(), None).await.unwrap();
+    let info = db.db.info(&db.read).await.unwrap();
+    // A purge erases what is kept for a snapshot too.
+    for op in later.iter().filter(|op| !matches!(op, Op::Purge { .. })) {
+        live(&db, op, &mut made).await;
+    }
+    db.db.compact(&db.admin).await.unwrap();
+    let locals = db.locals().await;
+    let moment = db.db.moment(&db.read, &"taken".parse().unwrap()).await.unwrap();
+    let mut archiving = store.archiving_at(&db, Some(moment));
+    let archive = rest(&mut archiving).await;
+    let lines = String::from_utf8(zstd::stream::decode_all(&*archive).unwrap()).unwrap();
+    let counts = format!(r#""documents":{},"deleted":{},"#, info.doc_count, info.deleted_count);
+    assert!(lines.contains(&counts), "{counts}");
+
+    let other = TestStore::on(Arc::new(MemoryEngine::new()), 8).await;
+    let copy = other.replace(&other.create("copy").await, &archive).await;
+    let back = store.replace(&db, &archive).await;
+    for restored in [&copy, &back] {
+        assert_same(&expected, &restored.wholes().await);
+        assert_eq!(restored.locals().await, locals);
+        restored.audit().await;
     }
 }
 
@@ -222,4 +265,89 @@ async fn a_comparison_names_what_differs() {
             "the database has 1 documents that the archive has not",
         ]"#]]
     .assert_eq(&compare().await);
+}
+
+#[tokio::test]
+async fn an_archive_of_the_past_has_no_checkpoints_and_what_has_no_past_as_it_is() {
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    let first = db.put("a", None, r#"{"n":1}"#).await;
+    db.put("gone", None, "{}").await;
+    db.local("note", r#"{"n":1}"#).await;
+    let moment = db.db.moment(&db.read, &settle_database::At::Now).await.unwrap();
+    db.put("a", Some(&first), r#"{"n":2}"#).await;
+    db.put("new", None, "{}").await;
+    db.local("note", r#"{"n":2}"#).await;
+    db.local("couchdb", r#"{"session_id":"s","source_last_seq":4,"history":[]}"#).await;
+    db.local("pouchdb", r#"{"last_seq":"4-x","session_id":"s"}"#).await;
+    db.db.set_security(&db.admin, br#"{"admins":{"names":["ada"]}}"#.to_vec()).await.unwrap();
+    let archive = rest(&mut store.archiving_at(&db, Some(moment))).await;
+    let lines = zstd::stream::decode_all(&*archive).unwrap();
+    expect![].assert_eq(&masked(&lines, &store));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_moment_is_held_as_long_as_its_archive_takes_and_no_longer() {
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    // Of several blocks.
+    let noise = |seed: usize| -> String {
+        let letters = (0..400_000_u64).map(|n| {
+            let mixed = (n + 7_919 * seed as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 59;
+            char::from(b'a' + u8::try_from(mixed % 26).unwrap())
+        });
+        letters.collect()
+    };
+    let mut revs = Vec::new();
+    for n in 0..6 {
+        revs.push(db.put(&format!("d{n}"), None, &format!(r#"{{"n":"{}"}}"#, noise(n))).await);
+    }
+    let expected = db.wholes().await;
+    let mut archiving = store.archiving(&db);
+    let mut bytes = archiving.next().await.unwrap().unwrap().to_vec();
+    for (n, rev) in revs.iter().enumerate() {
+        db.put(&format!("d{n}"), Some(rev), "{}").await;
+    }
+    // Whoever takes the archive is slow, and what was replaced has long outlived its time.
+    while let Some(block) = archiving.next().await.unwrap() {
+        bytes.extend_from_slice(&block);
+        store.clock.advance(Duration::from_secs(14 * 60));
+        tokio::time::sleep(Duration::from_secs(130)).await;
+        db.db.compact(&db.admin).await.unwrap();
+    }
+    db.db.compact(&db.admin).await.unwrap();
+    let info = db.db.info(&db.read).await.unwrap();
+    assert_eq!(info.file_bytes, info.active_bytes, "nothing is held any more");
+    let back = store.replace(&db, &bytes).await;
+    assert_same(&expected, &back.wholes().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_archive_that_is_not_gone_on_with_is_lost() {
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    let rev = db.put("a", None, r#"{"n":1}"#).await;
+    let mut archiving = store.archiving(&db);
+    let point = db.db.point(&db.admin, None, "a test").await.unwrap();
+    db.put("a", Some(&rev), r#"{"n":2}"#).await;
+    db.db.compact(&db.admin).await.unwrap();
+    let history = async || {
+        let info = db.db.info(&db.read).await.unwrap();
+        info.file_bytes - info.active_bytes
+    };
+    assert!(history().await > 0);
+    assert_eq!(point.documents(0).await.unwrap().0[0].sequence, 1);
+    store.clock.advance(Duration::from_secs(3_700));
+    tokio::time::sleep(Duration::from_secs(130)).await;
+    assert_eq!(history().await, 0);
+    assert_eq!(point.documents(0).await.unwrap_err(), PastError::NotKept);
+    // Dropped early, a moment is let go of at once.
+    drop(point);
+    assert!(archiving.next().await.unwrap().is_some());
+    drop(archiving);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let rev = db.put("b", None, "{}").await;
+    db.put("b", Some(&rev), r#"{"n":2}"#).await;
+    db.db.compact(&db.admin).await.unwrap();
+    assert_eq!(history().await, 0);
 }

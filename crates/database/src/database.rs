@@ -1,7 +1,6 @@
 //! One open database: what it is, its settings, and who is told when it changes. Its reads, scans
 //! and writes are in [`read`](crate::read), [`scan`](crate::scan) and [`writer`](crate::writer).
 
-mod hold;
 mod keeping;
 mod kept;
 mod local;
@@ -27,7 +26,6 @@ use settle_model::{
 };
 use tokio::sync::{OnceCell, watch};
 
-pub(crate) use self::hold::{Hold, Holds};
 pub use self::{
     keeping::HeldMoment,
     local::LocalError,
@@ -63,8 +61,6 @@ pub(crate) struct Inner {
     /// one never takes the place of a newer.
     pub(crate) live_order: tokio::sync::Mutex<()>,
     timelines: Timelines,
-    /// What of the past somebody reads.
-    pub(crate) holds: Arc<Holds>,
     /// Set once the documents in conflict are listed.
     pub(crate) conflicts_listed: OnceCell<()>,
     pub(crate) committed: watch::Sender<Committed>,
@@ -132,7 +128,6 @@ impl Database {
             present: RwLock::new(present),
             live_order: tokio::sync::Mutex::new(()),
             timelines,
-            holds: Arc::default(),
             conflicts_listed: OnceCell::new_with(state.conflicts.count().map(drop)),
             committed: watch::Sender::new(Committed { sequence: state.sequence, dropped: false }),
             touched: AtomicBool::new(true),

@@ -6,6 +6,7 @@
 
 mod audit;
 pub mod blobs;
+mod checkpoint;
 mod codec;
 mod database;
 mod edit;
@@ -28,6 +29,7 @@ mod writer;
 pub use settle_engine::Direction;
 
 pub use crate::{
+    checkpoint::is_checkpoint,
     codec::RecordError,
     database::{
         Database, HeldMoment, LocalError, PlannedResolution, RetentionError, Reversal, RevertError,
@@ -45,7 +47,7 @@ pub use crate::{
         moment::{At, AtError, Moment, PastError, SnapshotName, SnapshotNameError},
         versions::Version,
     },
-    read::whole::{Facts, Point, PurgeEntry, WholeDocument, WholeLeaf},
+    read::whole::{Facts, Point, PointError, PurgeEntry, WholeDocument, WholeLeaf},
     record::{
         body::Attachment,
         later::{Cursor, Pin, Snapshot},

@@ -64,6 +64,9 @@ pub(crate) const EVENT_DELAY: Duration = Duration::from_millis(250);
 pub(crate) const WHOLE_DOCUMENTS_MAX: usize = 1_000;
 pub(crate) const WHOLE_BYTES_MAX: usize = 1 << 20;
 
+/// What a document counts there that has moved on, and is looked up behind the slice.
+pub(crate) const WHOLE_ELSEWHERE_BYTES: usize = 16 << 10;
+
 /// Timelines that a database remembers; a `since` of one before them reads as the start.
 pub(crate) const TIMELINES_MAX: usize = 100;
 
@@ -120,8 +123,9 @@ pub const SNAPSHOTS_MAX: usize = 1_000;
 /// Pins of one database at a time, for the same reason. Beyond: 503.
 pub const PINS_MAX: usize = 100;
 
-/// How long a pin holds the past if whoever took it does not come back.
+/// How long a pin holds the past if whoever took it does not come back, and how old it is when it is renewed.
 pub const PIN_TIME: Duration = Duration::from_secs(15 * 60);
+pub(crate) const PIN_RENEWED_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// How long letting the past go waits between two of its commits, so that it never has more than a part of the
 /// engine's time.

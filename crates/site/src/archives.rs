@@ -7,7 +7,7 @@ use settle_accounts::QuotaError;
 use settle_archive::{
     Archiving, CompareError, Comparison, RestoreFailure, Restored, Source, Totals, compare, restore,
 };
-use settle_database::{Database, NameScan, StorageError};
+use settle_database::{At, Database, NameScan, PastError, StorageError};
 use settle_model::{id::DatabaseName, sequence::SequenceToken};
 use thiserror::Error;
 
@@ -37,9 +37,19 @@ pub struct InPlace {
 }
 
 impl Site {
-    /// Begins an archive of a database.
-    pub fn archive(&self, database: &Database, grant: &Grant<Administer>) -> Archiving {
-        Archiving::new(&self.store, database, grant, self.clock.now())
+    /// Begins an archive of a database as it was at a moment; `None` for the present.
+    pub async fn archive(
+        &self,
+        database: &Database,
+        grant: &Grant<Administer>,
+        at: Option<&At>,
+    ) -> Result<Archiving, PastError> {
+        let read = grant.internally::<Read>("to find the moment that is archived");
+        let moment = match at {
+            None | Some(At::Now) => None,
+            Some(at) => Some(database.moment_of_life(&read, at).await?),
+        };
+        Ok(Archiving::new(&self.store, database, grant, moment, self.clock.now()))
     }
 
     /// Builds the database that an archive holds, compares the two, and puts it in the place of this one, whose
@@ -82,7 +92,8 @@ impl Site {
     ) -> Result<Option<(Database, Archiving)>, StorageError> {
         let Ok(name) = DatabaseName::from_catalog(name) else { return Ok(None) };
         let Some(database) = self.store.find(&name).await? else { return Ok(None) };
-        let archiving = self.archive(&database, &Grant::internal(database.resource(), ITSELF));
+        let grant = Grant::internal(database.resource(), ITSELF);
+        let archiving = Archiving::new(&self.store, &database, &grant, None, self.clock.now());
         Ok(Some((database, archiving)))
     }
 

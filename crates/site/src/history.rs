@@ -17,8 +17,8 @@ use crate::{NewDatabaseError, Site, limits::REVERT_ATTEMPTS_MAX};
 /// Where a copy that is being made says how far it has come.
 const FORK: &str = "_local/settle-fork";
 
-/// Slices of a copy between two signs that the past is still needed.
-const RENEW_EVERY: u32 = 16;
+/// Slices of a copy between two notes of how far it has come.
+const NOTE_EVERY: u32 = 16;
 
 /// What is to go back to a moment.
 #[derive(Debug, Clone)]
@@ -132,8 +132,8 @@ impl Site {
         moment: Moment,
     ) -> Result<Database, ForkError> {
         let read = grant.internally::<Read>("a fork reads all documents");
-        let held = source.hold(&read, moment, &format!("fork to {target}")).await?;
-        let made = self.fork_held(actor, (source, &read), (target, server), &held).await;
+        let mut held = source.hold(&read, moment, &format!("fork to {target}")).await?;
+        let made = self.fork_held(actor, (source, &read), (target, server), &mut held).await;
         // If this fails, it runs out.
         let released = held.release().await;
         let made = made?;
@@ -146,7 +146,7 @@ impl Site {
         actor: &Actor,
         (source, read): (&Database, &Grant<Read>),
         (target, server): (&DatabaseName, &Grant<AdministerServer>),
-        held: &HeldMoment,
+        held: &mut HeldMoment,
     ) -> Result<Database, ForkError> {
         let what = format!("{}@{}", source.number(), held.moment.sequence());
         let marker: LocalId = FORK.parse().expect("it is the id of a local document");
@@ -171,8 +171,8 @@ impl Site {
                 Next::Done => break,
                 Next::Go(last) => after = last,
             }
-            if slice.is_multiple_of(RENEW_EVERY) {
-                held.renew().await?;
+            held.renew_when_due().await?;
+            if slice.is_multiple_of(NOTE_EVERY) {
                 note_fork(&copy, &write, &marker, &what, &after).await?;
             }
         }

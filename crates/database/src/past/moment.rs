@@ -67,6 +67,9 @@ pub struct AtError;
 pub struct Moment(pub(crate) u64);
 
 impl Moment {
+    /// The present, whatever has happened.
+    pub(crate) const PRESENT: Self = Self(u64::MAX);
+
     pub fn sequence(self) -> u64 {
         self.0
     }
@@ -81,6 +84,8 @@ pub enum PastError {
     NotKept,
     #[error("the moment lies beyond the present")]
     Ahead,
+    #[error("the database was not there yet at that moment")]
+    NotYet,
     #[error("the sequence was counted on another timeline")]
     OtherTimeline,
     #[error(transparent)]
@@ -139,6 +144,18 @@ impl Database {
     pub async fn moment(&self, grant: &Grant<Read>, at: &At) -> Result<Moment, PastError> {
         self.inner.check(grant);
         self.inner.moment(at).await
+    }
+
+    /// As [`moment`](Self::moment), but a time before the database was made is none that it had: a list of what was there
+    /// then is empty, and whoever asks for the whole of it is mistaken.
+    pub async fn moment_of_life(&self, grant: &Grant<Read>, at: &At) -> Result<Moment, PastError> {
+        let moment = self.moment(grant, at).await?;
+        match at {
+            At::Time(time) if moment.0 == 0 && *time < self.inner.live().created => {
+                Err(PastError::NotYet)
+            }
+            At::Now | At::Snapshot(_) | At::Sequence(_) | At::Time(_) => Ok(moment),
+        }
     }
 }
 

@@ -121,9 +121,7 @@ impl Restoring {
 
     /// Reads it as an archive is read.
     pub async fn point(&self) -> Result<Point, StorageError> {
-        let reason = "what is being restored is compared with its archive";
-        let grant = Grant::internal(self.database.resource(), reason);
-        self.database.point(&grant).await
+        self.database.unheld_point().await
     }
 
     /// To read what has been restored.

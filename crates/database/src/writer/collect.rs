@@ -57,10 +57,7 @@ impl Group<'_> {
         if self.look_again(&points, &mut forgetting).await? {
             return Ok(Collected::More);
         }
-        // What somebody reads stays, whatever its age.
-        let held = self.inner.holds.oldest().unwrap_or(u64::MAX);
         let limit = self.may_go(until, needed.retention.window).await?;
-        let limit = limit.min(held).max(self.state.history_floor);
         let (due, last) = self.due(limit, points).await?;
         let more = last < limit;
         for due in &due {
