@@ -329,6 +329,10 @@ impl Inner {
         present.live = Arc::new(live);
     }
 
+    pub(crate) fn timelines(&self) -> &Timelines {
+        &self.timelines
+    }
+
     pub(crate) fn timeline(&self) -> Timeline {
         self.timelines.present()
     }

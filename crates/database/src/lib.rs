@@ -51,7 +51,7 @@ pub use crate::{
     record::{
         body::Attachment,
         later::{Cursor, Pin, Snapshot},
-        retention::Retention,
+        retention::{Retention, Tombstones},
     },
     render::DocumentForm,
     revision::{
@@ -67,8 +67,8 @@ pub use crate::{
     },
     store::{
         Compaction, CreateError, CreateOptions, DatabaseChanged, DatabaseEvent, DropError,
-        EventKind, EventPage, EventScan, NameScan, OpenError, RestoreError, Restoring, Store,
-        StoreParts, StoreSettings,
+        EventKind, EventPage, EventScan, FollowersPosition, NameScan, OpenError, RestoreError,
+        Restoring, Store, StoreParts, StoreSettings,
     },
     tasks::Tasks,
     transact::{

@@ -100,6 +100,17 @@ pub const RETENTION_DEFAULT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub const RETENTION_MIN: Duration = Duration::from_secs(60);
 pub const RETENTION_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
+/// How long a tombstone stays at the least in a database that lets them go, and how long a checkpoint counts: both have
+/// the same bounds. Outside: 400 `bad_request`.
+pub const TOMBSTONES_MIN: Duration = Duration::from_secs(60);
+pub const TOMBSTONES_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// How long a checkpoint counts, unless the database says otherwise.
+pub const CHECKPOINTS_DEFAULT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// How often tombstones are looked at that something has not passed yet.
+pub(crate) const TOMBSTONES_LOOKED_AT_EVERY: Duration = Duration::from_secs(60 * 60);
+
 /// Bytes of a user's name in a key of what is remembered of them. A longer one stands there as a digest.
 pub(crate) const PRINCIPAL_BYTES_MAX: usize = 200;
 

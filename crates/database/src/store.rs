@@ -2,6 +2,7 @@
 
 mod compactions;
 mod events;
+mod followers;
 mod handles;
 mod numbers;
 mod reclaim;
@@ -24,8 +25,12 @@ use tokio::sync::broadcast;
 
 pub use self::compactions::Compaction;
 pub use self::events::{DatabaseEvent, EventPage, EventScan};
+pub use self::followers::FollowersPosition;
 pub use self::restore::{RestoreError, Restoring};
-use self::{compactions::Compactions, events::Events, handles::Handles, numbers::Numbers};
+use self::{
+    compactions::Compactions, events::Events, followers::Followers, handles::Handles,
+    numbers::Numbers,
+};
 pub use crate::record::site::EventKind;
 use crate::{
     Database,
@@ -89,6 +94,7 @@ pub(crate) struct Shared {
     changed: broadcast::Sender<DatabaseChanged>,
     reclaim: reclaim::Signal,
     pub(crate) sweep: sweep::Signal,
+    pub(crate) followers: Followers,
 }
 
 #[derive(Debug, Error)]
@@ -163,6 +169,7 @@ impl Store {
             changed: broadcast::Sender::new(limits::CHANGED_WAITING_MAX),
             reclaim: reclaim::Signal::default(),
             sweep: sweep::Signal::default(),
+            followers: Followers::default(),
             tasks: Tasks::default(),
             engine: parts.engine,
             blobs: parts.blobs,
@@ -204,6 +211,12 @@ impl Store {
 
     pub fn blobs(&self) -> &Arc<BlobStore> {
         &self.shared.blobs
+    }
+
+    /// Says how to find how far those have come who follow databases and keep their cursors elsewhere. Until this is
+    /// said, no tombstone goes anywhere.
+    pub fn set_followers(&self, position: FollowersPosition) {
+        self.shared.followers.set(position);
     }
 
     /// For work that has to be finished before the store is closed.

@@ -39,7 +39,7 @@ async fn history_bytes(db: &TestDatabase) -> u64 {
 }
 
 async fn set_window(db: &TestDatabase, window: Duration) {
-    let retention = Retention { window, append_only: None };
+    let retention = Retention { window, ..Retention::default() };
     db.db.set_retention(&db.admin, retention).await.unwrap();
 }
 

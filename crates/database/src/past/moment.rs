@@ -26,6 +26,7 @@ use crate::{
     limits::SNAPSHOT_NAME_BYTES_MAX,
     record::{
         change::ChangeView,
+        expiring::Expiring,
         head::HeadView,
         history::History,
         later::{Pin, Snapshot},
@@ -205,7 +206,9 @@ impl Inner {
     pub(crate) async fn needed(&self) -> Result<Needed, StorageError> {
         let keys = self.keys;
         let scan = |family| Step::Scan(Scan::prefix(&keys.family(family), Direction::Ascending));
-        let steps = vec![Step::Get(keys.retention()), scan(family::SNAPSHOT), scan(family::PIN)];
+        let records = [Step::Get(keys.retention()), Step::Get(keys.expiring())];
+        let scans = [scan(family::SNAPSHOT), scan(family::PIN)];
+        let steps = records.into_iter().chain(scans).collect();
         let needed = self.shared.engine.read_to_end(Plan::new(steps), Reading::default()).await?;
         needed.failure.check()?;
         Ok(needed.needed)
@@ -256,6 +259,7 @@ impl Inner {
 #[derive(Debug, Default)]
 pub(crate) struct Needed {
     pub(crate) retention: Retention,
+    pub(crate) expiring: Option<Expiring>,
     /// Names and records, in the order of the names.
     pub(crate) snapshots: Vec<(String, Snapshot)>,
     /// Numbers and records, oldest first.
@@ -281,6 +285,11 @@ impl Reading {
         match step {
             0 => self.needed.retention = Retention::decode(key, value)?,
             1 => {
+                let expiring = Expiring::decode(key, value)?;
+                self.needed.retention.tombstones = Some(expiring.rule);
+                self.needed.expiring = Some(expiring);
+            }
+            2 => {
                 let name = keys::text_of(key).unwrap_or_default().to_owned();
                 self.needed.snapshots.push((name, Snapshot::decode(key, value)?));
             }

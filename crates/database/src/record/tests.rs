@@ -18,6 +18,7 @@ use super::{
     body::{self, Attachment},
     change::{ChangeRow, ChangeView},
     conflict,
+    expiring::Expiring,
     head::{BodyPlace, Head, HeadView, LeafBody},
     history::{History, PastBody, PastLeaf},
     idempotency::{self, Idempotency},
@@ -25,7 +26,7 @@ use super::{
     live::{Live, TimelineStart},
     local,
     purge::Purge,
-    retention::Retention,
+    retention::{Retention, Tombstones},
     segment,
     site::{self, Event, EventKind, EventOf, Site},
     state::{Conflicts, Past, Sizes, State},
@@ -205,7 +206,7 @@ fn all() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     assert_eq!(view.leaves().map(Result::unwrap).collect::<Vec<_>>(), leaves);
     add("change", key, value);
     let key = keys.local(&"_local/checkpoint".parse().unwrap());
-    add("local document", key.clone(), local::encode(&key, 3, b"{}"));
+    add("local document", key.clone(), local::encode(&key, 3, Timestamp::from_seconds(1), b"{}"));
     let key = keys.time(at());
     add("time", key.clone(), later::encode_time(&key, 17));
     let key = keys.purge(1);
@@ -226,8 +227,16 @@ fn all() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let retention = Retention {
         window: Duration::from_secs(3_600),
         append_only: Some(br#"{"kind":"audit"}"#.to_vec()),
+        tombstones: None,
     };
     add("retention", key.clone(), retention.encode(&key));
+    let key = keys.expiring();
+    let day = Duration::from_secs(86_400);
+    let rule = Tombstones { kept: 365 * day, checkpoints: 90 * day };
+    let expiring = Expiring { rule, since: Timestamp::from_seconds(1_767_225_600), up_to: 300 };
+    add("expiring", key.clone(), expiring.encode(&key));
+    assert_eq!(Expiring::decode(&key, &expiring.encode(&key)).unwrap(), expiring);
+    let key = keys.retention();
     assert_eq!(Retention::decode(&key, &retention.encode(&key)).unwrap(), retention);
     let key = keys.idempotency("ada", "till-7", "01J");
     let record = Idempotency { payload: [3; 32], expires: at(), answer: b"{}".to_vec() };
@@ -330,6 +339,7 @@ proptest! {
         let newest = super::sealed_as(3, &key, |out| out.extend_from_slice(&payload));
         drop(State::decode(&key, &newest));
         drop(Retention::decode(&key, &value));
+        drop(Expiring::decode(&key, &value));
         drop(segment::decode(&key, &value));
         drop(Purge::decode(&key, &value));
         drop(body::decode_payload(&payload));

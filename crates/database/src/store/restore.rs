@@ -140,7 +140,7 @@ impl Restoring {
 
     /// Takes local documents back, with the revisions that they had.
     pub async fn put_locals(&self, locals: &[(LocalId, u64, Bytes)]) -> Result<(), RestoreError> {
-        let keys = self.database.inner.keys;
+        let (keys, now) = (self.database.inner.keys, self.shared.clock.now());
         let mut batch = Batch::default();
         batch.require(keys.live(), Expected::Present);
         for (id, revision, body) in locals {
@@ -149,7 +149,7 @@ impl Restoring {
                 return Err(RestoreError::LocalTooLarge { id, bytes, max });
             }
             let key = keys.local(id);
-            batch.put(key.clone(), local::encode(&key, *revision, body));
+            batch.put(key.clone(), local::encode(&key, *revision, now, body));
         }
         match self.shared.engine.commit(batch).await {
             Outcome::Committed => Ok(()),

@@ -70,7 +70,9 @@ impl Group<'_> {
         if !more && let Some(past) = &mut self.state.past {
             past.floor_time = past.floor_time.max(self.now.minus(needed.retention.window));
         }
-        let more = more || matches!(until, Until::Grace { .. }) && self.expire_records().await?;
+        let in_grace = matches!(until, Until::Grace { .. });
+        let more = more || in_grace && self.expire_records().await?;
+        let more = more || in_grace && self.expire_tombstones(&needed).await?;
         if let (Until::Grace { due }, false) = (until, more) {
             self.delete(keys::sweep(due, self.inner.keys.number));
             if due == self.state.sweep_due {

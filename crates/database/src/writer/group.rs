@@ -58,6 +58,8 @@ pub(super) struct Group<'w> {
     pub(super) retention: Duration,
     /// When the first of those that are left may go, where that is known.
     pub(super) records_due: Option<Timestamp>,
+    /// When tombstones are to be looked at again, where that is known.
+    pub(super) tombstones_due: Option<Timestamp>,
     /// Of keys and values that are put.
     pub(super) bytes: usize,
     /// Whether the sweeper has something to do at once.
@@ -173,6 +175,7 @@ impl<'w> Group<'w> {
             records: found.records,
             retention: found.retention,
             records_due: None,
+            tombstones_due: None,
             bytes: 0,
             wakes_sweeper: false,
             is_quiet: false,
@@ -365,8 +368,9 @@ impl<'w> Group<'w> {
     /// When the sweeper is to come by for what this group leaves behind.
     fn sweep_wanted(&self) -> Option<Timestamp> {
         let history = self.history_added.then(|| due(self.now, self.live.grace));
-        let records = self.records_due.map(|it| it.max(due(self.now, Duration::ZERO)));
-        history.into_iter().chain(records).min()
+        let others = self.records_due.into_iter().chain(self.tombstones_due);
+        let others = others.map(|it| it.max(due(self.now, Duration::ZERO)));
+        history.into_iter().chain(others).min()
     }
 
     /// Puts the database on the sweep queue, where it is not yet.

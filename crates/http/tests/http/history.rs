@@ -530,6 +530,26 @@ async fn going_back_writes_new_revisions_and_leaves_out_what_is_only_appended_to
 }
 
 #[tokio::test]
+async fn tombstones_go_where_that_is_said() {
+    let server = some().await;
+    check_on(
+        &server,
+        &[
+            r#"PUT /d/_history {"tombstone_seconds":30}"#,
+            r#"PUT /d/_history {"checkpoint_seconds":3600}"#,
+            r#"PUT /d/_history {"tombstone_seconds":86400,"checkpoint_seconds":0}"#,
+            r#"PUT /d/_history {"tombstone_seconds":"a day"}"#,
+            r#"PUT /d/_history {"tombstone_seconds":86400}"#,
+            "GET /d/_history",
+            r#"PUT /d/_history {}"#,
+            "GET /d/_history",
+        ],
+        expect![],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_fork_is_what_the_database_was() {
     let server = some().await;
     let attached = "PUT /d/e/x.txt\ncontent-type: text/plain\n\nhello";
