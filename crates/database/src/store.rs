@@ -16,7 +16,7 @@ use settle_engine::{
     Batch, Direction, Engine, Expected, Outcome, Plan, Scan, Step, Visit, Visitor,
 };
 use settle_model::{
-    id::DatabaseName,
+    id::{DatabaseName, LocalId},
     sequence::{Sequence, Timeline, TimelineStart as TimelinePlace, Timelines},
     time::{Clock, Entropy, Timestamp},
 };
@@ -41,6 +41,7 @@ use crate::{
     limits,
     record::{
         live::{Live, TimelineStart},
+        local,
         site::{Site, decode_name, encode_name, encode_reclaim},
         state::State,
     },
@@ -123,6 +124,8 @@ pub enum DropError {
 #[derive(Debug, Clone, Default)]
 pub struct CreateOptions {
     pub partitioned: bool,
+    /// A local document that is there as soon as the database is.
+    pub local: Option<(LocalId, Vec<u8>)>,
 }
 
 /// Documents of a database have changed, or it was dropped.
@@ -284,6 +287,10 @@ impl Store {
         batch.put(name_key.clone(), encode_name(&name_key, number));
         batch.put(live_key.clone(), live.encode(&live_key));
         batch.put(state_key.clone(), state.encode(&state_key));
+        if let Some((id, body)) = &options.local {
+            let key = keys.local(id);
+            batch.put(key.clone(), local::encode(&key, 1, now, body));
+        }
         let seen = shared.handles.removals();
         match shared.engine.commit(batch).await {
             Outcome::Committed => {}

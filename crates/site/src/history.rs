@@ -156,14 +156,15 @@ impl Site {
                 (begun, after)
             }
             None => {
-                let options = CreateOptions { partitioned: source.is_partitioned() };
+                // There at once, so that whatever a crash leaves is known for what it is.
+                let local = Some((marker.clone(), note(&what, "")));
+                let options = CreateOptions { partitioned: source.is_partitioned(), local };
                 self.create(actor, server, target, options).await?;
                 let copy = self.store.find(target).await?.ok_or(StorageError::Gone)?;
                 (copy, String::new())
             }
         };
         let write = Grant::<Write>::internal(copy.resource(), "a fork writes to its copy");
-        note_fork(&copy, &write, &marker, &what, &after).await?;
         set_up(&copy, (source, read)).await?;
         for slice in 1_u32.. {
             let from = (!after.is_empty()).then_some(&*after);
@@ -270,8 +271,11 @@ async fn note_fork(
     what: &str,
     after: &str,
 ) -> Result<(), ForkError> {
-    let note = Marker { what: what.to_owned(), after: after.to_owned() };
-    let body = serde_json::to_vec(&note).expect("texts can be written as JSON");
-    copy.put_local(write, marker, None, &body).await?;
+    copy.put_local(write, marker, None, &note(what, after)).await?;
     Ok(())
+}
+
+fn note(what: &str, after: &str) -> Vec<u8> {
+    let note = Marker { what: what.to_owned(), after: after.to_owned() };
+    serde_json::to_vec(&note).expect("texts can be written as JSON")
 }
