@@ -18,8 +18,8 @@ use crate::{
     block::Packer,
     limits::{DATA_BYTES, DOCUMENT_BYTES_MAX, LEAVES_MAX, LINE_BYTES_MAX, LOCALS_AT_ONCE},
     line::{
-        BlobLine, DataLine, DocumentLine, EndLine, FORM, Header, LeafLine, LocalLine, PointFields,
-        PointLine, PurgedLine, TimelineFields, Totals, put, raw,
+        BlobLine, DataLine, DocumentLine, EndLine, FORM, Header, KeptFields, LeafLine, LocalLine,
+        PointFields, PointLine, PurgedLine, TimelineFields, Totals, put, raw,
     },
     reading::blobs_of,
 };
@@ -262,6 +262,7 @@ impl Archiving {
                 Some(raw(security).ok_or(ArchiveError::NotJson { id })?)
             }
         };
+        let kept = KeptFields::of(facts);
         let fields = PointFields {
             sequence: facts.sequence,
             timelines: facts.timelines.iter().map(TimelineFields::of).collect(),
@@ -273,6 +274,7 @@ impl Archiving {
             purged_infos_limit: facts.purged_infos_limit,
             grace_ms: u64::try_from(facts.grace.as_millis()).unwrap_or(u64::MAX),
             security,
+            kept: kept.ok_or(ArchiveError::NotJson { id: "append_only".to_owned() })?,
         };
         self.lines.add(&PointLine { point: fields });
         Ok(Stage::Purges(point, VecDeque::new(), 0))

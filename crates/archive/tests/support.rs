@@ -173,6 +173,7 @@ impl TestDatabase {
                 Next::Go(at) => Some(at),
             };
         }
+        point.release().await.unwrap();
         all
     }
 

@@ -9,6 +9,7 @@ use settle_archive::{
 };
 use settle_database::{At, Database, NameScan, PastError, StorageError};
 use settle_model::{id::DatabaseName, sequence::SequenceToken};
+use settle_query::selector::Selector;
 use thiserror::Error;
 
 use crate::Site;
@@ -19,6 +20,8 @@ pub enum SiteRestoreError {
     Failed(#[from] RestoreFailure),
     #[error("the archive's security object is none: {reason}")]
     Security { reason: String },
+    #[error("the archive's selector of append-only documents is none: {reason}")]
+    AppendOnly { reason: String },
     #[error(transparent)]
     Quota(#[from] QuotaError),
     #[error(transparent)]
@@ -66,6 +69,10 @@ impl Site {
         let security = &*restored.facts.security;
         if !security.is_empty() {
             check(security).map_err(|reason| SiteRestoreError::Security { reason })?;
+        }
+        if let Some(selector) = &restored.facts.retention.append_only {
+            let parsed = Selector::parse(selector);
+            parsed.map_err(|error| SiteRestoreError::AppendOnly { reason: error.to_string() })?;
         }
         self.check_room_restored(database, grant, &restored).await?;
         let totals = restored.totals.clone();

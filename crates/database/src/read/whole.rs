@@ -36,6 +36,7 @@ use crate::{
         head::{BodyPlace, Head},
         live::Live,
         purge::Purge,
+        retention::Retention,
         state::State,
     },
     revision::Times,
@@ -91,6 +92,9 @@ pub struct Facts {
     pub grace: Duration,
     /// The security object as it was sent; empty when it never was.
     pub security: Bytes,
+    pub retention: Retention,
+    /// How long outcomes of transactions are remembered.
+    pub outcomes: Duration,
 }
 
 /// A purge that is remembered.
@@ -170,9 +174,11 @@ impl Database {
         Ok(Point { database: self.clone(), facts, moment, held: None })
     }
 
-    /// What the database is besides its documents, in one view.
+    /// What the database is besides its documents: what its documents change and its settings are of one view each.
     async fn facts(&self) -> Result<Facts, StorageError> {
         let inner = &self.inner;
+        let retention = inner.needed().await?.retention;
+        let outcomes = inner.outcome_retention().await?;
         let plan = Plan::new(vec![Step::Get(inner.keys.live()), Step::Get(inner.keys.state())]);
         let found = inner.shared.engine.read_to_end(plan, Records::default()).await?;
         let [Some(live), Some(state)] = found.0 else { return Err(StorageError::Gone) };
@@ -191,6 +197,8 @@ impl Database {
             grace: live.grace,
             name: live.name,
             security: live.security.into(),
+            retention,
+            outcomes,
         })
     }
 

@@ -76,7 +76,9 @@ impl From<SiteRestoreError> for ApiError {
     fn from(error: SiteRestoreError) -> Self {
         match error {
             SiteRestoreError::Failed(error) => error.into(),
-            SiteRestoreError::Security { .. } => Self::new(Code::BadArchive, error.to_string()),
+            SiteRestoreError::Security { .. } | SiteRestoreError::AppendOnly { .. } => {
+                Self::new(Code::BadArchive, error.to_string())
+            }
             SiteRestoreError::Quota(error) => error.into(),
             SiteRestoreError::Storage(error) => error.into(),
         }
