@@ -195,6 +195,11 @@ impl Database {
         self.inner.check(grant);
         let state = self.inner.state().await?;
         let live = self.inner.live();
+        let attached = match state.sizes.attached {
+            Some(attached) => attached,
+            None => self.inner.attached_bytes().await?,
+        };
+        let active_bytes = state.sizes.active + attached;
         Ok(Info {
             name: live.name.clone(),
             sequence: state.sequence,
@@ -202,8 +207,8 @@ impl Database {
             doc_count: state.doc_count,
             deleted_count: state.deleted_count,
             conflict_count: state.conflicts.count(),
-            file_bytes: state.sizes.active + state.sizes.history,
-            active_bytes: state.sizes.active,
+            file_bytes: active_bytes + state.sizes.history,
+            active_bytes,
             external_bytes: state.sizes.external,
             compacting: self.inner.shared.compactions.has(self.number()),
             partitioned: live.partitioned,

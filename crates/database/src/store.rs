@@ -43,7 +43,7 @@ use crate::{
         live::{Live, TimelineStart},
         local,
         site::{Site, decode_name, encode_name, encode_reclaim},
-        state::State,
+        state::{Sizes, State},
     },
     tasks::Tasks,
 };
@@ -277,7 +277,7 @@ impl Store {
             security_epoch: 0,
             security: Vec::new(),
         };
-        let state = State { nonce: shared.nonce(), ..State::default() };
+        let state = State { sizes: Sizes::nothing(), nonce: shared.nonce(), ..State::default() };
 
         let name_key = keys::name(name.as_str());
         let (live_key, state_key) = (keys.live(), keys.state());

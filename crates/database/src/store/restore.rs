@@ -31,7 +31,7 @@ use crate::{
         live::{Live, TimelineStart},
         local,
         site::{EventKind, encode_mark, encode_name, encode_reclaim, encode_restore},
-        state::{Past, State},
+        state::{Past, Sizes, State},
     },
     store::{Shared, Store, failed, read_live},
     writer::{RestoreRefusal, RestoredDocument},
@@ -75,7 +75,7 @@ impl Store {
         let keys = Keys { number };
         let now = shared.clock.now();
         let live = empty(shared, name, now);
-        let state = State { nonce: shared.nonce(), ..State::default() };
+        let state = State { sizes: Sizes::nothing(), nonce: shared.nonce(), ..State::default() };
         let (live_key, state_key, row) = (keys.live(), keys.state(), keys::restore(number));
         let mut batch = Batch::default();
         batch.require(live_key.clone(), Expected::Absent);

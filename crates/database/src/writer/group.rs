@@ -322,7 +322,14 @@ impl<'w> Group<'w> {
         let empty = BlobPlan::new(keys.number);
         let plan = std::mem::replace(&mut self.blobs, empty);
         let engine = &*self.inner.shared.engine;
+        if !plan.is_empty() && self.state.sizes.attached.is_none() {
+            let attached = self.inner.attached_bytes().await?;
+            self.state.sizes.attached = Some(attached);
+        }
         let blobs = plan.resolve(engine, self.now).await?;
+        if let Some(attached) = &mut self.state.sizes.attached {
+            *attached = blobs.attached_after(*attached);
+        }
         let mut wakes_sweeper = self.wakes_sweeper;
         if self.history_added && self.state.time_marked.plus(TIME_MARK_EVERY) <= self.now {
             let key = keys.time(self.now);
