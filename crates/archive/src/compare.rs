@@ -3,7 +3,7 @@
 use std::io;
 
 use settle_access::{Grant, Read};
-use settle_database::{Database, StorageError, WholeDocument, WholeLeaf};
+use settle_database::{Database, PastError, StorageError, WholeDocument, WholeLeaf};
 use thiserror::Error;
 
 use crate::{
@@ -20,7 +20,13 @@ pub enum CompareError {
     #[error("the archive could not be read")]
     Source(#[source] io::Error),
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Past(#[from] PastError),
+}
+
+impl From<StorageError> for CompareError {
+    fn from(error: StorageError) -> Self {
+        Self::Past(error.into())
+    }
 }
 
 impl From<IncomingError> for CompareError {

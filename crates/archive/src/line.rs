@@ -17,11 +17,16 @@
 //! Local documents stand before the point: read before its sequence is fixed, none of them claims that something
 //! has been replicated which is not in the archive.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use settle_database::{Attachment, PurgeEntry, Times, WholeDocument, WholeLeaf, blobs::Encoding};
+use settle_database::{
+    Attachment, Facts, PurgeEntry, Retention, Times, Tombstones, WholeDocument, WholeLeaf,
+    blobs::Encoding,
+    limits::{CHECKPOINTS_DEFAULT, RETENTION_DEFAULT, TOMBSTONES_MAX, TOMBSTONES_MIN},
+};
 use settle_model::{
     revision::{RevId, RevPath},
     sequence::{Sequence, TimelineStart},
@@ -95,6 +100,26 @@ pub(crate) struct PointFields<'a> {
     pub(crate) grace_ms: u64,
     #[serde(borrow)]
     pub(crate) security: Option<&'a RawValue>,
+    /// Not there in the first archives.
+    #[serde(borrow, default, skip_serializing_if = "KeptFields::is_default")]
+    pub(crate) kept: KeptFields<'a>,
+}
+
+/// What its admins have said of what is kept, as far as they have.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct KeptFields<'a> {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) window_ms: Option<u64>,
+    /// A selector.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) append_only: Option<&'a RawValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tombstones_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoints_ms: Option<u64>,
+    /// How long outcomes of transactions are remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) outcomes_ms: Option<u64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -178,6 +203,48 @@ pub(crate) fn put(out: &mut Vec<u8>, line: &impl Serialize) {
 /// What a stored body is, which is JSON already.
 pub(crate) fn raw(json: &[u8]) -> Option<&RawValue> {
     serde_json::from_slice(json).ok()
+}
+
+impl<'a> KeptFields<'a> {
+    /// `None` if the selector is not JSON, which only damage can do.
+    pub(crate) fn of(facts: &'a Facts) -> Option<Self> {
+        let Facts { retention, outcomes, .. } = facts;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Some(Self {
+            window_ms: (!retention.window.is_zero()).then(|| millis(retention.window)),
+            append_only: match &retention.append_only {
+                Some(selector) => Some(raw(selector)?),
+                None => None,
+            },
+            tombstones_ms: retention.tombstones.map(|it| millis(it.kept)),
+            checkpoints_ms: retention.tombstones.map(|it| millis(it.checkpoints)),
+            outcomes_ms: (*outcomes != RETENTION_DEFAULT).then(|| millis(*outcomes)),
+        })
+    }
+
+    fn is_default(&self) -> bool {
+        let Self { window_ms, append_only, tombstones_ms, checkpoints_ms, outcomes_ms } = self;
+        append_only.is_none()
+            && [window_ms, tombstones_ms, checkpoints_ms, outcomes_ms].iter().all(|it| it.is_none())
+    }
+
+    /// `append_only` is what that is as it is stored.
+    pub(crate) fn retention(&self, append_only: Option<Bytes>) -> Retention {
+        let time = |millis: Option<u64>| millis.map(Duration::from_millis);
+        let bounded = |time: Duration| time.clamp(TOMBSTONES_MIN, TOMBSTONES_MAX);
+        Retention {
+            window: time(self.window_ms).unwrap_or_default(),
+            append_only: append_only.map(|it| it.to_vec()),
+            tombstones: time(self.tombstones_ms).map(|kept| Tombstones {
+                kept: bounded(kept),
+                checkpoints: bounded(time(self.checkpoints_ms).unwrap_or(CHECKPOINTS_DEFAULT)),
+            }),
+        }
+    }
+
+    pub(crate) fn outcomes(&self) -> Duration {
+        self.outcomes_ms.map_or(RETENTION_DEFAULT, Duration::from_millis)
+    }
 }
 
 impl<'a> DocumentLine<'a> {

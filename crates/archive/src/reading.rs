@@ -252,7 +252,8 @@ impl Reader {
             None => Bytes::new(),
             Some(security) => self.object(security.get())?,
         };
-        let facts = facts(&point, security);
+        let append_only = point.kept.append_only.map(|it| self.object(it.get())).transpose()?;
+        let facts = facts(&point, security, append_only);
         let facts = facts.ok_or_else(|| self.bad("a timeline that is none"))?;
         let facts = Facts { name: self.name.clone(), created: self.created, ..facts };
         self.sequence_max = facts.sequence;
@@ -454,7 +455,7 @@ impl Reader {
     }
 }
 
-fn facts(point: &PointFields<'_>, security: Bytes) -> Option<Facts> {
+fn facts(point: &PointFields<'_>, security: Bytes, append_only: Option<Bytes>) -> Option<Facts> {
     let timelines: Option<Vec<_>> = point.timelines.iter().map(TimelineFields::start).collect();
     let timelines = timelines.filter(|it| !it.is_empty() && it.len() <= TIMELINES_MAX)?;
     Some(Facts {
@@ -470,5 +471,7 @@ fn facts(point: &PointFields<'_>, security: Bytes) -> Option<Facts> {
         purged_infos_limit: point.purged_infos_limit,
         grace: Duration::from_millis(point.grace_ms),
         security,
+        retention: point.kept.retention(append_only),
+        outcomes: point.kept.outcomes(),
     })
 }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 use settle_access::{Administer, Grant};
 use settle_database::{
-    Database, Facts, LocalError, Next, Point, PurgeEntry, RestoreError, RestoredDocument,
-    Restoring, StorageError, Store, WholeDocument,
+    Database, Facts, LocalError, Next, PastError, Point, PurgeEntry, RestoreError,
+    RestoredDocument, Restoring, StorageError, Store, WholeDocument,
     blobs::{BlobWriter, Encoding, Received, UploadError, UploadOptions},
 };
 use settle_model::id::LocalId;
@@ -41,7 +41,13 @@ pub enum RestoreFailure {
     #[error(transparent)]
     Refused(#[from] RestoreError),
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Past(#[from] PastError),
+}
+
+impl From<StorageError> for RestoreFailure {
+    fn from(error: StorageError) -> Self {
+        Self::Past(error.into())
+    }
 }
 
 /// A database that has been restored and compared, and has no name yet.
@@ -249,7 +255,7 @@ impl Building<'_> {
         for (id, revision, body) in &locals {
             let back = self.restoring.database().local(&read, id).await;
             let back = back.map_err(|error| match error {
-                LocalError::Storage(error) => RestoreFailure::Storage(error),
+                LocalError::Storage(error) => error.into(),
                 LocalError::Missing | LocalError::Conflict | LocalError::TooLarge { .. } => {
                     differs(format!("the local document {id} is missing"))
                 }

@@ -6,9 +6,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use settle_access::{Administer, Grant, Read};
 use settle_database::{
-    Database, Direction, LocalDocument, Next, Point, PurgeEntry, StorageError, Store,
-    WholeDocument, WholeLeaf,
+    Database, Direction, KeepError, LocalDocument, Moment, Next, PastError, Point, PointError,
+    PurgeEntry, StorageError, Store, WholeDocument, WholeLeaf,
     blobs::{BlobDigest, BlobReadError, BlobReader, Part},
+    is_checkpoint,
 };
 use settle_model::{date, time::Timestamp};
 use thiserror::Error;
@@ -17,8 +18,8 @@ use crate::{
     block::Packer,
     limits::{DATA_BYTES, DOCUMENT_BYTES_MAX, LEAVES_MAX, LINE_BYTES_MAX, LOCALS_AT_ONCE},
     line::{
-        BlobLine, DataLine, DocumentLine, EndLine, FORM, Header, LeafLine, LocalLine, PointFields,
-        PointLine, PurgedLine, TimelineFields, Totals, put, raw,
+        BlobLine, DataLine, DocumentLine, EndLine, FORM, Header, KeptFields, LeafLine, LocalLine,
+        PointFields, PointLine, PurgedLine, TimelineFields, Totals, put, raw,
     },
     reading::blobs_of,
 };
@@ -39,8 +40,28 @@ pub enum ArchiveError {
     #[error("the archive could not be compressed")]
     Compress(#[source] io::Error),
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Past(#[from] PastError),
+    #[error(transparent)]
+    Keep(#[from] KeepError),
 }
+
+impl From<StorageError> for ArchiveError {
+    fn from(error: StorageError) -> Self {
+        Self::Past(error.into())
+    }
+}
+
+impl From<PointError> for ArchiveError {
+    fn from(error: PointError) -> Self {
+        match error {
+            PointError::Past(error) => Self::Past(error),
+            PointError::Keep(error) => Self::Keep(error),
+        }
+    }
+}
+
+/// For whom the moment is held.
+const HOLDER: &str = "an archive";
 
 /// An archive that is being made.
 #[derive(Debug)]
@@ -49,6 +70,8 @@ pub struct Archiving {
     database: Database,
     read: Grant<Read>,
     administer: Grant<Administer>,
+    /// `None` for the present.
+    moment: Option<Moment>,
     lines: Lines,
     stage: Stage,
 }
@@ -65,6 +88,17 @@ enum Stage {
     Documents(Box<Documents>),
     End,
     Done,
+}
+
+impl Stage {
+    /// The moment that is being read.
+    fn point(&mut self) -> Option<&mut Point> {
+        match self {
+            Self::Purges(point, ..) => Some(point),
+            Self::Documents(documents) => Some(&mut documents.point),
+            Self::Header(_) | Self::Locals(..) | Self::Point | Self::End | Self::Done => None,
+        }
+    }
 }
 
 /// The documents from here on.
@@ -116,11 +150,13 @@ impl ContentDigest {
 }
 
 impl Archiving {
-    /// Begins an archive of the database as it will be in a moment.
+    /// Begins an archive of the database as it was at a moment; `None` for the present, as it will be when the local
+    /// documents have been read.
     pub fn new(
         store: &Store,
         database: &Database,
         grant: &Grant<Administer>,
+        moment: Option<Moment>,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -128,6 +164,7 @@ impl Archiving {
             database: database.clone(),
             read: grant.internally("what is archived is read"),
             administer: grant.clone(),
+            moment,
             lines: Lines::default(),
             stage: Stage::Header(now),
         }
@@ -135,6 +172,9 @@ impl Archiving {
 
     /// The next block of the file; `None` behind the last.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ArchiveError> {
+        if let Some(point) = self.stage.point() {
+            point.renew_when_due().await?;
+        }
         while !self.lines.packer.is_full() {
             self.stage = self.step().await?;
             if matches!(self.stage, Stage::Done) {
@@ -197,6 +237,10 @@ impl Archiving {
     ) -> Result<Stage, ArchiveError> {
         if let Some(LocalDocument { id, revision, body }) = ready.pop_front() {
             let id = id.as_str();
+            // That of the present would claim what a moment of the past does not have.
+            if self.moment.is_some() && is_checkpoint(&body) {
+                return Ok(Stage::Locals(ready, Some(id.to_owned())));
+            }
             let body = raw(&body).ok_or_else(|| ArchiveError::NotJson { id: id.to_owned() })?;
             self.lines.add(&LocalLine { local: id.into(), rev: revision, body });
             self.lines.totals.locals += 1;
@@ -209,7 +253,7 @@ impl Archiving {
     }
 
     async fn point(&mut self) -> Result<Stage, ArchiveError> {
-        let point = self.database.point(&self.administer).await?;
+        let point = self.database.point(&self.administer, self.moment, HOLDER).await?;
         let facts = point.facts();
         let security = match &*facts.security {
             [] => None,
@@ -218,6 +262,7 @@ impl Archiving {
                 Some(raw(security).ok_or(ArchiveError::NotJson { id })?)
             }
         };
+        let kept = KeptFields::of(facts);
         let fields = PointFields {
             sequence: facts.sequence,
             timelines: facts.timelines.iter().map(TimelineFields::of).collect(),
@@ -229,6 +274,7 @@ impl Archiving {
             purged_infos_limit: facts.purged_infos_limit,
             grace_ms: u64::try_from(facts.grace.as_millis()).unwrap_or(u64::MAX),
             security,
+            kept: kept.ok_or(ArchiveError::NotJson { id: "append_only".to_owned() })?,
         };
         self.lines.add(&PointLine { point: fields });
         Ok(Stage::Purges(point, VecDeque::new(), 0))
@@ -289,6 +335,8 @@ impl Archiving {
                 Next::Go(since) => Some(since),
             };
         } else {
+            // If this fails, it runs out.
+            drop(documents.point.release().await);
             return Ok(Stage::End);
         }
         Ok(Stage::Documents(documents))

@@ -4,11 +4,11 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use expect_test::expect;
 use proptest::prelude::*;
-use settle_database::{Origin, WholeDocument};
+use settle_database::{Origin, PastError, Retention, Tombstones, WholeDocument};
 use settle_engine::memory::MemoryEngine;
 use settle_model::sequence::{Sequence, Since};
 use tokio::runtime::Builder;
@@ -69,6 +69,15 @@ proptest! {
     }
 
     #[test]
+    fn an_archive_of_the_past_is_what_the_database_was(
+        ops in proptest::collection::vec(op(), 1..25),
+        later in proptest::collection::vec(op(), 1..15),
+    ) {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(check_past(&ops, &later));
+    }
+
+    #[test]
     fn an_archive_is_of_one_moment_whatever_happens_while_it_is_made(
         ops in proptest::collection::vec(op(), 10..30),
         later in proptest::collection::vec(op(), 1..20),
@@ -83,7 +92,7 @@ proptest! {
             for op in &ops {
                 live(&db, op, &mut made).await;
             }
-            let point = db.db.point(&db.admin).await.unwrap();
+            let point = db.db.point(&db.admin, None, "a test").await.unwrap();
             let expected = db.wholes().await;
             for op in later.iter().filter(keeps) {
                 live(&db, op, &mut made).await;
@@ -100,10 +109,44 @@ proptest! {
                 };
             }
             assert_same(&expected, &found);
-            drop(point);
+            point.release().await.unwrap();
             db.db.compact(&db.admin).await.unwrap();
             db.audit().await;
         });
+    }
+}
+
+/// Lives on behind a moment, with `taken` as its snapshot, and archives that.
+async fn check_past(ops: &[Op], later: &[Op]) {
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    let mut made = 0;
+    for op in ops {
+        live(&db, op, &mut made).await;
+    }
+    let expected = db.wholes().await;
+    db.db.take_snapshot(&db.admin, "taken".parse().unwrap(), None).await.unwrap();
+    let info = db.db.info(&db.read).await.unwrap();
+    // A purge erases what is kept for a snapshot too.
+    for op in later.iter().filter(|op| !matches!(op, Op::Purge { .. })) {
+        live(&db, op, &mut made).await;
+    }
+    db.db.compact(&db.admin).await.unwrap();
+    let locals = db.locals().await;
+    let moment = db.db.moment(&db.read, &"taken".parse().unwrap()).await.unwrap();
+    let mut archiving = store.archiving_at(&db, Some(moment));
+    let archive = rest(&mut archiving).await;
+    let lines = String::from_utf8(zstd::stream::decode_all(&*archive).unwrap()).unwrap();
+    let counts = format!(r#""documents":{},"deleted":{},"#, info.doc_count, info.deleted_count);
+    assert!(lines.contains(&counts), "{counts}");
+
+    let other = TestStore::on(Arc::new(MemoryEngine::new()), 8).await;
+    let copy = other.replace(&other.create("copy").await, &archive).await;
+    let back = store.replace(&db, &archive).await;
+    for restored in [&copy, &back] {
+        assert_same(&expected, &restored.wholes().await);
+        assert_eq!(restored.locals().await, locals);
+        restored.audit().await;
     }
 }
 
@@ -222,4 +265,142 @@ async fn a_comparison_names_what_differs() {
             "the database has 1 documents that the archive has not",
         ]"#]]
     .assert_eq(&compare().await);
+}
+
+#[tokio::test]
+async fn an_archive_of_the_past_has_no_checkpoints_and_what_has_no_past_as_it_is() {
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    let first = db.put("a", None, r#"{"n":1}"#).await;
+    db.put("gone", None, "{}").await;
+    db.local("note", r#"{"n":1}"#).await;
+    let moment = db.db.moment(&db.read, &settle_database::At::Now).await.unwrap();
+    db.put("a", Some(&first), r#"{"n":2}"#).await;
+    db.put("new", None, "{}").await;
+    db.local("note", r#"{"n":2}"#).await;
+    db.local("couchdb", r#"{"session_id":"s","source_last_seq":4,"history":[]}"#).await;
+    db.local("pouchdb", r#"{"last_seq":"4-x","session_id":"s"}"#).await;
+    db.db.set_security(&db.admin, br#"{"admins":{"names":["ada"]}}"#.to_vec()).await.unwrap();
+    let archive = rest(&mut store.archiving_at(&db, Some(moment))).await;
+    let lines = zstd::stream::decode_all(&*archive).unwrap();
+    expect![[r#"
+        {"settle_archive":1,"name":"notes","site":"SITE","instance_start_time":"1767225600","created":1767225600000000,"made":"2026-01-01T00:00:00.000000Z"}
+        {"local":"_local/note","rev":1,"body":{"n":2}}
+        {"point":{"sequence":2,"timelines":[{"timeline":"1108200d16d0e9e6","above":0}],"documents":2,"deleted":0,"purge_sequence":0,"partitioned":false,"revs_limit":1000,"purged_infos_limit":1000,"grace_ms":3600000,"security":{"admins":{"names":["ada"]}}}}
+        {"document":"a","sequence":1,"created":1767225600000,"updated":1767225600000,"leaves":1}
+        {"leaf":"1-731bef401491606a3b246ed178e697c1","ancestors":[],"body":{"n":1}}
+        {"document":"gone","sequence":2,"created":1767225600000,"updated":1767225600000,"leaves":1}
+        {"leaf":"1-967a00dff5e02add41819138abb3284d","ancestors":[],"body":{}}
+        {"end":{"documents":2,"deleted":0,"leaves":2,"blobs":0,"blob_bytes":0,"locals":1,"purged":0,"lines":7,"contents":"88c860092444a54c8c1820cffb51eb8019b45365fba9470c7c7fd4954f7b8492","digest":"6cb1cf8eae9eb10541d83e6820b42d72013fd6af46bd137e614d71fa49775985"}}
+    "#]].assert_eq(&masked(&lines, &store));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_moment_is_held_as_long_as_its_archive_takes_and_no_longer() {
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    // Of several blocks.
+    let noise = |seed: usize| -> String {
+        let letters = (0..400_000_u64).map(|n| {
+            let mixed = (n + 7_919 * seed as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 59;
+            char::from(b'a' + u8::try_from(mixed % 26).unwrap())
+        });
+        letters.collect()
+    };
+    let mut revs = Vec::new();
+    for n in 0..6 {
+        revs.push(db.put(&format!("d{n}"), None, &format!(r#"{{"n":"{}"}}"#, noise(n))).await);
+    }
+    let expected = db.wholes().await;
+    let mut archiving = store.archiving(&db);
+    let mut bytes = archiving.next().await.unwrap().unwrap().to_vec();
+    for (n, rev) in revs.iter().enumerate() {
+        db.put(&format!("d{n}"), Some(rev), "{}").await;
+    }
+    // Whoever takes the archive is slow, and what was replaced has long outlived its time.
+    while let Some(block) = archiving.next().await.unwrap() {
+        bytes.extend_from_slice(&block);
+        store.clock.advance(Duration::from_secs(14 * 60));
+        tokio::time::sleep(Duration::from_secs(130)).await;
+        db.db.compact(&db.admin).await.unwrap();
+    }
+    db.db.compact(&db.admin).await.unwrap();
+    let info = db.db.info(&db.read).await.unwrap();
+    assert_eq!(info.file_bytes, info.active_bytes, "nothing is held any more");
+    let back = store.replace(&db, &bytes).await;
+    assert_same(&expected, &back.wholes().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_archive_that_is_not_gone_on_with_is_lost() {
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    let rev = db.put("a", None, r#"{"n":1}"#).await;
+    let mut archiving = store.archiving(&db);
+    let point = db.db.point(&db.admin, None, "a test").await.unwrap();
+    db.put("a", Some(&rev), r#"{"n":2}"#).await;
+    db.db.compact(&db.admin).await.unwrap();
+    let history = async || {
+        let info = db.db.info(&db.read).await.unwrap();
+        info.file_bytes - info.active_bytes
+    };
+    assert!(history().await > 0);
+    assert_eq!(point.documents(0).await.unwrap().0[0].sequence, 1);
+    store.clock.advance(Duration::from_secs(3_700));
+    tokio::time::sleep(Duration::from_secs(130)).await;
+    assert_eq!(history().await, 0);
+    assert_eq!(point.documents(0).await.unwrap_err(), PastError::NotKept);
+    // Dropped early, a moment is let go of at once.
+    drop(point);
+    assert!(archiving.next().await.unwrap().is_some());
+    drop(archiving);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let rev = db.put("b", None, "{}").await;
+    db.put("b", Some(&rev), r#"{"n":2}"#).await;
+    db.db.compact(&db.admin).await.unwrap();
+    assert_eq!(history().await, 0);
+}
+
+#[tokio::test]
+async fn what_is_said_of_the_past_comes_back_and_snapshots_do_not() {
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    db.put("a", None, "{}").await;
+    let day = Duration::from_secs(24 * 60 * 60);
+    let retention = Retention {
+        window: 30 * day,
+        append_only: Some(br#"{"kind":"audit"}"#.to_vec()),
+        tombstones: Some(Tombstones { kept: 365 * day, checkpoints: 90 * day }),
+    };
+    db.db.set_retention(&db.admin, retention.clone()).await.unwrap();
+    db.db.set_outcome_retention(&db.admin, 7 * day).await.unwrap();
+    db.db.take_snapshot(&db.admin, "monday".parse().unwrap(), None).await.unwrap();
+    let archive = store.archive(&db).await;
+    let lines = String::from_utf8(zstd::stream::decode_all(&*archive).unwrap()).unwrap();
+    let kept = lines.lines().find_map(|line| line.split_once("\"kept\":")).unwrap().1;
+    expect![[r#"{"window_ms":2592000000,"append_only":{"kind":"audit"},"tombstones_ms":31536000000,"checkpoints_ms":7776000000,"outcomes_ms":604800000}}}"#]].assert_eq(&kept);
+    let other = TestStore::on(Arc::new(MemoryEngine::new()), 8).await;
+    let back = other.replace(&other.create("copy").await, &archive).await;
+    assert_eq!(back.db.retention(&back.read).await.unwrap(), retention);
+    assert_eq!(back.db.outcome_retention(&back.read).await.unwrap(), 7 * day);
+    assert!(back.db.snapshots(&back.read).await.unwrap().is_empty());
+    back.audit().await;
+    // And an archive of that is the same again.
+    let again = other.archive(&back).await;
+    let again = String::from_utf8(zstd::stream::decode_all(&*again).unwrap()).unwrap();
+    assert!(again.contains(&kept), "{again}");
+}
+
+/// Made by the first program that made archives. Others like it are out there.
+#[tokio::test]
+async fn an_archive_of_the_first_form_opens() {
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    let back = store.replace(&db, include_bytes!("saved/first.jsonl.zst")).await;
+    let info = back.db.info(&back.read).await.unwrap();
+    assert_eq!((info.doc_count, info.deleted_count, info.conflict_count), (2, 1, Some(0)));
+    assert_eq!(back.db.retention(&back.read).await.unwrap(), Retention::default());
+    assert_eq!(back.locals().await.len(), 1);
+    assert_eq!(back.wholes().await.len(), 3);
+    back.audit().await;
 }

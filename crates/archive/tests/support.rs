@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use settle_access::{Administer, AdministerServer, Grant, Read, Resource, Write};
 use settle_archive::{Archiving, RestoreFailure, Restored, Source, restore};
 use settle_database::{
-    Atomicity, AttachmentEdit, AttachmentSource, Content, CreateOptions, Database, Edit, Next,
-    Origin, Store, StoreParts, StoreSettings, Verdict, WholeDocument,
+    Atomicity, AttachmentEdit, AttachmentSource, Content, CreateOptions, Database, Edit, Moment,
+    Next, Origin, Store, StoreParts, StoreSettings, Verdict, WholeDocument,
     blobs::{BlobSettings, BlobStore, BlobStoreParts, Received, UploadOptions},
 };
 use settle_engine::{Engine, memory::MemoryEngine};
@@ -69,7 +69,11 @@ impl TestStore {
     }
 
     pub fn archiving(&self, db: &TestDatabase) -> Archiving {
-        Archiving::new(&self.store, &db.db, &db.admin, self.clock.now())
+        self.archiving_at(db, None)
+    }
+
+    pub fn archiving_at(&self, db: &TestDatabase, moment: Option<Moment>) -> Archiving {
+        Archiving::new(&self.store, &db.db, &db.admin, moment, self.clock.now())
     }
 
     pub async fn archive(&self, db: &TestDatabase) -> Vec<u8> {
@@ -158,7 +162,7 @@ impl TestDatabase {
     }
 
     pub async fn wholes(&self) -> Vec<WholeDocument> {
-        let point = self.db.point(&self.admin).await.unwrap();
+        let point = self.db.point(&self.admin, None, "a test").await.unwrap();
         let mut all = Vec::new();
         let mut since = Some(0);
         while let Some(at) = since {
@@ -169,6 +173,7 @@ impl TestDatabase {
                 Next::Go(at) => Some(at),
             };
         }
+        point.release().await.unwrap();
         all
     }
 

@@ -38,6 +38,10 @@ impl Database {
         let needed = self.inner.needed().await?;
         all.found.points = needed.points().collect();
         let mut wrong = all.found.differences();
+        let attached = self.inner.attached_bytes().await?;
+        if let Some(stored) = all.found.state.sizes.attached.filter(|it| *it != attached) {
+            wrong.push(format!("bytes of attachments: stored {stored}, counted {attached}"));
+        }
         let blobs: BTreeSet<BlobDigest> = all.found.references.iter().map(|it| it.0).collect();
         for blob in blobs {
             if self.inner.shared.blobs.find(blob).await?.is_none() {
@@ -77,6 +81,8 @@ struct Found {
 struct Body {
     /// Of key and value.
     bytes: u64,
+    /// Of the JSON, and of attachments before compression.
+    size: u64,
     blobs: Vec<BlobDigest>,
 }
 
@@ -103,8 +109,10 @@ impl Found {
                 }
             }
             family::BODY => {
-                let blobs = blobs_of(decode_record(key, value)?)?;
-                self.bodies.insert(keys::number_of(key).unwrap_or_default(), Body { bytes, blobs });
+                let payload = decode_record(key, value)?;
+                let (size, blobs) = (size_of(payload)?, blobs_of(payload)?);
+                let body = Body { bytes, size, blobs };
+                self.bodies.insert(keys::number_of(key).unwrap_or_default(), body);
             }
             family::HISTORY => {
                 self.sizes.history += bytes;
@@ -151,10 +159,13 @@ impl Found {
                 Some(_) | None => wrong.push(format!("{id:?} has no row at {}", head.sequence)),
             }
             for leaf in head.tree.leaves() {
-                self.sizes.external += leaf.payload.size;
-                if let BodyPlace::Record { number, .. } = leaf.payload.place {
-                    needed.insert(number);
-                }
+                self.sizes.external += match &leaf.payload.place {
+                    BodyPlace::Inline(payload) => size_of(payload).unwrap_or_default(),
+                    BodyPlace::Record { number, .. } => {
+                        needed.insert(*number);
+                        self.bodies.get(number).map_or(0, |body| body.size)
+                    }
+                };
             }
         }
         for (number, body) in &self.bodies {
@@ -334,6 +345,12 @@ impl Found {
             wrong.push(format!("buckets: stored {:?}, counted {counted:?}", self.counts));
         }
     }
+}
+
+/// Bytes of a payload's JSON, and of its attachments before compression.
+fn size_of(payload: &[u8]) -> Result<u64, RecordError> {
+    let (attachments, json) = decode_payload(payload)?;
+    Ok(json.len() as u64 + attachments.iter().map(|it| it.length).sum::<u64>())
 }
 
 /// What the attachments of a payload refer to.

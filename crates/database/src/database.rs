@@ -1,7 +1,6 @@
 //! One open database: what it is, its settings, and who is told when it changes. Its reads, scans
 //! and writes are in [`read`](crate::read), [`scan`](crate::scan) and [`writer`](crate::writer).
 
-mod hold;
 mod keeping;
 mod kept;
 mod local;
@@ -27,7 +26,6 @@ use settle_model::{
 };
 use tokio::sync::{OnceCell, watch};
 
-pub(crate) use self::hold::{Hold, Holds};
 pub use self::{
     keeping::HeldMoment,
     local::LocalError,
@@ -63,8 +61,6 @@ pub(crate) struct Inner {
     /// one never takes the place of a newer.
     pub(crate) live_order: tokio::sync::Mutex<()>,
     timelines: Timelines,
-    /// What of the past somebody reads.
-    pub(crate) holds: Arc<Holds>,
     /// Set once the documents in conflict are listed.
     pub(crate) conflicts_listed: OnceCell<()>,
     pub(crate) committed: watch::Sender<Committed>,
@@ -132,7 +128,6 @@ impl Database {
             present: RwLock::new(present),
             live_order: tokio::sync::Mutex::new(()),
             timelines,
-            holds: Arc::default(),
             conflicts_listed: OnceCell::new_with(state.conflicts.count().map(drop)),
             committed: watch::Sender::new(Committed { sequence: state.sequence, dropped: false }),
             touched: AtomicBool::new(true),
@@ -200,6 +195,11 @@ impl Database {
         self.inner.check(grant);
         let state = self.inner.state().await?;
         let live = self.inner.live();
+        let attached = match state.sizes.attached {
+            Some(attached) => attached,
+            None => self.inner.attached_bytes().await?,
+        };
+        let active_bytes = state.sizes.active + attached;
         Ok(Info {
             name: live.name.clone(),
             sequence: state.sequence,
@@ -207,8 +207,8 @@ impl Database {
             doc_count: state.doc_count,
             deleted_count: state.deleted_count,
             conflict_count: state.conflicts.count(),
-            file_bytes: state.sizes.active + state.sizes.history,
-            active_bytes: state.sizes.active,
+            file_bytes: active_bytes + state.sizes.history,
+            active_bytes,
             external_bytes: state.sizes.external,
             compacting: self.inner.shared.compactions.has(self.number()),
             partitioned: live.partitioned,
@@ -332,6 +332,10 @@ impl Inner {
             present.protected = Arc::new(protected);
         }
         present.live = Arc::new(live);
+    }
+
+    pub(crate) fn timelines(&self) -> &Timelines {
+        &self.timelines
     }
 
     pub(crate) fn timeline(&self) -> Timeline {

@@ -46,6 +46,8 @@ pub(crate) mod family {
     pub(crate) const EXPIRY: u8 = 0x1A;
     /// How long they are kept, where the database says so.
     pub(crate) const OUTCOMES: u8 = 0x1B;
+    /// When tombstones go, where they do, and how far that has come.
+    pub(crate) const EXPIRING: u8 = 0x1C;
     /// The attachment store's: what this database refers to. See `blobs::keys`.
     pub(crate) const REFERENCE: u8 = 0x20;
     pub(crate) const SNAPSHOT: u8 = 0x21;
@@ -348,6 +350,10 @@ impl Keys {
 
     pub(crate) fn retention(self) -> Vec<u8> {
         self.family(family::RETENTION)
+    }
+
+    pub(crate) fn expiring(self) -> Vec<u8> {
+        self.family(family::EXPIRING)
     }
 
     fn with_number(self, family: u8, number: u64) -> Vec<u8> {

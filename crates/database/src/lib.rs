@@ -6,6 +6,7 @@
 
 mod audit;
 pub mod blobs;
+mod checkpoint;
 mod codec;
 mod database;
 mod edit;
@@ -29,6 +30,7 @@ mod writer;
 pub use settle_engine::Direction;
 
 pub use crate::{
+    checkpoint::is_checkpoint,
     codec::RecordError,
     database::{
         Database, HeldMoment, LocalError, PlannedResolution, RetentionError, Reversal, RevertError,
@@ -46,11 +48,11 @@ pub use crate::{
         moment::{At, AtError, Moment, PastError, SnapshotName, SnapshotNameError},
         versions::Version,
     },
-    read::whole::{Facts, Point, PurgeEntry, WholeDocument, WholeLeaf},
+    read::whole::{Facts, Point, PointError, PurgeEntry, WholeDocument, WholeLeaf},
     record::{
         body::Attachment,
         later::{Cursor, Pin, Snapshot},
-        retention::Retention,
+        retention::{Retention, Tombstones},
     },
     render::DocumentForm,
     revision::{
@@ -66,8 +68,8 @@ pub use crate::{
     },
     store::{
         Compaction, CreateError, CreateOptions, DatabaseChanged, DatabaseEvent, DropError,
-        EventKind, EventPage, EventScan, NameScan, OpenError, RestoreError, Restoring, Store,
-        StoreParts, StoreSettings,
+        EventKind, EventPage, EventScan, FollowersPosition, NameScan, OpenError, RestoreError,
+        Restoring, Store, StoreParts, StoreSettings,
     },
     tasks::Tasks,
     transact::{

@@ -64,6 +64,9 @@ pub(crate) const EVENT_DELAY: Duration = Duration::from_millis(250);
 pub(crate) const WHOLE_DOCUMENTS_MAX: usize = 1_000;
 pub(crate) const WHOLE_BYTES_MAX: usize = 1 << 20;
 
+/// What a document counts there that has moved on, and is looked up behind the slice.
+pub(crate) const WHOLE_ELSEWHERE_BYTES: usize = 16 << 10;
+
 /// Timelines that a database remembers; a `since` of one before them reads as the start.
 pub(crate) const TIMELINES_MAX: usize = 100;
 
@@ -96,6 +99,17 @@ pub(crate) const RECLAIM_SLICE_BYTES: usize = 1 << 20;
 pub const RETENTION_DEFAULT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub const RETENTION_MIN: Duration = Duration::from_secs(60);
 pub const RETENTION_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// How long a tombstone stays at the least in a database that lets them go, and how long a checkpoint counts: both have
+/// the same bounds. Outside: 400 `bad_request`.
+pub const TOMBSTONES_MIN: Duration = Duration::from_secs(60);
+pub const TOMBSTONES_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// How long a checkpoint counts, unless the database says otherwise.
+pub const CHECKPOINTS_DEFAULT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// How often tombstones are looked at that something has not passed yet.
+pub(crate) const TOMBSTONES_LOOKED_AT_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Bytes of a user's name in a key of what is remembered of them. A longer one stands there as a digest.
 pub(crate) const PRINCIPAL_BYTES_MAX: usize = 200;
@@ -130,8 +144,9 @@ pub const SNAPSHOTS_MAX: usize = 1_000;
 /// Pins of one database at a time, for the same reason. Beyond: 503.
 pub const PINS_MAX: usize = 100;
 
-/// How long a pin holds the past if whoever took it does not come back.
+/// How long a pin holds the past if whoever took it does not come back, and how old it is when it is renewed.
 pub const PIN_TIME: Duration = Duration::from_secs(15 * 60);
+pub(crate) const PIN_RENEWED_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// How long letting the past go waits between two of its commits, so that it never has more than a part of the
 /// engine's time.

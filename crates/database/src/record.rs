@@ -5,6 +5,7 @@
 pub(crate) mod body;
 pub(crate) mod change;
 pub(crate) mod conflict;
+pub(crate) mod expiring;
 pub(crate) mod head;
 pub(crate) mod history;
 pub(crate) mod idempotency;

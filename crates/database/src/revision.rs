@@ -114,9 +114,11 @@ pub struct Info {
     pub deleted_count: u64,
     /// Documents with a live leaf beside a live winner; `None` while they are listed for the first time.
     pub conflict_count: Option<u64>,
-    /// Bytes: all that is kept, without free space.
+    /// Bytes: all that is kept of documents, with their past and attachments, without free space, local documents and
+    /// indexes.
     pub file_bytes: u64,
-    /// Bytes of what the present needs.
+    /// Bytes of what the present needs, and of all attachments as they are stored, each content once: those that only
+    /// the past has are among them.
     pub active_bytes: u64,
     /// Bytes of all leaves as JSON and of their attachments before compression.
     pub external_bytes: u64,

@@ -2,6 +2,7 @@
 
 mod compactions;
 mod events;
+mod followers;
 mod handles;
 mod numbers;
 mod reclaim;
@@ -15,7 +16,7 @@ use settle_engine::{
     Batch, Direction, Engine, Expected, Outcome, Plan, Scan, Step, Visit, Visitor,
 };
 use settle_model::{
-    id::DatabaseName,
+    id::{DatabaseName, LocalId},
     sequence::{Sequence, Timeline, TimelineStart as TimelinePlace, Timelines},
     time::{Clock, Entropy, Timestamp},
 };
@@ -24,8 +25,12 @@ use tokio::sync::broadcast;
 
 pub use self::compactions::Compaction;
 pub use self::events::{DatabaseEvent, EventPage, EventScan};
+pub use self::followers::FollowersPosition;
 pub use self::restore::{RestoreError, Restoring};
-use self::{compactions::Compactions, events::Events, handles::Handles, numbers::Numbers};
+use self::{
+    compactions::Compactions, events::Events, followers::Followers, handles::Handles,
+    numbers::Numbers,
+};
 pub use crate::record::site::EventKind;
 use crate::{
     Database,
@@ -36,8 +41,9 @@ use crate::{
     limits,
     record::{
         live::{Live, TimelineStart},
+        local,
         site::{Site, decode_name, encode_name, encode_reclaim},
-        state::State,
+        state::{Sizes, State},
     },
     tasks::Tasks,
 };
@@ -89,6 +95,7 @@ pub(crate) struct Shared {
     changed: broadcast::Sender<DatabaseChanged>,
     reclaim: reclaim::Signal,
     pub(crate) sweep: sweep::Signal,
+    pub(crate) followers: Followers,
 }
 
 #[derive(Debug, Error)]
@@ -117,6 +124,8 @@ pub enum DropError {
 #[derive(Debug, Clone, Default)]
 pub struct CreateOptions {
     pub partitioned: bool,
+    /// A local document that is there as soon as the database is.
+    pub local: Option<(LocalId, Vec<u8>)>,
 }
 
 /// Documents of a database have changed, or it was dropped.
@@ -163,6 +172,7 @@ impl Store {
             changed: broadcast::Sender::new(limits::CHANGED_WAITING_MAX),
             reclaim: reclaim::Signal::default(),
             sweep: sweep::Signal::default(),
+            followers: Followers::default(),
             tasks: Tasks::default(),
             engine: parts.engine,
             blobs: parts.blobs,
@@ -204,6 +214,12 @@ impl Store {
 
     pub fn blobs(&self) -> &Arc<BlobStore> {
         &self.shared.blobs
+    }
+
+    /// Says how to find how far those have come who follow databases and keep their cursors elsewhere. Until this is
+    /// said, no tombstone goes anywhere.
+    pub fn set_followers(&self, position: FollowersPosition) {
+        self.shared.followers.set(position);
     }
 
     /// For work that has to be finished before the store is closed.
@@ -261,7 +277,7 @@ impl Store {
             security_epoch: 0,
             security: Vec::new(),
         };
-        let state = State { nonce: shared.nonce(), ..State::default() };
+        let state = State { sizes: Sizes::nothing(), nonce: shared.nonce(), ..State::default() };
 
         let name_key = keys::name(name.as_str());
         let (live_key, state_key) = (keys.live(), keys.state());
@@ -271,6 +287,10 @@ impl Store {
         batch.put(name_key.clone(), encode_name(&name_key, number));
         batch.put(live_key.clone(), live.encode(&live_key));
         batch.put(state_key.clone(), state.encode(&state_key));
+        if let Some((id, body)) = &options.local {
+            let key = keys.local(id);
+            batch.put(key.clone(), local::encode(&key, 1, now, body));
+        }
         let seen = shared.handles.removals();
         match shared.engine.commit(batch).await {
             Outcome::Committed => {}

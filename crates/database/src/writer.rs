@@ -13,6 +13,7 @@ mod collect;
 mod conflicts;
 mod content;
 mod edit;
+mod expire;
 mod foresee;
 mod group;
 pub(crate) mod keep;

@@ -288,7 +288,7 @@ impl World {
     }
 
     async fn set_window(&mut self, window: Duration) {
-        let retention = Retention { window, append_only: None };
+        let retention = Retention { window, ..Retention::default() };
         self.db.db.set_retention(&self.db.admin, retention).await.unwrap();
         let kept = self.store.clock.now().minus(self.window);
         self.kept_since = self.kept_since.max(kept);

@@ -110,7 +110,8 @@ async fn live(db: &TestDatabase, ledger: &mut Ledger) {
     revert(db, ledger, "one", "four").await;
     forget(db, ledger, "three").await;
     drop(db.db.compact(&db.admin).await);
-    let retention = Retention { window: std::time::Duration::from_secs(60), append_only: None };
+    let window = std::time::Duration::from_secs(60);
+    let retention = Retention { window, ..Retention::default() };
     drop(db.db.set_retention(&db.admin, retention).await);
     write(db, ledger, 5).await;
     drop(db.db.compact(&db.admin).await);

@@ -39,7 +39,7 @@ async fn history_bytes(db: &TestDatabase) -> u64 {
 }
 
 async fn set_window(db: &TestDatabase, window: Duration) {
-    let retention = Retention { window, append_only: None };
+    let retention = Retention { window, ..Retention::default() };
     db.db.set_retention(&db.admin, retention).await.unwrap();
 }
 
@@ -183,24 +183,30 @@ async fn a_pin_holds_until_it_is_let_go_or_runs_out() {
     let db = store.create("notes").await;
     let first = db.put("a", None, r#"{"n":1}"#).await.unwrap();
     let moment = db.db.moment(&db.read, &At::Now).await.unwrap();
-    let held = db.db.hold(&db.read, moment, "a test").await.unwrap();
+    let mut held = db.db.hold(&db.read, moment, "a test").await.unwrap();
     let second = db.put("a", Some(&first), r#"{"n":2}"#).await.unwrap();
     db.db.compact(&db.admin).await.unwrap();
     assert_eq!(body_at(&db, "1", "a").await.unwrap(), r#"{"n":1}"#);
-    held.renew().await.unwrap();
+    // It would run out in a quarter of an hour, and is renewed in time.
+    for _ in 0..4 {
+        store.clock.advance(Duration::from_secs(10 * 60));
+        held.renew_when_due().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(130)).await;
+    }
+    assert_eq!(body_at(&db, "1", "a").await.unwrap(), r#"{"n":1}"#);
     held.release().await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(history_bytes(&db).await, 0);
 
     let moment = db.db.moment(&db.read, &At::Now).await.unwrap();
-    let lost = db.db.hold(&db.read, moment, "one that dies").await.unwrap();
+    let mut lost = db.db.hold(&db.read, moment, "one that dies").await.unwrap();
     db.put("a", Some(&second), r#"{"n":3}"#).await.unwrap();
     db.db.compact(&db.admin).await.unwrap();
     assert!(history_bytes(&db).await > 0);
     store.clock.advance(Duration::from_secs(3_700));
     tokio::time::sleep(Duration::from_secs(130)).await;
     assert_eq!(history_bytes(&db).await, 0);
-    assert_eq!(lost.renew().await, Err(KeepError::NotKept));
+    assert_eq!(lost.renew_when_due().await, Err(KeepError::NotKept));
     db.audit().await;
 }
 

@@ -157,6 +157,11 @@ impl Indexes {
             open: Mutex::default(),
             parts,
         });
+        let catalog = shared.catalog.clone();
+        shared.parts.store.set_followers(Box::new(move |database| {
+            let catalog = catalog.clone();
+            Box::pin(async move { catalog.position(database).await })
+        }));
         // Before any build begins.
         let runs = reclaim::indexes_of_runs(shared.parts.folder.clone()).await;
         shared.tasks.spawn(reclaim::run(shared.clone(), runs));

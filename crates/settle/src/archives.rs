@@ -49,6 +49,13 @@ pub enum ArchiveFileError {
     Answer,
 }
 
+impl ArchiveFileError {
+    /// Whether the database was not there at the moment that was asked for.
+    pub fn is_not_yet(&self) -> bool {
+        matches!(self, Self::Request(RequestError::Refused { error, .. }) if error == "not_yet")
+    }
+}
+
 /// The name of a database's archive: its own as one name of a file.
 pub fn file_name(database: &str) -> String {
     const KEPT: &AsciiSet =
@@ -124,10 +131,16 @@ pub fn keep(from: impl Read, path: &Path) -> Result<Checked, ArchiveFileError> {
     kept
 }
 
-/// Takes an archive of a database from a server into a folder.
-pub fn take(client: &Client, database: &str, to: &Path) -> Result<Checked, ArchiveFileError> {
+/// Takes an archive of a database from a server into a folder: as it was at a moment, `None` for the present.
+pub fn take(
+    client: &Client,
+    database: &str,
+    at: Option<&str>,
+    to: &Path,
+) -> Result<Checked, ArchiveFileError> {
     let path = segments(database, "_archive");
-    let body = client.stream(&path)?;
+    let query: Vec<_> = at.iter().map(|at| ("at", (*at).to_owned())).collect();
+    let body = client.stream(&path, &query)?;
     keep(body, &to.join(file_name(database)))
 }
 

@@ -3,8 +3,9 @@
 //! A *run* is a folder below `archives.folder`, named after the time at which it began, with one file a database.
 //! Each file is read back at once and restored beside its database, compared, and taken away again: a *restore
 //! drill*. What came of it goes to the metrics and, one record a run, to the audit log. A run that was interrupted
-//! keeps the name of one that is not finished, and goes with the next; runs go when they are older than
-//! `archives.keep`, but for the newest.
+//! keeps the name of one that is not finished, and goes with the next. Where a drill failed, the file is no archive
+//! any more by its name, and the run's name says so too. Runs go when they are older than `archives.keep`, but for the
+//! newest and the newest without a failure: what is known to be good stays until there is something better.
 
 use std::{
     fs, io,
@@ -33,6 +34,9 @@ use crate::{
 
 /// What the names of runs begin with that are not finished.
 const UNFINISHED: &str = ".unfinished-";
+
+/// What the names of runs end with in which a database has no good archive, and the names of the files that are none.
+const FAILED: &str = "-failed";
 
 /// Where archives go, how often, and how long they stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +102,7 @@ pub async fn run_if_due(
     let now = state.site.clock.now();
     let folder = schedule.folder.clone();
     let runs = on_files(move || finished(&folder)).await?;
-    if runs.last().is_some_and(|(begun, _)| now.since(*begun) < schedule.every) {
+    if runs.last().is_some_and(|run| now.since(run.begun) < schedule.every) {
         return Ok(None);
     }
     let run = make_run(state, &schedule.folder, now).await?;
@@ -118,8 +122,17 @@ fn folder_error(path: &Path) -> impl FnOnce(io::Error) -> RunError {
     |source| RunError::Folder { path, source }
 }
 
-/// The runs that are finished, oldest first, with the times at which they began.
-fn finished(folder: &Path) -> Result<Vec<(Timestamp, PathBuf)>, RunError> {
+/// A run that is finished.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Run {
+    begun: Timestamp,
+    /// Whether all of its archives have been restored on trial.
+    is_good: bool,
+    path: PathBuf,
+}
+
+/// The runs that are finished, oldest first.
+fn finished(folder: &Path) -> Result<Vec<Run>, RunError> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -131,8 +144,8 @@ fn finished(folder: &Path) -> Result<Vec<(Timestamp, PathBuf)>, RunError> {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with(UNFINISHED) {
             fs::remove_dir_all(entry.path()).map_err(folder_error(&entry.path()))?;
-        } else if let Some(begun) = begun_at(&name) {
-            runs.push((begun, entry.path()));
+        } else if let Some((begun, is_good)) = told_by(&name) {
+            runs.push(Run { begun, is_good, path: entry.path() });
         }
     }
     runs.sort();
@@ -146,9 +159,12 @@ fn run_name(begun: Timestamp) -> String {
     format!("{readable}Z-{}", begun.seconds())
 }
 
-fn begun_at(name: &str) -> Option<Timestamp> {
-    let (_, seconds) = name.rsplit_once("Z-")?;
-    Some(Timestamp::from_seconds(seconds.parse().ok()?))
+/// When a run of this name began, and whether it is good.
+fn told_by(name: &str) -> Option<(Timestamp, bool)> {
+    let (_, rest) = name.rsplit_once("Z-")?;
+    let seconds = rest.strip_suffix(FAILED);
+    let begun = Timestamp::from_seconds(seconds.unwrap_or(rest).parse().ok()?);
+    Some((begun, seconds.is_none()))
 }
 
 async fn make_run(
@@ -156,10 +172,10 @@ async fn make_run(
     folder: &Path,
     begun: Timestamp,
 ) -> Result<DrillRun, RunError> {
-    let name = run_name(begun);
+    let mut name = run_name(begun);
     let unfinished = folder.join(format!("{UNFINISHED}{name}"));
     fs::DirBuilder::new().mode(0o700).create(&unfinished).map_err(folder_error(&unfinished))?;
-    let mut run = DrillRun { folder: name.clone(), ..DrillRun::default() };
+    let mut run = DrillRun::default();
     let mut after = Bound::Unbounded;
     loop {
         let names = state.site.names_to_archive(after, ARCHIVED_NAMES_AT_ONCE).await?;
@@ -169,7 +185,11 @@ async fn make_run(
             one(&state.site, &unfinished, &name, &mut run).await;
         }
     }
+    if run.failed > 0 {
+        name.push_str(FAILED);
+    }
     let place = folder.join(&name);
+    run.folder = name;
     fs::rename(&unfinished, &place).map_err(folder_error(&place))?;
     durable_file::sync_folder_of(&place).map_err(folder_error(&place))?;
     Ok(run)
@@ -178,9 +198,14 @@ async fn make_run(
 /// Archives a database, and restores it on trial.
 async fn one(site: &Site, folder: &Path, name: &str, run: &mut DrillRun) {
     run.databases += 1;
-    match archive_and_drill(site, folder, name).await {
+    let path = folder.join(file_name(name));
+    match archive_and_drill(site, &path, name).await {
         Ok(documents) => run.documents += documents,
         Err(error) => {
+            let mut failed = path.clone().into_os_string();
+            failed.push(FAILED);
+            // There may be none; and if it cannot be renamed, the name of the run still says it.
+            drop(on_files(move || fs::rename(path, failed)).await);
             let reason = format!("{:#}", anyhow::Error::from(error));
             tracing::error!(database = name, reason, "a database has no archive that is good");
             run.fail(DrillFailure { database: name.to_owned(), reason });
@@ -188,15 +213,14 @@ async fn one(site: &Site, folder: &Path, name: &str, run: &mut DrillRun) {
     }
 }
 
-async fn archive_and_drill(site: &Site, folder: &Path, name: &str) -> Result<u64, OneError> {
+async fn archive_and_drill(site: &Site, path: &Path, name: &str) -> Result<u64, OneError> {
     // It may have been dropped since its name was read.
     let Some((database, mut archiving)) = site.archive_by_itself(name).await? else { return Ok(0) };
-    let path = folder.join(file_name(name));
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(&path)
+        .open(path)
         .map_err(OneError::Write)?;
     while let Some(block) = archiving.next().await? {
         let (back, written) = on_files(move || {
@@ -208,7 +232,7 @@ async fn archive_and_drill(site: &Site, folder: &Path, name: &str) -> Result<u64
         file = back;
     }
     on_files(move || file.sync_all()).await.map_err(OneError::Write)?;
-    let totals = site.restore_drill(&database, source(&path)?).await?;
+    let totals = site.restore_drill(&database, source(path)?).await?;
     Ok(totals.documents)
 }
 
@@ -234,19 +258,21 @@ fn source(path: &Path) -> Result<Source, OneError> {
     })))
 }
 
-/// Removes the runs that have been kept long enough, but for the newest.
+/// Removes the runs that have been kept long enough, but for the newest and the newest that is good.
 fn remove_old(schedule: &Schedule, now: Timestamp) -> Result<(), RunError> {
-    let mut runs = finished(&schedule.folder)?;
-    runs.pop();
-    for (begun, path) in runs {
-        if now.since(begun) > schedule.keep {
-            fs::remove_dir_all(&path).map_err(folder_error(&path))?;
+    let runs = finished(&schedule.folder)?;
+    let newest_good = runs.iter().rposition(|run| run.is_good);
+    for (at, Run { begun, path, .. }) in runs.iter().enumerate() {
+        let stays = at + 1 == runs.len() || Some(at) == newest_good;
+        if !stays && now.since(*begun) > schedule.keep {
+            fs::remove_dir_all(path).map_err(folder_error(path))?;
         }
     }
     Ok(())
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 
@@ -254,7 +280,35 @@ mod tests {
     fn the_name_of_a_run_tells_when_it_began() {
         let begun = Timestamp::from_seconds(1_767_225_600);
         assert_eq!(run_name(begun), "2026-01-01T00-00-00Z-1767225600");
-        assert_eq!(begun_at(&run_name(begun)), Some(begun));
-        assert_eq!(begun_at("notes"), None);
+        assert_eq!(told_by(&run_name(begun)), Some((begun, true)));
+        assert_eq!(told_by("2026-01-01T00-00-00Z-1767225600-failed"), Some((begun, false)));
+        assert_eq!(told_by("notes"), None);
+    }
+    #[test]
+    fn the_newest_run_that_is_good_stays_whatever_comes_after_it() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let schedule = Schedule {
+            folder: folder.path().to_owned(),
+            every: Duration::from_secs(1),
+            keep: Duration::from_secs(10),
+        };
+        let at = |seconds| run_name(Timestamp::from_seconds(seconds));
+        let left = |runs: &[String]| {
+            for run in runs {
+                fs::create_dir(folder.path().join(run)).unwrap();
+            }
+            remove_old(&schedule, Timestamp::from_seconds(100)).unwrap();
+            let runs = finished(folder.path()).unwrap();
+            let seconds = runs.iter().map(|run| run.begun.seconds()).collect::<Vec<_>>();
+            for run in runs {
+                fs::remove_dir(run.path).unwrap();
+            }
+            seconds
+        };
+        let failed = |seconds| at(seconds) + FAILED;
+        assert_eq!(left(&[at(1), at(2), failed(3), failed(4)]), [2, 4]);
+        assert_eq!(left(&[at(1), failed(2), at(3)]), [3]);
+        assert_eq!(left(&[failed(1), failed(2)]), [2]);
+        assert_eq!(left(&[at(1), at(95), failed(96), failed(97)]), [95, 96, 97]);
     }
 }

@@ -4,9 +4,16 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::{
+    collections::HashSet,
     fmt::Write as _,
-    fs,
+    fs::{self, OpenOptions},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::Duration,
 };
 
@@ -185,6 +192,67 @@ async fn all_of_a_site_is_archived_on_a_folder_without_a_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn databases_go_to_files_as_they_were() {
+    let folder = TempDir::new().unwrap();
+    let server = serve(folder.path(), &[]).await;
+    let admin = server.admin();
+    fill(&admin, "notes", 3).await;
+    admin.put("/notes/_snapshots/monday", &Value::Null).await.expect(201);
+    let taken = admin.get("/notes/_snapshots/monday").await.expect(200).json();
+    let time = taken["taken"].as_str().unwrap().to_owned();
+    fill(&admin, "later", 1).await;
+    admin.put("/notes/new", &json!({})).await.expect(201);
+    let mut story = String::new();
+    for line in [
+        "archive notes --at monday --to monday".to_owned(),
+        "archive notes --to now".to_owned(),
+        "archive notes --at tuesday --to out".to_owned(),
+        "archive notes --at no/moment --to out".to_owned(),
+        "archive --site --at monday --to out".to_owned(),
+        "archive --account ada --at 3 --to out".to_owned(),
+        format!("archive --site --at {time} --to site"),
+        format!("archive later --at {time} --to out"),
+    ] {
+        let seen = run(folder.path(), &format!("{line} --data data")).await;
+        let line = line.replace(&time, "TIME");
+        // How much of what was done stands there by then is not sure.
+        let seen: String =
+            seen.split_inclusive('\n').filter(|it| !it.starts_with("_audit:")).collect();
+        write!(story, "$ settle {line}\n{}", without_sizes(&seen)).unwrap();
+    }
+    expect![[r#"
+        $ settle archive notes --at monday --to monday
+        notes: 4 documents, 0 deleted, 4 leaves, 1 attachments, SIZE
+        $ settle archive notes --to now
+        notes: 5 documents, 0 deleted, 5 leaves, 1 attachments, SIZE
+        $ settle archive notes --at tuesday --to out
+        notes: the server answered 404 no_snapshot: there is no snapshot named tuesday
+        failed to archive 1 of the databases
+        exit code 1
+        $ settle archive notes --at no/moment --to out
+        error: invalid value 'no/moment' for '--at <MOMENT>': a moment is the name of a snapshot, a sequence, or a time such as 2027-11-21T03:05:46Z
+
+        For more information, try '--help'.
+        exit code 2
+        $ settle archive --site --at monday --to out
+        failed to archive many databases at one moment: a snapshot or a sequence is of one, say a time
+        exit code 1
+        $ settle archive --account ada --at 3 --to out
+        failed to archive many databases at one moment: a snapshot or a sequence is of one, say a time
+        exit code 1
+        $ settle archive --site --at TIME --to site
+        _replicator: 0 documents, 0 deleted, 0 leaves, 0 attachments, SIZE
+        _users: 1 documents, 0 deleted, 1 leaves, 0 attachments, SIZE
+        later: not there yet, left out
+        notes: 4 documents, 0 deleted, 4 leaves, 1 attachments, SIZE
+        $ settle archive later --at TIME --to out
+        later: the server answered 404 not_yet: the database was not there yet at that moment
+        failed to archive 1 of the databases
+        exit code 1
+    "#]].assert_eq(&story);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_during_a_restore_leaves_the_database_as_it_was() {
     let folder = TempDir::new().unwrap();
     let server = serve(folder.path(), &[]).await;
@@ -269,4 +337,130 @@ async fn the_server_archives_its_databases_and_proves_it() {
     let drill = drill.rfind(|doc| doc["type"] == "restore_drill").unwrap().clone();
     assert_eq!(drill["failed"], 0);
     assert!(drill["databases"].as_u64().unwrap() >= 4, "{drill}");
+}
+
+/// Whoever flips a byte of a file as soon as some of it is there, until it is dropped.
+struct Flipping {
+    ends: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Flipping {
+    /// `archives` has folders of runs; the files are those of one name in all runs that are not finished.
+    fn begin(archives: &Path, file: &'static str) -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let (archives, ended) = (archives.to_owned(), ends.clone());
+        let thread = thread::spawn(move || {
+            let mut done = HashSet::new();
+            while !ended.load(Ordering::Relaxed) {
+                for run in fs::read_dir(&archives).into_iter().flatten().flatten() {
+                    let (name, path) = (run.file_name(), run.path().join(file));
+                    let is_due = name.to_string_lossy().starts_with(".unfinished-")
+                        && !done.contains(&name)
+                        && fs::metadata(&path).is_ok_and(|it| it.len() > 1_000);
+                    if is_due && flip(&path, 500).is_ok() {
+                        done.insert(name);
+                    }
+                }
+                thread::yield_now();
+            }
+        });
+        Self { ends, thread: Some(thread) }
+    }
+}
+
+impl Drop for Flipping {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+fn flip(path: &Path, at: u64) -> std::io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at)?;
+    file.write_all_at(&[byte[0] ^ 1], at)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_fails_where_the_archive_is_damaged_and_the_last_good_one_stays() {
+    let folder = TempDir::new().unwrap();
+    let archives = folder.path().join("archives");
+    let settings = [
+        ("SETTLE_ARCHIVES_FOLDER", archives.to_str().unwrap()),
+        ("SETTLE_ARCHIVES_EVERY", "1 s"),
+        ("SETTLE_ARCHIVES_KEEP", "1 s"),
+    ];
+    let mut server = serve(folder.path(), &settings).await;
+    let admin = server.admin();
+    fill(&admin, "notes", 10).await;
+    // It takes a while to write, and whoever damages it comes by before it is whole.
+    let noise: Vec<u8> = (0..4_000_000_u64)
+        .map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_mul(n | 1).to_be_bytes()[0])
+        .collect();
+    let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
+    for name in ["a", "b", "c", "d"] {
+        let path = format!("/notes/{name}/noise");
+        admin.request(Method::PUT, &path, &kind, noise.clone()).await.expect(201);
+    }
+    let runs = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(&archives).into_iter().flatten();
+        let names = entries.map(|it| it.unwrap().path());
+        let is_finished = |it: &PathBuf| !it.to_string_lossy().contains("unfinished");
+        let mut runs: Vec<_> = names.filter(is_finished).collect();
+        runs.sort();
+        runs
+    };
+    let has_all = |run: &Path| fs::metadata(run.join("notes.jsonl.zst")).map_or(0, |it| it.len());
+    let good = eventually("a run is good that has all of it", async || {
+        runs().into_iter().rfind(|run| has_all(run) > 15_000_000)
+    })
+    .await;
+    assert!(!good.to_string_lossy().contains("failed"), "{good:?}");
+
+    let flipping = Flipping::begin(&archives, "notes.jsonl.zst");
+    let metric = async |name: &str| -> u64 {
+        let metrics = admin.get("/_node/_local/_prometheus").await.expect(200).text();
+        let line = metrics.lines().find(|it| it.starts_with(name));
+        let line = line.unwrap_or_else(|| panic!("no {name} in {metrics}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let failed = "settle_restore_drills_total{outcome=\"failed\"}";
+    // Long enough that all that may go has gone.
+    eventually("three drills have failed", async || (metric(failed).await >= 3).then_some(()))
+        .await;
+    let proved = metric("settle_archives_proved_timestamp_seconds").await;
+    eventually("one more has", async || (metric(failed).await >= 4).then_some(())).await;
+    assert_eq!(metric("settle_archives_proved_timestamp_seconds").await, proved);
+    let left = runs();
+    let is_good = |run: &&PathBuf| !run.to_string_lossy().ends_with("-failed");
+    let good: Vec<_> = left.iter().filter(is_good).collect();
+    assert_eq!(good.len(), 1, "{left:?}");
+    assert!(has_all(good[0]) > 15_000_000);
+    let bad = left.last().unwrap();
+    assert!(bad.to_string_lossy().ends_with("-failed"), "{left:?}");
+    assert!(bad.join("notes.jsonl.zst-failed").exists() && has_all(bad) == 0);
+    assert!(bad.join("_users.jsonl.zst").exists(), "the other archives of the run are good");
+
+    let records = admin.get("/_audit/_all_docs?include_docs=true").await.expect(200).json();
+    let mut drills = records["rows"].as_array().unwrap().iter().map(|row| &row["doc"]);
+    let drill = drills.rfind(|it| it["type"] == "restore_drill" && it["failed"] == 1).unwrap();
+    assert_eq!(drill["failures"][0]["database"], "notes", "{drill}");
+    let reason = drill["failures"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("a block is damaged, at byte 0 (block 0)"), "{reason}");
+    drop(flipping);
+
+    // As soon as one is good again, that is known.
+    eventually("a run is good again", async || {
+        (metric("settle_archives_proved_timestamp_seconds").await > proved).then_some(())
+    })
+    .await;
+    server.terminate();
+    server.wait().await;
+    let output = server.take_output();
+    let line = output.lines().find(|it| it.contains(" ERROR ")).unwrap();
+    for part in ["a database has no archive that is good", "database=\"notes\"", "is damaged"] {
+        assert!(line.contains(part), "{line}");
+    }
 }

@@ -7,8 +7,9 @@ use settle_accounts::QuotaError;
 use settle_archive::{
     Archiving, CompareError, Comparison, RestoreFailure, Restored, Source, Totals, compare, restore,
 };
-use settle_database::{Database, NameScan, StorageError};
+use settle_database::{At, Database, NameScan, PastError, StorageError};
 use settle_model::{id::DatabaseName, sequence::SequenceToken};
+use settle_query::selector::Selector;
 use thiserror::Error;
 
 use crate::Site;
@@ -19,6 +20,8 @@ pub enum SiteRestoreError {
     Failed(#[from] RestoreFailure),
     #[error("the archive's security object is none: {reason}")]
     Security { reason: String },
+    #[error("the archive's selector of append-only documents is none: {reason}")]
+    AppendOnly { reason: String },
     #[error(transparent)]
     Quota(#[from] QuotaError),
     #[error(transparent)]
@@ -37,9 +40,19 @@ pub struct InPlace {
 }
 
 impl Site {
-    /// Begins an archive of a database.
-    pub fn archive(&self, database: &Database, grant: &Grant<Administer>) -> Archiving {
-        Archiving::new(&self.store, database, grant, self.clock.now())
+    /// Begins an archive of a database as it was at a moment; `None` for the present.
+    pub async fn archive(
+        &self,
+        database: &Database,
+        grant: &Grant<Administer>,
+        at: Option<&At>,
+    ) -> Result<Archiving, PastError> {
+        let read = grant.internally::<Read>("to find the moment that is archived");
+        let moment = match at {
+            None | Some(At::Now) => None,
+            Some(at) => Some(database.moment_of_life(&read, at).await?),
+        };
+        Ok(Archiving::new(&self.store, database, grant, moment, self.clock.now()))
     }
 
     /// Builds the database that an archive holds, compares the two, and puts it in the place of this one, whose
@@ -56,6 +69,10 @@ impl Site {
         let security = &*restored.facts.security;
         if !security.is_empty() {
             check(security).map_err(|reason| SiteRestoreError::Security { reason })?;
+        }
+        if let Some(selector) = &restored.facts.retention.append_only {
+            let parsed = Selector::parse(selector);
+            parsed.map_err(|error| SiteRestoreError::AppendOnly { reason: error.to_string() })?;
         }
         self.check_room_restored(database, grant, &restored).await?;
         let totals = restored.totals.clone();
@@ -82,7 +99,8 @@ impl Site {
     ) -> Result<Option<(Database, Archiving)>, StorageError> {
         let Ok(name) = DatabaseName::from_catalog(name) else { return Ok(None) };
         let Some(database) = self.store.find(&name).await? else { return Ok(None) };
-        let archiving = self.archive(&database, &Grant::internal(database.resource(), ITSELF));
+        let grant = Grant::internal(database.resource(), ITSELF);
+        let archiving = Archiving::new(&self.store, &database, &grant, None, self.clock.now());
         Ok(Some((database, archiving)))
     }
 

@@ -17,8 +17,8 @@ use crate::{NewDatabaseError, Site, limits::REVERT_ATTEMPTS_MAX};
 /// Where a copy that is being made says how far it has come.
 const FORK: &str = "_local/settle-fork";
 
-/// Slices of a copy between two signs that the past is still needed.
-const RENEW_EVERY: u32 = 16;
+/// Slices of a copy between two notes of how far it has come.
+const NOTE_EVERY: u32 = 16;
 
 /// What is to go back to a moment.
 #[derive(Debug, Clone)]
@@ -132,10 +132,10 @@ impl Site {
         snapshot: &SnapshotName,
     ) -> Result<(usize, Vec<String>), RevertError> {
         let read = grant.internally::<Read>("to see what a revert changes");
-        let held = database.hold(&read, revert.to, "revert").await?;
+        let mut held = database.hold(&read, revert.to, "revert").await?;
         let done = match database.take_snapshot(grant, snapshot.clone(), None).await {
             Ok(_) | Err(KeepError::Exists) => {
-                self.revert_held(database, grant, (revert, &held)).await
+                self.revert_held(database, grant, (revert, &mut held)).await
             }
             Err(error) => Err(error.into()),
         };
@@ -150,14 +150,14 @@ impl Site {
         &self,
         database: &Database,
         grant: &Grant<Administer>,
-        (revert, held): (&Revert, &HeldMoment),
+        (revert, held): (&Revert, &mut HeldMoment),
     ) -> Result<(usize, Vec<String>), RevertError> {
         let read = grant.internally::<Read>("to see what a revert changes");
         let write = grant.internally::<Write>("a revert writes documents");
         let choice = self.choice(database, &read, revert).await?;
         let (mut changed, mut left_out) = (0, BTreeSet::new());
         let (mut since, mut attempt) = (0, 1);
-        for part in 1_u32.. {
+        loop {
             let ids = revert.ids.as_ref();
             let (found, after) = database.plan_revert(&read, revert.to, since, ids).await?;
             let mut planned = PlannedRevert::default();
@@ -179,9 +179,7 @@ impl Site {
                 Next::Go(after) => since = after,
                 Next::Done => break,
             }
-            if part.is_multiple_of(RENEW_EVERY) {
-                held.renew().await?;
-            }
+            held.renew_when_due().await?;
         }
         Ok((changed, left_out.into_iter().collect()))
     }
@@ -207,8 +205,8 @@ impl Site {
         moment: Moment,
     ) -> Result<Database, ForkError> {
         let read = grant.internally::<Read>("a fork reads all documents");
-        let held = source.hold(&read, moment, &format!("fork to {target}")).await?;
-        let made = self.fork_held(actor, (source, &read), (target, server), &held).await;
+        let mut held = source.hold(&read, moment, &format!("fork to {target}")).await?;
+        let made = self.fork_held(actor, (source, &read), (target, server), &mut held).await;
         // If this fails, it runs out.
         let released = held.release().await;
         let made = made?;
@@ -221,7 +219,7 @@ impl Site {
         actor: &Actor,
         (source, read): (&Database, &Grant<Read>),
         (target, server): (&DatabaseName, &Grant<AdministerServer>),
-        held: &HeldMoment,
+        held: &mut HeldMoment,
     ) -> Result<Database, ForkError> {
         let what = format!("{}@{}", source.number(), held.moment.sequence());
         let marker: LocalId = FORK.parse().expect("it is the id of a local document");
@@ -231,14 +229,15 @@ impl Site {
                 (begun, after)
             }
             None => {
-                let options = CreateOptions { partitioned: source.is_partitioned() };
+                // There at once, so that whatever a crash leaves is known for what it is.
+                let local = Some((marker.clone(), note(&what, "")));
+                let options = CreateOptions { partitioned: source.is_partitioned(), local };
                 self.create(actor, server, target, options).await?;
                 let copy = self.store.find(target).await?.ok_or(StorageError::Gone)?;
                 (copy, String::new())
             }
         };
         let write = Grant::<Write>::internal(copy.resource(), "a fork writes to its copy");
-        note_fork(&copy, &write, &marker, &what, &after).await?;
         set_up(&copy, (source, read)).await?;
         for slice in 1_u32.. {
             let from = (!after.is_empty()).then_some(&*after);
@@ -246,8 +245,8 @@ impl Site {
                 Next::Done => break,
                 Next::Go(last) => after = last,
             }
-            if slice.is_multiple_of(RENEW_EVERY) {
-                held.renew().await?;
+            held.renew_when_due().await?;
+            if slice.is_multiple_of(NOTE_EVERY) {
                 note_fork(&copy, &write, &marker, &what, &after).await?;
             }
         }
@@ -345,8 +344,11 @@ async fn note_fork(
     what: &str,
     after: &str,
 ) -> Result<(), ForkError> {
-    let note = Marker { what: what.to_owned(), after: after.to_owned() };
-    let body = serde_json::to_vec(&note).expect("texts can be written as JSON");
-    copy.put_local(write, marker, None, &body).await?;
+    copy.put_local(write, marker, None, &note(what, after)).await?;
     Ok(())
+}
+
+fn note(what: &str, after: &str) -> Vec<u8> {
+    let note = Marker { what: what.to_owned(), after: after.to_owned() };
+    serde_json::to_vec(&note).expect("texts can be written as JSON")
 }

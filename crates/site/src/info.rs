@@ -8,6 +8,9 @@ use settle_database::{Database, Info};
 /// `conflict_count` is not CouchDB's: how many documents have a live leaf beside their live winner; null while a
 /// database from before they were counted is looked through.
 ///
+/// `sizes` are of documents: as JSON with attachments before compression (`external`), as they are stored with all
+/// attachments (`active`), and with what only the past needs (`file`). Local documents and indexes are not among them.
+///
 /// There is one shard and one copy, which is what `cluster` says. `instance_start_time` is when the
 /// database was created, in seconds since 1970: replicators take a new value for a new database.
 #[derive(Debug, Serialize)]

@@ -85,6 +85,11 @@ impl Process {
         text(&self.output)
     }
 
+    /// The same, of a server that was meant to log errors: they do not fail the test any more.
+    pub fn take_output(&self) -> String {
+        std::mem::take(&mut *self.output.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// `None` once it has been waited for.
     pub fn id(&self) -> Option<u32> {
         self.child.id()

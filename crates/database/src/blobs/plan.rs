@@ -48,6 +48,9 @@ pub struct BlobWrites {
     preconditions: Vec<Precondition>,
     operations: Vec<Operation>,
     used: Vec<Arc<StagedBlob>>,
+    /// Stored bytes of the blobs that the database refers to from now on, and of those that it does not any more.
+    gained: u64,
+    lost: u64,
 }
 
 #[derive(Debug, Error)]
@@ -180,6 +183,11 @@ impl BlobWrites {
         }
     }
 
+    /// What the database's attachments take after the commit, each content once, when they took `before`.
+    pub fn attached_after(&self, before: u64) -> u64 {
+        (before + self.gained).saturating_sub(self.lost)
+    }
+
     /// How many bytes of keys and values are written.
     pub fn bytes(&self) -> usize {
         let bytes = |operation: &Operation| match operation {
@@ -199,9 +207,14 @@ impl BlobWrites {
     ) -> Result<(), PlanError> {
         let site_reference = keys::site_reference(digest, database);
         if changes.adds() && !found.is_referred {
-            self.require_blob(digest, changes.staged, found.record)?;
+            self.gained += self.require_blob(digest, changes.staged, found.record)?;
             self.put_mark(site_reference);
         } else if !changes.adds() && !found.has_others && found.is_referred {
+            // Nobody is kept from giving up a blob because its record is damaged; its bytes then stay in the count.
+            let record = found.record.map(|it| BlobRecord::decode(digest, &it));
+            if let Some(Ok(record)) = record {
+                self.lost += record.stored_length;
+            }
             self.delete(site_reference);
             self.put_mark(keys::check(now, digest));
         }
@@ -211,33 +224,34 @@ impl BlobWrites {
         Ok(())
     }
 
-    /// The blob is there after the commit, and not condemned.
+    /// The blob is there after the commit, and not condemned; its stored bytes.
     fn require_blob(
         &mut self,
         digest: BlobDigest,
         staged: Option<Arc<StagedBlob>>,
         stored: Option<Vec<u8>>,
-    ) -> Result<(), PlanError> {
+    ) -> Result<u64, PlanError> {
         let require = |expected| Precondition { key: keys::blob(digest), expected };
         let Some(stored) = stored else {
             let staged = staged.filter(|it| it.is_usable());
             let staged = staged.ok_or(PlanError::Missing { digest })?;
             self.preconditions.push(require(Expected::Absent));
-            self.put(staged.record().encode(digest));
+            let record = staged.record();
+            self.put(record.encode(digest));
             if let Some(bytes) = staged.inline() {
                 let key = keys::data(digest);
                 let value = encode_data(&key, bytes);
                 self.put((key, value));
             }
             self.used.push(staged);
-            return Ok(());
+            return Ok(record.stored_length);
         };
         let record = BlobRecord::decode(digest, &stored).map_err(StorageError::from)?;
         self.preconditions.push(require(Expected::Equals(stored)));
         if record.condemned_at.is_some() {
             self.put(record.reprieved().encode(digest));
         }
-        Ok(())
+        Ok(record.stored_length)
     }
 
     fn put(&mut self, (key, value): (Vec<u8>, Vec<u8>)) {

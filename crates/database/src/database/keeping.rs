@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use settle_access::{Administer, Grant, Read, Write};
+use settle_model::time::Timestamp;
 
 use crate::{
     Database,
     edit::{Edit, EditError},
     error::StorageError,
-    limits::PIN_TIME,
+    limits::{PIN_RENEWED_AFTER, PIN_TIME},
     past::moment::{Moment, SnapshotName},
     record::{later::Snapshot, retention::Retention},
     writer::{
@@ -19,12 +20,14 @@ use crate::{
 
 /// Holds a moment of the past while it is read at length.
 ///
-/// Whoever has it says now and then that it is [still needed](Self::renew), and [lets go](Self::release) of it in the end;
-/// otherwise it runs out.
+/// Whoever has it says now and then that it is [still needed](Self::renew_when_due), and [lets go](Self::release) of it in
+/// the end; otherwise it runs out.
 #[derive(Debug)]
 pub struct HeldMoment {
     database: Database,
     number: u64,
+    /// When it was taken, or renewed last.
+    renewed: Timestamp,
     pub moment: Moment,
 }
 
@@ -95,10 +98,12 @@ impl Database {
         holder: &str,
     ) -> Result<HeldMoment, KeepError> {
         self.inner.check(grant);
-        let expires = self.inner.shared.clock.now().plus(PIN_TIME);
-        let keep = Keep::Pin { moment, expires, holder: holder.to_owned() };
+        let now = self.inner.shared.clock.now();
+        let keep = Keep::Pin { moment, expires: now.plus(PIN_TIME), holder: holder.to_owned() };
         match self.inner.clone().keep(keep).await? {
-            Kept::Pin(number) => Ok(HeldMoment { database: self.clone(), number, moment }),
+            Kept::Pin(number) => {
+                Ok(HeldMoment { database: self.clone(), number, renewed: now, moment })
+            }
             Kept::Snapshot(_) | Kept::Done => unreachable!("a pin is asked for"),
         }
     }
@@ -116,11 +121,16 @@ impl Database {
 }
 
 impl HeldMoment {
-    /// Holds it for longer, unless it has run out.
-    pub async fn renew(&self) -> Result<(), KeepError> {
+    /// Holds it for longer, unless it has run out. Costs nothing when that was done a short while ago.
+    pub async fn renew_when_due(&mut self) -> Result<(), KeepError> {
         let inner = &self.database.inner;
-        let expires = inner.shared.clock.now().plus(PIN_TIME);
-        inner.clone().keep(Keep::Renew { pin: self.number, expires }).await.map(drop)
+        let now = inner.shared.clock.now();
+        if now.since(self.renewed) >= PIN_RENEWED_AFTER {
+            let expires = now.plus(PIN_TIME);
+            inner.clone().keep(Keep::Renew { pin: self.number, expires }).await?;
+            self.renewed = now;
+        }
+        Ok(())
     }
 
     pub async fn release(self) -> Result<(), KeepError> {

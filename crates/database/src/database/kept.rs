@@ -3,7 +3,7 @@
 use settle_access::{Grant, Read};
 use settle_engine::{Direction, Plan, Scan, Step, Visit, Visitor};
 
-use crate::{Database, blobs::Counted, error::StorageError, keys};
+use crate::{Database, blobs::Counted, database::Inner, error::StorageError, keys};
 
 impl Database {
     /// Bytes of documents with their past, of local documents, of outcomes that are remembered, and of those
@@ -13,7 +13,9 @@ impl Database {
         grant: &Grant<Read>,
         counted: &mut Counted,
     ) -> Result<u64, StorageError> {
-        let documents = self.info(grant).await?.file_bytes;
+        self.inner.check(grant);
+        let sizes = self.inner.state().await?.sizes;
+        let documents = sizes.active + sizes.history;
         let shared = &self.inner.shared;
         let families = [keys::family::LOCAL, keys::family::IDEMPOTENCY, keys::family::EXPIRY];
         let scans = families.map(|family| {
@@ -24,6 +26,13 @@ impl Database {
         let attachments = shared.blobs.count(self.number(), counted).await?;
         self.inner.check_alive()?;
         Ok(documents + others + attachments)
+    }
+}
+
+impl Inner {
+    /// Stored bytes of all that the database refers to, counted anew.
+    pub(crate) async fn attached_bytes(&self) -> Result<u64, StorageError> {
+        self.shared.blobs.count(self.keys.number, &mut Counted::default()).await
     }
 }
 

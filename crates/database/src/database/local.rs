@@ -39,9 +39,9 @@ impl Database {
         let value = self.inner.shared.engine.get(key.clone()).await.map_err(StorageError::from)?;
         self.inner.check_alive()?;
         let value = value.ok_or(LocalError::Missing)?;
-        let (revision, json) = local::decode(&key, &value).map_err(StorageError::from)?;
-        let body = Bytes::copy_from_slice(json);
-        Ok(LocalDocument { id: id.clone(), revision, body })
+        let found = local::decode(&key, &value).map_err(StorageError::from)?;
+        let body = Bytes::copy_from_slice(found.json);
+        Ok(LocalDocument { id: id.clone(), revision: found.revision, body })
     }
 
     /// Writes a local document; the N of its new revision `0-N`. With a base it must be that of
@@ -95,7 +95,9 @@ impl Database {
         for _ in 0..CLASHES_MAX {
             let stored = inner.shared.engine.get(key.clone()).await.map_err(StorageError::from)?;
             let revision = match &stored {
-                Some(value) => Some(local::decode(&key, value).map_err(StorageError::from)?.0),
+                Some(value) => {
+                    Some(local::decode(&key, value).map_err(StorageError::from)?.revision)
+                }
                 None => None,
             };
             let mut batch = Batch::default();
@@ -105,7 +107,8 @@ impl Database {
             let new = decide(revision)?;
             match new {
                 Some((revision, body)) => {
-                    batch.put(key.clone(), local::encode(&key, revision, body));
+                    let now = inner.shared.clock.now();
+                    batch.put(key.clone(), local::encode(&key, revision, now, body));
                 }
                 None => batch.delete(key.clone()),
             }

@@ -86,7 +86,7 @@ impl Database {
         let differences: Vec<Difference> = found.into_iter().filter(asked).collect();
         let ids: Vec<String> = differences.into_iter().map(|it| it.id).collect();
         let then = self.inner.then(&ids, to, Bodies::Winner).await?;
-        let now = self.inner.then(&ids, NOW, Bodies::Winner).await?;
+        let now = self.inner.then(&ids, Moment::PRESENT, Bodies::Winner).await?;
         let mut reversals = Vec::new();
         for (now, then) in now.into_iter().zip(then) {
             if let Some(now) = now {
@@ -135,9 +135,6 @@ impl Database {
         }
     }
 }
-
-/// As a moment, whatever has happened.
-const NOW: Moment = Moment(u64::MAX);
 
 impl Reversal {
     /// `None` where the document holds what it held.

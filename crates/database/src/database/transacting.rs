@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::{
     Database,
+    database::Inner,
     error::StorageError,
     limits::{RETENTION_DEFAULT, RETENTION_MAX, RETENTION_MIN},
     once::{OnceKey, Recorded},
@@ -123,11 +124,7 @@ impl Database {
     /// How long outcomes are remembered.
     pub async fn outcome_retention(&self, grant: &Grant<Read>) -> Result<Duration, StorageError> {
         self.inner.check(grant);
-        let key = self.inner.keys.outcomes();
-        let value = self.inner.shared.engine.get(key.clone()).await?;
-        self.inner.check_alive()?;
-        let stored = value.map(|value| decode_retention(&key, &value)).transpose()?;
-        Ok(stored.unwrap_or(RETENTION_DEFAULT))
+        self.inner.outcome_retention().await
     }
 
     /// Of outcomes from now on.
@@ -151,6 +148,16 @@ impl Database {
                 Err(failed(outcome).into())
             }
         }
+    }
+}
+
+impl Inner {
+    pub(crate) async fn outcome_retention(&self) -> Result<Duration, StorageError> {
+        let key = self.keys.outcomes();
+        let value = self.shared.engine.get(key.clone()).await?;
+        self.check_alive()?;
+        let stored = value.map(|value| decode_retention(&key, &value)).transpose()?;
+        Ok(stored.unwrap_or(RETENTION_DEFAULT))
     }
 }
 

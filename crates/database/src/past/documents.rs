@@ -24,6 +24,7 @@ use crate::{
         head::{BodyView, HeadView},
         history::{History, PastBody},
     },
+    revision::Times,
     scan::Failure,
 };
 
@@ -33,7 +34,8 @@ pub(crate) struct Then {
     pub(crate) id: String,
     /// Of the change that made it so.
     pub(crate) sequence: u64,
-    pub(crate) updated: Timestamp,
+    /// When the document was made, and when this change was.
+    pub(crate) times: Times,
     /// Winner first.
     pub(crate) leaves: Vec<LeafThen>,
 }
@@ -109,11 +111,11 @@ impl Then {
             leaves.push(LeafThen { rev: leaf.rev, deleted: leaf.deleted, body });
         }
         let (id, sequence) = (id.to_owned(), head.sequence);
-        Ok(Self { id, sequence, updated: head.updated, leaves })
+        Ok(Self { id, sequence, times: head.times(), leaves })
     }
 
     /// `None` where a purge has taken all of it: that is as if it had never been.
-    fn of_history(id: &str, history: History, bodies: Bodies) -> Option<Self> {
+    fn of_history(seen: &Replaced, history: History, bodies: Bodies) -> Option<Self> {
         let left = history.leaves.into_iter().filter(|leaf| leaf.body != PastBody::Erased);
         let leaves = left.enumerate().map(|(at, leaf)| {
             let body = if bodies.wants(at, leaf.deleted) {
@@ -124,8 +126,9 @@ impl Then {
             LeafThen { rev: leaf.rev, deleted: leaf.deleted, body }
         });
         let leaves: Vec<_> = leaves.collect();
-        let (sequence, updated) = (history.sequence, history.updated);
-        (!leaves.is_empty()).then(|| Self { id: id.to_owned(), sequence, updated, leaves })
+        let (id, sequence) = (seen.id.clone(), history.sequence);
+        let times = Times { created: seen.created, updated: history.updated };
+        (!leaves.is_empty()).then_some(Self { id, sequence, times, leaves })
     }
 
     /// Takes bodies that stand in a later state of the document.
@@ -295,6 +298,7 @@ pub(crate) enum Seen {
 #[derive(Debug)]
 pub(crate) struct Replaced {
     id: String,
+    created: Timestamp,
     /// Its head's record; empty when it has gone.
     value: Vec<u8>,
 }
@@ -350,7 +354,8 @@ impl Heads {
             Seen::Present(Then::of_head(id, &head, self.bodies)?)
         } else {
             self.bytes += value.len();
-            Seen::Replaced(Replaced { id: id.to_owned(), value: value.to_vec() })
+            let (id, created) = (id.to_owned(), head.created);
+            Seen::Replaced(Replaced { id, created, value: value.to_vec() })
         });
         Ok(self.go_on())
     }
@@ -415,7 +420,7 @@ impl States {
             // It began after the moment.
             None if history.sequence > self.moment.0 => return Ok(Visit::NextStep),
             found @ None => {
-                *found = Then::of_history(&self.heads[step].id, history, self.bodies);
+                *found = Then::of_history(&self.heads[step], history, self.bodies);
             }
         }
         Ok(self.go_on(step))

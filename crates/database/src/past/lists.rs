@@ -21,7 +21,7 @@ use crate::{
     read::content,
     record::{body::decode_payload, change::ChangeView},
     render::{Arena, DocumentForm, Winner},
-    revision::{Extras, Revision, Times},
+    revision::{Extras, Revision},
     scan::{
         ChangeCursor, ChangeFilter, ChangeRow, ChangeScan, DocumentContent, DocumentRow,
         DocumentScan, Failure, FoundDocument, More, Next, Sink, documents::id_range,
@@ -55,7 +55,7 @@ impl Database {
             body,
             attachments,
             sequence: then.sequence,
-            times: Times { updated: then.updated, ..Times::default() },
+            times: then.times,
             path: None,
             conflicts: others(extras.conflicts, false),
             deleted_conflicts: others(extras.deleted_conflicts, true),
@@ -217,8 +217,7 @@ impl Database {
                 // A purge has taken it.
                 (None, _) => continue,
             };
-            let times = then.as_ref().filter(|_| scan.times);
-            let times = times.map(|it| Times { updated: it.updated, ..Times::default() });
+            let times = then.as_ref().filter(|_| scan.times).map(|it| it.times);
             let conflicts = then.as_ref().map(|then| then.others(false)).unwrap_or_default();
             let content = then.as_ref().and_then(|then| match &then.winner().body {
                 BodyThen::Here(payload) => Some(payload),

@@ -26,6 +26,7 @@ use crate::{
     limits::SNAPSHOT_NAME_BYTES_MAX,
     record::{
         change::ChangeView,
+        expiring::Expiring,
         head::HeadView,
         history::History,
         later::{Pin, Snapshot},
@@ -67,6 +68,9 @@ pub struct AtError;
 pub struct Moment(pub(crate) u64);
 
 impl Moment {
+    /// The present, whatever has happened.
+    pub(crate) const PRESENT: Self = Self(u64::MAX);
+
     pub fn sequence(self) -> u64 {
         self.0
     }
@@ -81,6 +85,8 @@ pub enum PastError {
     NotKept,
     #[error("the moment lies beyond the present")]
     Ahead,
+    #[error("the database was not there yet at that moment")]
+    NotYet,
     #[error("the sequence was counted on another timeline")]
     OtherTimeline,
     #[error(transparent)]
@@ -140,6 +146,18 @@ impl Database {
         self.inner.check(grant);
         self.inner.moment(at).await
     }
+
+    /// As [`moment`](Self::moment), but a time before the database was made is none that it had: a list of what was there
+    /// then is empty, and whoever asks for the whole of it is mistaken.
+    pub async fn moment_of_life(&self, grant: &Grant<Read>, at: &At) -> Result<Moment, PastError> {
+        let moment = self.moment(grant, at).await?;
+        match at {
+            At::Time(time) if moment.0 == 0 && *time < self.inner.live().created => {
+                Err(PastError::NotYet)
+            }
+            At::Now | At::Snapshot(_) | At::Sequence(_) | At::Time(_) => Ok(moment),
+        }
+    }
 }
 
 impl Inner {
@@ -188,7 +206,9 @@ impl Inner {
     pub(crate) async fn needed(&self) -> Result<Needed, StorageError> {
         let keys = self.keys;
         let scan = |family| Step::Scan(Scan::prefix(&keys.family(family), Direction::Ascending));
-        let steps = vec![Step::Get(keys.retention()), scan(family::SNAPSHOT), scan(family::PIN)];
+        let records = [Step::Get(keys.retention()), Step::Get(keys.expiring())];
+        let scans = [scan(family::SNAPSHOT), scan(family::PIN)];
+        let steps = records.into_iter().chain(scans).collect();
         let needed = self.shared.engine.read_to_end(Plan::new(steps), Reading::default()).await?;
         needed.failure.check()?;
         Ok(needed.needed)
@@ -239,6 +259,7 @@ impl Inner {
 #[derive(Debug, Default)]
 pub(crate) struct Needed {
     pub(crate) retention: Retention,
+    pub(crate) expiring: Option<Expiring>,
     /// Names and records, in the order of the names.
     pub(crate) snapshots: Vec<(String, Snapshot)>,
     /// Numbers and records, oldest first.
@@ -264,6 +285,11 @@ impl Reading {
         match step {
             0 => self.needed.retention = Retention::decode(key, value)?,
             1 => {
+                let expiring = Expiring::decode(key, value)?;
+                self.needed.retention.tombstones = Some(expiring.rule);
+                self.needed.expiring = Some(expiring);
+            }
+            2 => {
                 let name = keys::text_of(key).unwrap_or_default().to_owned();
                 self.needed.snapshots.push((name, Snapshot::decode(key, value)?));
             }

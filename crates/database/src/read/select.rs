@@ -8,7 +8,7 @@ use settle_model::{
 };
 use tokio::sync::OnceCell;
 
-use super::{Begun as _, again, content, whole::WholeLeaf};
+use super::{Begun as _, again, content};
 use crate::{
     database::Inner,
     error::StorageError,
@@ -102,12 +102,6 @@ impl<'d> Document<'d> {
         }
     }
 
-    /// The sequence of its newest change, and when that was.
-    pub(super) fn stands(&self) -> (u64, Times) {
-        let Head { sequence, created, updated, .. } = self.head;
-        (sequence, Times { created, updated })
-    }
-
     /// The winner, be it a tombstone.
     pub(super) fn newest(&self) -> Option<Wanted> {
         self.head.tree.winner().map(Wanted::leaf)
@@ -185,19 +179,6 @@ impl<'d> Document<'d> {
         let head =
             if self.head.tree.cuts().next().is_some() { self.whole().await? } else { &self.head };
         Ok(head.tree.path(rev))
-    }
-
-    /// A leaf, of now or of before, with its ancestry and its content.
-    pub(super) async fn whole_leaf(&self, wanted: &Wanted) -> Result<WholeLeaf, StorageError> {
-        let payload = match &wanted.body {
-            BodyPlace::Inline(payload) => Bytes::copy_from_slice(payload),
-            BodyPlace::Record { number, .. } => self.body(*number).await?,
-        };
-        let (attachments, body) = content(payload)?;
-        let path = self.path(&wanted.rev).await?;
-        // It may have been stemmed since.
-        let path = path.unwrap_or_else(|| RevPath::single(wanted.rev.clone()));
-        Ok(WholeLeaf { path, deleted: wanted.deleted, body, attachments })
     }
 
     async fn revs_info(

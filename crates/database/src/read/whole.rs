@@ -1,8 +1,8 @@
-//! Documents whole: with every leaf and all that is remembered of its ancestry, as they were at one sequence.
+//! Documents whole: with every leaf and all that is remembered of its ancestry, as they were at one moment.
 //!
-//! What an archive is made of. A [`Point`] keeps the past from its sequence on, so that a document that has
-//! been updated since is found as it was, however long the reading takes; the engine is asked in slices, and
-//! nothing is held there between two of them.
+//! What an archive is made of. A [`Point`] holds its moment by a pin, however long the reading takes; the engine is
+//! asked in slices, and nothing is held there between two of them. Documents that have not changed since are read in
+//! the order of the feed, head and bodies in one view; what others were is looked up as in any read of the past.
 //!
 //! A document that is purged meanwhile is erased here too: it is left out, or its leaves are.
 
@@ -17,25 +17,31 @@ use settle_model::{
     sequence::{SequenceToken, TimelineStart},
     time::Timestamp,
 };
+use thiserror::Error;
 
-use super::{Begun as _, again, content};
+use super::content;
 use crate::{
     Database,
-    database::Hold,
+    database::{HeldMoment, Inner},
     error::StorageError,
     keys::{self, Keys},
-    limits::{WHOLE_BYTES_MAX, WHOLE_DOCUMENTS_MAX},
+    limits::{CLASHES_MAX, WHOLE_BYTES_MAX, WHOLE_DOCUMENTS_MAX, WHOLE_ELSEWHERE_BYTES},
+    past::{
+        documents::{Bodies, BodyThen, Then},
+        moment::{Moment, PastError},
+    },
     record::{
         body::{Attachment, decode_record},
         change::ChangeView,
         head::{BodyPlace, Head},
-        history::{History, PastLeaf},
         live::Live,
         purge::Purge,
+        retention::Retention,
         state::State,
     },
     revision::Times,
-    scan::{Failure, Next},
+    scan::{ChangeFilter, ChangeRow, ChangeScan, Failure, More, Next, Sink},
+    writer::keep::KeepError,
 };
 
 /// A document with all its leaves.
@@ -86,6 +92,9 @@ pub struct Facts {
     pub grace: Duration,
     /// The security object as it was sent; empty when it never was.
     pub security: Bytes,
+    pub retention: Retention,
+    /// How long outcomes of transactions are remembered.
+    pub outcomes: Duration,
 }
 
 /// A purge that is remembered.
@@ -96,32 +105,86 @@ pub struct PurgeEntry {
     pub revs: Vec<RevId>,
 }
 
-/// A database as it was at one sequence, for as long as this is kept.
+/// A database as it was at one moment, which is held until this is dropped.
 #[derive(Debug)]
 pub struct Point {
     database: Database,
     facts: Facts,
-    _hold: Hold,
+    moment: Moment,
+    /// `None` where nobody lets anything go, and when it has been let go of.
+    held: Option<HeldMoment>,
+}
+
+/// Why a moment of a database cannot be read at leisure.
+#[derive(Debug, Error)]
+pub enum PointError {
+    #[error(transparent)]
+    Past(#[from] PastError),
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+}
+
+impl From<StorageError> for PointError {
+    fn from(error: StorageError) -> Self {
+        Self::Past(error.into())
+    }
 }
 
 impl Database {
-    /// The present, as a point that can be read at leisure.
-    pub async fn point(&self, grant: &Grant<Administer>) -> Result<Point, StorageError> {
+    /// A moment that can be read at leisure on behalf of `holder`; `None` for the present. Whatever is not part of a
+    /// moment, such as settings and the security object, is as it is now.
+    pub async fn point(
+        &self,
+        grant: &Grant<Administer>,
+        moment: Option<Moment>,
+        holder: &str,
+    ) -> Result<Point, PointError> {
         self.inner.check(grant);
+        let read = grant.internally::<Read>("a moment is read whole");
+        let Some(moment) = moment else { return self.present_point(&read, holder).await };
+        let held = Some(self.hold(&read, moment, holder).await?);
+        let mut facts = self.facts().await?;
+        facts.sequence = moment.sequence();
+        facts.timelines.retain(|start| start.above.0 <= moment.sequence());
+        let mut point = Point { database: self.clone(), facts, moment, held };
+        (point.facts.doc_count, point.facts.deleted_count) = point.count(&read).await?;
+        Ok(point)
+    }
+
+    async fn present_point(&self, read: &Grant<Read>, holder: &str) -> Result<Point, PointError> {
+        for _ in 0..CLASHES_MAX {
+            let facts = self.facts().await?;
+            match self.hold(read, Moment(facts.sequence), holder).await {
+                Ok(held) => {
+                    let moment = held.moment;
+                    return Ok(Point { database: self.clone(), facts, moment, held: Some(held) });
+                }
+                // It was written to and compacted in between.
+                Err(KeepError::NotKept) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StorageError::Contended.into())
+    }
+
+    /// The present of a database that nobody else knows of, so that it need not be held.
+    pub(crate) async fn unheld_point(&self) -> Result<Point, StorageError> {
+        let facts = self.facts().await?;
+        let moment = Moment(facts.sequence);
+        Ok(Point { database: self.clone(), facts, moment, held: None })
+    }
+
+    /// What the database is besides its documents: what its documents change and its settings are of one view each.
+    async fn facts(&self) -> Result<Facts, StorageError> {
         let inner = &self.inner;
-        // Held before it is read, so nothing that was replaced after that is collected.
-        let hold = Hold::new(&inner.holds, self.sequence());
+        let retention = inner.needed().await?.retention;
+        let outcomes = inner.outcome_retention().await?;
         let plan = Plan::new(vec![Step::Get(inner.keys.live()), Step::Get(inner.keys.state())]);
         let found = inner.shared.engine.read_to_end(plan, Records::default()).await?;
         let [Some(live), Some(state)] = found.0 else { return Err(StorageError::Gone) };
         let live = Live::decode(&inner.keys.live(), &live)?;
         let state = State::decode(&inner.keys.state(), &state)?;
-        let facts = self.facts(live, &state);
-        Ok(Point { database: self.clone(), facts, _hold: hold })
-    }
-
-    fn facts(&self, live: Live, state: &State) -> Facts {
-        Facts {
+        Ok(Facts {
             created: live.created,
             sequence: state.sequence,
             purge_sequence: state.purge_sequence,
@@ -134,7 +197,9 @@ impl Database {
             grace: live.grace,
             name: live.name,
             security: live.security.into(),
-        }
+            retention,
+            outcomes,
+        })
     }
 
     /// A document with all its leaves as it is; `None` if it is not there.
@@ -142,58 +207,42 @@ impl Database {
         &self,
         grant: &Grant<Read>,
         id: &DocumentId,
-    ) -> Result<Option<WholeDocument>, StorageError> {
+    ) -> Result<Option<WholeDocument>, PastError> {
         self.inner.check(grant);
-        self.whole_document(id, u64::MAX).await
+        let found = self.inner.wholes(&[id.as_str().to_owned()], Moment::PRESENT).await?;
+        Ok(found.into_iter().next().flatten())
     }
+}
 
-    /// A document as it was at a sequence, read by itself; `None` if it was not there, or has been erased.
-    async fn whole_document(
+impl Inner {
+    /// Documents as they were, in the order of `ids`; `None` for one that was not there, or has been erased.
+    async fn wholes(
         &self,
-        id: &DocumentId,
-        at: u64,
-    ) -> Result<Option<WholeDocument>, StorageError> {
-        again!(self.read_whole(id, at))
-    }
-
-    async fn read_whole(
-        &self,
-        id: &DocumentId,
-        at: u64,
-    ) -> Result<Option<WholeDocument>, StorageError> {
-        let Some(document) = self.inner.document(id).await? else { return Ok(None) };
-        let (sequence, times) = document.stands();
-        let (sequence, updated, wanted) = if sequence <= at {
-            (sequence, times.updated, document.leaves())
-        } else {
-            let Some(past) = self.past_of(id, at).await? else { return Ok(None) };
-            let mut wanted = Vec::with_capacity(past.leaves.len());
-            for PastLeaf { rev, .. } in past.leaves {
-                // As it is now, or as a later update kept it; what a purge took is nowhere.
-                wanted.extend(document.exactly(&rev).await?);
-            }
-            (past.sequence, past.updated, wanted)
-        };
-        let mut leaves = Vec::with_capacity(wanted.len());
-        for wanted in &wanted {
-            leaves.push(document.whole_leaf(wanted).await?);
+        ids: &[String],
+        moment: Moment,
+    ) -> Result<Vec<Option<WholeDocument>>, PastError> {
+        let mut found = Vec::with_capacity(ids.len());
+        for then in self.then(ids, moment, Bodies::All).await? {
+            found.push(match then {
+                Some(then) => Some(self.whole_of(then).await?),
+                None => None,
+            });
         }
-        let times = Times { created: times.created, updated };
-        let whole = WholeDocument { id: id.clone(), sequence, times, leaves };
-        Ok(if whole.leaves.is_empty() { None } else { Some(whole) })
+        Ok(found)
     }
 
-    /// What the first update after a sequence replaced; `None` if there was nothing.
-    async fn past_of(&self, id: &DocumentId, at: u64) -> Result<Option<History>, StorageError> {
-        let keys = self.inner.keys;
-        let all = Scan::prefix(&keys.histories(id), Direction::Ascending);
-        let start = Bound::Excluded(keys.history(id, at));
-        let plan = Plan::new(vec![Step::Scan(Scan { start, ..all })]);
-        let first = First { found: None, failure: Failure::default() };
-        let first = self.inner.shared.engine.read_to_end(plan, first).await?;
-        self.inner.check_alive()?;
-        first.failure.check()?;
-        Ok(first.found.filter(|history| history.sequence <= at))
+    async fn whole_of(&self, then: Then) -> Result<WholeDocument, StorageError> {
+        let id = parse(&then.id)?;
+        let revs: Vec<RevId> = then.leaves.iter().map(|leaf| leaf.rev.clone()).collect();
+        // Of a leaf that has been stemmed since, the ancestry is not known any more.
+        let paths = self.paths(&id, &revs).await?;
+        let mut leaves = Vec::with_capacity(paths.len());
+        for (leaf, path) in then.leaves.into_iter().zip(paths) {
+            let BodyThen::Here(payload) = leaf.body else { return Err(lost(id.as_str())) };
+            let (attachments, body) = content(payload)?;
+            leaves.push(WholeLeaf { path, deleted: leaf.deleted, body, attachments });
+        }
+        Ok(WholeDocument { id, sequence: then.sequence, times: then.times, leaves })
     }
 }
 
@@ -211,58 +260,94 @@ impl Point {
         self.database.token(self.facts.sequence)
     }
 
+    /// Says that the moment is still needed. To be called now and then; most calls cost nothing.
+    pub async fn renew_when_due(&mut self) -> Result<(), KeepError> {
+        match &mut self.held {
+            Some(held) => held.renew_when_due().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Lets go of the moment. Without this that is done in the background.
+    pub async fn release(mut self) -> Result<(), KeepError> {
+        match self.held.take() {
+            Some(held) => held.release().await,
+            None => Ok(()),
+        }
+    }
+
+    /// How many documents there were, and how many tombstones.
+    async fn count(&self, read: &Grant<Read>) -> Result<(u64, u64), PastError> {
+        let mut scan = ChangeScan {
+            since: 0,
+            until: self.moment.sequence(),
+            direction: Direction::Ascending,
+            content: false,
+            times: false,
+            only: ChangeFilter::All,
+        };
+        let mut counts = Counts::default();
+        loop {
+            let next;
+            (counts, next) =
+                self.database.scan_changes_at(read, self.moment, &scan, counts).await?;
+            match next {
+                Next::Done => return Ok((counts.live, counts.deleted)),
+                Next::Go(cursor) => scan.since = cursor.at,
+            }
+        }
+    }
+
     /// The next documents in the order of their newest changes, behind the change `since`; 0 for the first.
     pub async fn documents(
         &self,
         since: u64,
-    ) -> Result<(Vec<WholeDocument>, Next<u64>), StorageError> {
+    ) -> Result<(Vec<WholeDocument>, Next<u64>), PastError> {
         let inner = &self.database.inner;
-        let (keys, at) = (inner.keys, self.facts.sequence);
+        let (keys, at) = (inner.keys, self.moment.sequence());
+        if since >= at {
+            return Ok((Vec::new(), Next::Done));
+        }
         let rows = Scan {
             start: Bound::Excluded(keys.change(since)),
             end: Bound::Included(keys.change(at)),
             direction: Direction::Ascending,
         };
-        let visitor = Reading {
-            keys,
-            at,
-            stage: Stage::State,
-            found: Vec::new(),
-            bytes: 0,
-            floor: 0,
-            failure: Failure::default(),
-        };
-        if since >= at {
-            return Ok((Vec::new(), Next::Done));
-        }
-        let plan = Plan::new(vec![Step::Get(keys.state()), Step::Scan(rows)]);
-        let (visitor, progress) = inner.shared.engine.read(plan, visitor).await?;
+        let (stage, failure) = (Stage::Change, Failure::default());
+        let visitor = Reading { keys, at, stage, found: Vec::new(), bytes: 0, failure };
+        let plan = Plan::new(vec![Step::Scan(rows)]);
+        let (visitor, progress) =
+            inner.shared.engine.read(plan, visitor).await.map_err(StorageError::from)?;
         inner.check_alive()?;
         visitor.failure.check()?;
-        if visitor.floor > at {
-            let reason = format!("the past up to {} has been let go of", visitor.floor);
-            return Err(StorageError::Inconsistent { reason });
-        }
         let next = match progress {
             Progress::Done => Next::Done,
             Progress::Paused(resume) => {
                 Next::Go(resume.after().and_then(keys::number_of).unwrap_or(since))
             }
         };
-        let mut documents = Vec::with_capacity(visitor.found.len());
-        for found in visitor.found {
-            match found {
-                Found::Whole(document) => documents.push(document),
-                Found::Elsewhere(id) => {
-                    let id = parse(&id)?;
-                    documents.extend(self.database.whole_document(&id, at).await?);
-                }
-            }
-        }
-        Ok((documents, next))
+        Ok((self.complete(visitor.found).await?, next))
     }
 
-    /// The purges that are remembered and came before the point, oldest first.
+    /// Looks up what is not in the slice itself.
+    async fn complete(&self, found: Vec<Found>) -> Result<Vec<WholeDocument>, PastError> {
+        let inner = &self.database.inner;
+        let elsewhere: Vec<String> = found.iter().filter_map(Found::elsewhere).collect();
+        let mut looked_up = if elsewhere.is_empty() {
+            inner.check_moment(self.moment).await?;
+            Vec::new()
+        } else {
+            inner.wholes(&elsewhere, self.moment).await?
+        }
+        .into_iter();
+        let documents = found.into_iter().filter_map(|found| match found {
+            Found::Whole(document) => Some(document),
+            Found::Elsewhere(_) => looked_up.next().flatten(),
+        });
+        Ok(documents.collect())
+    }
+
+    /// The purges that are remembered and came before the point was made, oldest first.
     pub async fn purges(&self, after: u64) -> Result<Vec<PurgeEntry>, StorageError> {
         let inner = &self.database.inner;
         let scan = Scan {
@@ -282,6 +367,16 @@ impl Point {
     }
 }
 
+impl Drop for Point {
+    fn drop(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        self.database.inner.shared.tasks.spawn(async move {
+            // If this fails, it runs out.
+            drop(held.release().await);
+        });
+    }
+}
+
 fn parse(id: &str) -> Result<DocumentId, StorageError> {
     id.parse().map_err(|_| StorageError::Inconsistent { reason: format!("{id:?} is no id") })
 }
@@ -297,18 +392,18 @@ impl Visitor for Records {
     }
 }
 
-struct First {
-    found: Option<History>,
-    failure: Failure,
+/// Documents and tombstones.
+#[derive(Default)]
+struct Counts {
+    live: u64,
+    deleted: u64,
 }
 
-impl Visitor for First {
-    fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        match History::decode(key, value.unwrap_or_default()) {
-            Ok(history) => self.found = Some(history),
-            Err(error) => self.failure.set(error),
-        }
-        Visit::Stop
+impl Sink<ChangeRow<'_>> for Counts {
+    fn row(&mut self, row: &ChangeRow<'_>) -> More {
+        let is_deleted = row.leaves.first().is_none_or(|(_, deleted)| *deleted);
+        *if is_deleted { &mut self.deleted } else { &mut self.live } += 1;
+        More::Yes
     }
 }
 
@@ -340,8 +435,6 @@ struct Reading {
     stage: Stage,
     found: Vec<Found>,
     bytes: usize,
-    /// Of history, in this view.
-    floor: u64,
     failure: Failure,
 }
 
@@ -351,9 +444,17 @@ enum Found {
     Elsewhere(String),
 }
 
+impl Found {
+    fn elsewhere(&self) -> Option<String> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Elsewhere(id) => Some(id.clone()),
+        }
+    }
+}
+
 /// What is visited next.
 enum Stage {
-    State,
     Change,
     Head(String),
     Body(Box<Begun>),
@@ -369,16 +470,11 @@ struct Begun {
 impl Reading {
     fn look(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<Visit, StorageError> {
         match std::mem::replace(&mut self.stage, Stage::Change) {
-            Stage::State => {
-                let value = value.ok_or(StorageError::Gone)?;
-                self.floor = State::decode(key, value)?.history_floor;
-                Ok(if self.floor > self.at { Visit::Stop } else { Visit::Next })
-            }
             Stage::Change => self.change(key, value.unwrap_or_default()),
             Stage::Head(id) => {
                 let head = Head::decode(key, value.ok_or_else(|| lost(&id))?)?;
                 if head.tree.cuts().next().is_some() {
-                    return Ok(self.add(Found::Elsewhere(id), 0));
+                    return Ok(self.elsewhere(id));
                 }
                 self.go_on(Box::new(Begun { id, head, leaves: Vec::new() }))
             }
@@ -394,7 +490,7 @@ impl Reading {
         let change = ChangeView::decode(key, value)?;
         match change.superseded_by {
             Some(by) if by <= self.at => Ok(Visit::Next),
-            Some(_) => Ok(self.add(Found::Elsewhere(change.id.to_owned()), 0)),
+            Some(_) => Ok(self.elsewhere(change.id.to_owned())),
             None if change.purge && change.leaf_count == 0 => Ok(Visit::Next),
             None => {
                 self.stage = Stage::Head(change.id.to_owned());
@@ -423,6 +519,10 @@ impl Reading {
         let times = Times { created: head.created, updated: head.updated };
         let whole = WholeDocument { id: parse(&id)?, sequence: head.sequence, times, leaves };
         Ok(self.add(Found::Whole(whole), bytes))
+    }
+
+    fn elsewhere(&mut self, id: String) -> Visit {
+        self.add(Found::Elsewhere(id), WHOLE_ELSEWHERE_BYTES)
     }
 
     fn add(&mut self, found: Found, bytes: usize) -> Visit {

@@ -12,6 +12,14 @@ use crate::{
     record::sealed,
 };
 
+/// How long tombstones stay in a database that lets them go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tombstones {
+    pub kept: Duration,
+    /// No tombstone goes that a checkpoint has not passed which was written within this time.
+    pub checkpoints: Duration,
+}
+
 /// What a database keeps of its past without a snapshot, and what never goes back to it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Retention {
@@ -19,6 +27,8 @@ pub struct Retention {
     pub window: Duration,
     /// A selector as minified JSON: documents that a revert leaves as they are. Whoever sets it has checked it.
     pub append_only: Option<Vec<u8>>,
+    /// `None` where they stay. Stands in a record of its own, see `record::expiring`.
+    pub tombstones: Option<Tombstones>,
 }
 
 impl Retention {
@@ -35,6 +45,6 @@ impl Retention {
         let selector = from.bytes()?;
         let append_only = (!selector.is_empty()).then(|| selector.to_vec());
         from.end()?;
-        Ok(Self { window, append_only })
+        Ok(Self { window, append_only, tombstones: None })
     }
 }

@@ -9,6 +9,10 @@
 //! Version 3 is that of a database whose past is kept longer than the grace, since a snapshot, a pin or a window was
 //! there once. Its conflicts have a third form, 2, for those that are not listed at all. Behind them stand three
 //! numbers: the time of the floor, and the two ends of what is looked at again.
+//!
+//! Version 4 knows what the attachments take. Its conflicts are those of version 3; then comes a byte, 1 where the three
+//! numbers follow and 0 where they do not, and last the bytes of the attachments. A database from before has its
+//! attachments counted by the first write that changes them.
 
 use settle_model::{id::DocumentId, time::Timestamp};
 
@@ -94,14 +98,25 @@ pub(crate) struct Sizes {
     pub(crate) history: u64,
     /// Bodies of all leaves as JSON, and the lengths of their attachments.
     pub(crate) external: u64,
+    /// Attachments as they are stored, those that only the past has included; each content once, whatever other
+    /// databases have. `None` where that has not been counted.
+    pub(crate) attached: Option<u64>,
+}
+
+impl Sizes {
+    /// Of a new database.
+    pub(crate) fn nothing() -> Self {
+        Self { attached: Some(0), ..Self::default() }
+    }
 }
 
 impl State {
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
-        let version = match (&self.past, &self.conflicts) {
-            (Some(_), _) => 3,
-            (None, Conflicts::ListedTo { .. } | Conflicts::Listed { .. }) => 2,
-            (None, Conflicts::Unlisted) => 1,
+        let version = match (self.sizes.attached, &self.past, &self.conflicts) {
+            (Some(_), _, _) => 4,
+            (None, Some(_), _) => 3,
+            (None, None, Conflicts::ListedTo { .. } | Conflicts::Listed { .. }) => 2,
+            (None, None, Conflicts::Unlisted) => 1,
         };
         sealed_as(version, key, |out| {
             put_number(out, self.sequence);
@@ -132,17 +147,23 @@ impl State {
                     out.push(LISTED);
                 }
             }
+            if self.sizes.attached.is_some() {
+                out.push(u8::from(self.past.is_some()));
+            }
             if let Some(past) = &self.past {
                 put_number(out, past.floor_time.micros());
                 put_number(out, past.again.0);
                 put_number(out, past.again.1);
             }
+            if let Some(attached) = self.sizes.attached {
+                put_number(out, attached);
+            }
         })
     }
 
     pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self, RecordError> {
-        let (version, mut from) = Reader::open_any("state", key, value, 3)?;
-        let state = Self {
+        let (version, mut from) = Reader::open_any("state", key, value, 4)?;
+        let mut state = Self {
             sequence: from.number()?,
             purge_sequence: from.number()?,
             doc_count: from.number()?,
@@ -152,6 +173,7 @@ impl State {
                 active: from.number()?,
                 history: from.number()?,
                 external: from.number()?,
+                attached: None,
             },
             history_floor: from.number()?,
             time_marked: Timestamp::from_micros(from.number()?),
@@ -162,8 +184,19 @@ impl State {
             } else {
                 Conflicts::decode(&mut from)?
             },
-            past: if version < 3 { None } else { Some(Past::decode(&mut from)?) },
+            past: None,
         };
+        let has_past = match version {
+            1 | 2 => false,
+            3 => true,
+            _ => from.byte()? == 1,
+        };
+        if has_past {
+            state.past = Some(Past::decode(&mut from)?);
+        }
+        if version > 3 {
+            state.sizes.attached = Some(from.number()?);
+        }
         from.end()?;
         Ok(state)
     }

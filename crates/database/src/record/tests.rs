@@ -18,6 +18,7 @@ use super::{
     body::{self, Attachment},
     change::{ChangeRow, ChangeView},
     conflict,
+    expiring::Expiring,
     head::{BodyPlace, Head, HeadView, LeafBody},
     history::{History, PastBody, PastLeaf},
     idempotency::{self, Idempotency},
@@ -25,7 +26,7 @@ use super::{
     live::{Live, TimelineStart},
     local,
     purge::Purge,
-    retention::Retention,
+    retention::{Retention, Tombstones},
     segment,
     site::{self, Event, EventKind, EventOf, Site},
     state::{Conflicts, Past, Sizes, State},
@@ -143,7 +144,7 @@ fn all() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
         doc_count: 3,
         deleted_count: 1,
         body_number: 9,
-        sizes: Sizes { active: 1_000, history: 500, external: 300 },
+        sizes: Sizes { active: 1_000, history: 500, external: 300, attached: None },
         history_floor: 2,
         time_marked: at(),
         sweep_due: at(),
@@ -153,7 +154,15 @@ fn all() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     };
     let past_kept = Some(Past { floor_time: at(), again: (1, 2) });
     let listed_to = Conflicts::ListedTo { id: "a".to_owned(), count: 1 };
+    let counted = Sizes { attached: Some(70_000), ..state.sizes };
+    let counted = State { sizes: counted, ..state.clone() };
     let states = [
+        ("state with attachments", counted.clone()),
+        ("state with attachments and a past", State { past: past_kept, ..counted.clone() }),
+        (
+            "state with attachments before conflicts",
+            State { conflicts: Conflicts::Unlisted, ..counted },
+        ),
         ("state", state.clone()),
         ("state before conflicts", State { conflicts: Conflicts::Unlisted, ..state.clone() }),
         ("state while conflicts are listed", State { conflicts: listed_to, ..state.clone() }),
@@ -205,7 +214,7 @@ fn all() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     assert_eq!(view.leaves().map(Result::unwrap).collect::<Vec<_>>(), leaves);
     add("change", key, value);
     let key = keys.local(&"_local/checkpoint".parse().unwrap());
-    add("local document", key.clone(), local::encode(&key, 3, b"{}"));
+    add("local document", key.clone(), local::encode(&key, 3, Timestamp::from_seconds(1), b"{}"));
     let key = keys.time(at());
     add("time", key.clone(), later::encode_time(&key, 17));
     let key = keys.purge(1);
@@ -226,8 +235,16 @@ fn all() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let retention = Retention {
         window: Duration::from_secs(3_600),
         append_only: Some(br#"{"kind":"audit"}"#.to_vec()),
+        tombstones: None,
     };
     add("retention", key.clone(), retention.encode(&key));
+    let key = keys.expiring();
+    let day = Duration::from_secs(86_400);
+    let rule = Tombstones { kept: 365 * day, checkpoints: 90 * day };
+    let expiring = Expiring { rule, since: Timestamp::from_seconds(1_767_225_600), up_to: 300 };
+    add("expiring", key.clone(), expiring.encode(&key));
+    assert_eq!(Expiring::decode(&key, &expiring.encode(&key)).unwrap(), expiring);
+    let key = keys.retention();
     assert_eq!(Retention::decode(&key, &retention.encode(&key)).unwrap(), retention);
     let key = keys.idempotency("ada", "till-7", "01J");
     let record = Idempotency { payload: [3; 32], expires: at(), answer: b"{}".to_vec() };
@@ -266,6 +283,9 @@ fn stored_bytes_stay_what_they_are() {
         restore: 002802012b = 1: 808081b184e99103056e6f746573
         sweep: 0006070647484620400002012c = 1: 
         live: 02012c01 = 1: 056e6f746573808081b184e9910301070707070707070700e807e80780dddb01000102027b7d
+        state with attachments: 02012c02 = 4: 1101030109e807f403ac0202808081b184e99103808081b184e991030807060504030201020000f0a204
+        state with attachments and a past: 02012c02 = 4: 1101030109e807f403ac0202808081b184e99103808081b184e991030807060504030201020001808081b184e991030102f0a204
+        state with attachments before conflicts: 02012c02 = 4: 1101030109e807f403ac0202808081b184e99103808081b184e991030807060504030201000200f0a204
         state: 02012c02 = 2: 1101030109e807f403ac0202808081b184e99103808081b184e9910308070605040302010200
         state before conflicts: 02012c02 = 1: 1101030109e807f403ac0202808081b184e99103808081b184e991030807060504030201
         state while conflicts are listed: 02012c02 = 2: 1101030109e807f403ac0202808081b184e99103808081b184e99103080706050403020101010161
@@ -277,13 +297,14 @@ fn stored_bytes_stay_what_they_are() {
         body: 02012c120109 = 1: 01096469722f612e7478740a746578742f706c61696e02010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202ac0201287b2278223a317d
         history: 02012c136100ff6200010111 = 1: 0580d0eab6b7330406826363090003007b7d068262620901090c048261610902028261610903
         change: 02012c140111 = 1: 01120161020682636307826464
-        local document: 02012c155f6c6f63616c2f636865636b706f696e74 = 1: 037b7d
+        local document: 02012c155f6c6f63616c2f636865636b706f696e74 = 2: 03e8077b7d
         time: 02012c160706474846204000 = 1: 11
         purge: 02012c170101 = 1: 01610103826363
         change count: 02012c180102 = 1: bc05
         snapshot: 02012c216d6f6e646179 = 1: 11808081b184e99103
         pin: 02012c220101 = 1: 11808081b184e991030761726368697665
         retention: 02012c28 = 1: 80dddb01107b226b696e64223a226175646974227d
+        expiring: 02012c1c = 1: 80d8c4bd7580b0f1fb1c80d0eab6b733ac02
         idempotency: 02012c23616461000174696c6c2d37000130314a = 1: 0303030303030303030303030303030303030303030303030303030303030303808081b184e99103027b7d
         expiry: 02012c1a0706474846204000616461000174696c6c2d37000130314a = 1: 
         outcomes: 02012c1b = 1: 8088b2a002
@@ -315,6 +336,16 @@ fn a_head_comes_back_as_it_was() {
     assert_eq!(view.leaf_count(), 2);
 }
 
+#[test]
+fn a_local_document_from_before_its_time_was_noted_has_none() {
+    let key = KEYS.local(&"_local/checkpoint".parse().unwrap());
+    let stored = super::sealed_as(1, &key, |out| out.extend_from_slice(b"\x03{}"));
+    let expected = local::Local { revision: 3, written: None, json: b"{}" };
+    assert_eq!(local::decode(&key, &stored).unwrap(), expected);
+    let stored = local::encode(&key, 3, at(), b"{}");
+    assert_eq!(local::decode(&key, &stored).unwrap().written, Some(at()));
+}
+
 proptest! {
     /// What is not a record is refused, whatever it is, without a panic.
     #[test]
@@ -330,6 +361,7 @@ proptest! {
         let newest = super::sealed_as(3, &key, |out| out.extend_from_slice(&payload));
         drop(State::decode(&key, &newest));
         drop(Retention::decode(&key, &value));
+        drop(Expiring::decode(&key, &value));
         drop(segment::decode(&key, &value));
         drop(Purge::decode(&key, &value));
         drop(body::decode_payload(&payload));
@@ -340,7 +372,7 @@ proptest! {
         }
     }
 
-    #[test]
+#[test]
     fn numbers_come_back(number in any::<u64>()) {
         let mut out = Vec::new();
         crate::codec::put_number(&mut out, number);

@@ -54,7 +54,7 @@ impl Locals {
             self.skip -= 1;
             return Ok(Visit::Next);
         }
-        let (revision, json) = local::decode(key, value)?;
+        let local::Local { revision, json, .. } = local::decode(key, value)?;
         let id = keys::text_of(key).and_then(|id| id.parse().ok());
         let wrong = || StorageError::Inconsistent { reason: "a local document's id".to_owned() };
         let body = Bytes::copy_from_slice(json);

@@ -21,15 +21,17 @@ use crate::{
     error::StorageError,
     keys::{self, Keys},
     limits::{
-        self, CLASHES_MAX, GRACE_MAX, LOCAL_BODY_BYTES_MAX, SECURITY_BYTES_MAX, SEQUENCE_MAX,
-        TIMELINES_MAX,
+        self, CLASHES_MAX, GRACE_MAX, LOCAL_BODY_BYTES_MAX, RETENTION_DEFAULT, RETENTION_MAX,
+        RETENTION_MIN, SECURITY_BYTES_MAX, SEQUENCE_MAX, TIMELINES_MAX,
     },
     read::whole::Facts,
     record::{
+        expiring::Expiring,
+        idempotency::encode_retention,
         live::{Live, TimelineStart},
         local,
-        site::{EventKind, encode_name, encode_reclaim, encode_restore},
-        state::State,
+        site::{EventKind, encode_mark, encode_name, encode_reclaim, encode_restore},
+        state::{Past, Sizes, State},
     },
     store::{Shared, Store, failed, read_live},
     writer::{RestoreRefusal, RestoredDocument},
@@ -73,7 +75,7 @@ impl Store {
         let keys = Keys { number };
         let now = shared.clock.now();
         let live = empty(shared, name, now);
-        let state = State { nonce: shared.nonce(), ..State::default() };
+        let state = State { sizes: Sizes::nothing(), nonce: shared.nonce(), ..State::default() };
         let (live_key, state_key, row) = (keys.live(), keys.state(), keys::restore(number));
         let mut batch = Batch::default();
         batch.require(live_key.clone(), Expected::Absent);
@@ -121,9 +123,7 @@ impl Restoring {
 
     /// Reads it as an archive is read.
     pub async fn point(&self) -> Result<Point, StorageError> {
-        let reason = "what is being restored is compared with its archive";
-        let grant = Grant::internal(self.database.resource(), reason);
-        self.database.point(&grant).await
+        self.database.unheld_point().await
     }
 
     /// To read what has been restored.
@@ -142,7 +142,7 @@ impl Restoring {
 
     /// Takes local documents back, with the revisions that they had.
     pub async fn put_locals(&self, locals: &[(LocalId, u64, Bytes)]) -> Result<(), RestoreError> {
-        let keys = self.database.inner.keys;
+        let (keys, now) = (self.database.inner.keys, self.shared.clock.now());
         let mut batch = Batch::default();
         batch.require(keys.live(), Expected::Present);
         for (id, revision, body) in locals {
@@ -151,7 +151,7 @@ impl Restoring {
                 return Err(RestoreError::LocalTooLarge { id, bytes, max });
             }
             let key = keys.local(id);
-            batch.put(key.clone(), local::encode(&key, *revision, body));
+            batch.put(key.clone(), local::encode(&key, *revision, now, body));
         }
         match self.shared.engine.commit(batch).await {
             Outcome::Committed => Ok(()),
@@ -203,11 +203,15 @@ impl Restoring {
         let (live, state) = records(&shared, mine).await?.ok_or(StorageError::Gone)?;
         let above = state.sequence.max(facts.sequence).max(old_state.sequence);
         let new_live = placed_live(&shared, name, &live, &old_live, facts, (timeline, above));
+        let now = shared.clock.now();
+        let lets_go = facts.retention.tombstones.is_some();
         let new_state = State {
             sequence: above,
             purge_sequence: facts.purge_sequence.max(state.purge_sequence),
             // What there was before is not known.
             history_floor: above,
+            past: keeps_past(facts).then_some(Past { floor_time: now, ..Past::default() }),
+            sweep_due: if lets_go { now } else { state.sweep_due },
             nonce: shared.nonce(),
             ..state.clone()
         };
@@ -223,6 +227,7 @@ impl Restoring {
         batch.put(name_key.clone(), encode_name(&name_key, mine.number));
         batch.put(mine.live(), new_live.encode(&mine.live()));
         batch.put(mine.state(), new_state.encode(&mine.state()));
+        self.put_settings(facts, &mut batch);
         batch.delete(keys::restore(mine.number));
         batch.delete(old.live());
         let reclaim = keys::reclaim(old.number);
@@ -241,6 +246,9 @@ impl Restoring {
         }
         self.is_placed = true;
         shared.replaced(name, old, mine, above);
+        if lets_go {
+            shared.sweep.wake();
+        }
         let placed = Store { shared: shared.clone() }.find(name).await?;
         Ok(Some(placed.unwrap_or_else(|| {
             // It was there, and somebody has dropped it already.
@@ -249,6 +257,33 @@ impl Restoring {
             gone
         })))
     }
+}
+
+impl Restoring {
+    /// What its admins had said of the past and of outcomes.
+    fn put_settings(&self, facts: &Facts, batch: &mut Batch) {
+        let (keys, now) = (self.database.inner.keys, self.shared.clock.now());
+        if keeps_past(facts) {
+            let key = keys.retention();
+            batch.put(key.clone(), facts.retention.encode(&key));
+        }
+        if let Some(rule) = facts.retention.tombstones {
+            let key = keys.expiring();
+            batch.put(key.clone(), Expiring { rule, since: now, up_to: 0 }.encode(&key));
+            let row = keys::sweep(now, keys.number);
+            batch.put(row.clone(), encode_mark(&row));
+        }
+        if facts.outcomes != RETENTION_DEFAULT {
+            let key = keys.outcomes();
+            let outcomes = facts.outcomes.clamp(RETENTION_MIN, RETENTION_MAX);
+            batch.put(key.clone(), encode_retention(&key, outcomes));
+        }
+    }
+}
+
+/// Whether somebody wants to have its past for longer than the grace.
+fn keeps_past(facts: &Facts) -> bool {
+    !facts.retention.window.is_zero() || facts.retention.append_only.is_some()
 }
 
 fn are_sound(facts: &Facts) -> bool {

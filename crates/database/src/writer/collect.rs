@@ -57,10 +57,7 @@ impl Group<'_> {
         if self.look_again(&points, &mut forgetting).await? {
             return Ok(Collected::More);
         }
-        // What somebody reads stays, whatever its age.
-        let held = self.inner.holds.oldest().unwrap_or(u64::MAX);
         let limit = self.may_go(until, needed.retention.window).await?;
-        let limit = limit.min(held).max(self.state.history_floor);
         let (due, last) = self.due(limit, points).await?;
         let more = last < limit;
         for due in &due {
@@ -73,7 +70,9 @@ impl Group<'_> {
         if !more && let Some(past) = &mut self.state.past {
             past.floor_time = past.floor_time.max(self.now.minus(needed.retention.window));
         }
-        let more = more || matches!(until, Until::Grace { .. }) && self.expire_records().await?;
+        let in_grace = matches!(until, Until::Grace { .. });
+        let more = more || in_grace && self.expire_records().await?;
+        let more = more || in_grace && self.expire_tombstones(&needed).await?;
         if let (Until::Grace { due }, false) = (until, more) {
             self.delete(keys::sweep(due, self.inner.keys.number));
             if due == self.state.sweep_due {

@@ -257,6 +257,8 @@ impl Group<'_> {
             let sequence = self.next_sequence(id);
             self.slot(id).head = Some(Head { sequence, created: now, updated: now, tree });
             *self.winners(deleted) += 1;
+            // So that somebody comes by when a tombstone may go that replaced nothing.
+            self.history_added |= deleted;
             self.repack(id).await?;
             self.put_change(id);
             self.put_head(id);

@@ -58,6 +58,8 @@ pub(super) struct Group<'w> {
     pub(super) retention: Duration,
     /// When the first of those that are left may go, where that is known.
     pub(super) records_due: Option<Timestamp>,
+    /// When tombstones are to be looked at again, where that is known.
+    pub(super) tombstones_due: Option<Timestamp>,
     /// Of keys and values that are put.
     pub(super) bytes: usize,
     /// Whether the sweeper has something to do at once.
@@ -176,6 +178,7 @@ impl<'w> Group<'w> {
             records: found.records,
             retention: found.retention,
             records_due: None,
+            tombstones_due: None,
             bytes: 0,
             wakes_sweeper: false,
             is_quiet: false,
@@ -323,7 +326,14 @@ impl<'w> Group<'w> {
         let empty = BlobPlan::new(keys.number);
         let plan = std::mem::replace(&mut self.blobs, empty);
         let engine = &*self.inner.shared.engine;
+        if !plan.is_empty() && self.state.sizes.attached.is_none() {
+            let attached = self.inner.attached_bytes().await?;
+            self.state.sizes.attached = Some(attached);
+        }
         let blobs = plan.resolve(engine, self.now).await?;
+        if let Some(attached) = &mut self.state.sizes.attached {
+            *attached = blobs.attached_after(*attached);
+        }
         let mut wakes_sweeper = self.wakes_sweeper;
         if self.history_added && self.state.time_marked.plus(TIME_MARK_EVERY) <= self.now {
             let key = keys.time(self.now);
@@ -369,8 +379,9 @@ impl<'w> Group<'w> {
     /// When the sweeper is to come by for what this group leaves behind.
     fn sweep_wanted(&self) -> Option<Timestamp> {
         let history = self.history_added.then(|| due(self.now, self.live.grace));
-        let records = self.records_due.map(|it| it.max(due(self.now, Duration::ZERO)));
-        history.into_iter().chain(records).min()
+        let others = self.records_due.into_iter().chain(self.tombstones_due);
+        let others = others.map(|it| it.max(due(self.now, Duration::ZERO)));
+        history.into_iter().chain(others).min()
     }
 
     /// Puts the database on the sweep queue, where it is not yet.

@@ -13,6 +13,7 @@ use crate::{
     limits::{PINS_MAX, SNAPSHOTS_MAX},
     past::moment::{Moment, Needed, SnapshotName},
     record::{
+        expiring::Expiring,
         later::{Pin, Snapshot},
         retention::Retention,
         state::Past,
@@ -81,7 +82,7 @@ impl Group<'_> {
             Keep::Take { name, moment } => Ok(self.take_snapshot(name, *moment, &needed)),
             Keep::Forget { name } => Ok(self.forget_snapshot(name, &needed)),
             Keep::Retain(retention) => {
-                self.retain(retention);
+                self.retain(retention, &needed);
                 Ok(Ok(Kept::Done))
             }
             Keep::Pin { moment, expires, holder } => {
@@ -135,7 +136,18 @@ impl Group<'_> {
         Ok(Kept::Snapshot(snapshot))
     }
 
-    fn retain(&mut self, retention: &Retention) {
+    fn retain(&mut self, retention: &Retention, needed: &Needed) {
+        let expiring = self.inner.keys.expiring();
+        match (retention.tombstones, &needed.expiring) {
+            (Some(rule), before) => {
+                let (now, up_to) = (self.now, 0);
+                let since = before.as_ref().map_or(now, |before| before.since);
+                let value = Expiring { rule, since, up_to }.encode(&expiring);
+                self.put(expiring, value);
+            }
+            (None, Some(_)) => self.delete(expiring),
+            (None, None) => {}
+        }
         let key = self.inner.keys.retention();
         let value = retention.encode(&key);
         self.put(key, value);

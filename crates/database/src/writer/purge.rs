@@ -81,12 +81,7 @@ impl Group<'_> {
         self.erase_history(id, &erased, records, is_gone).await?;
         let sequence = self.next_sequence(id);
         if is_gone {
-            self.remove_change(id, old_sequence, &before);
-            self.delete(self.inner.keys.head(id));
-            self.settle_segments(id, &[]);
-            self.list_conflict(id, false);
-            let slot = std::mem::take(self.slot(id));
-            subtract(&mut self.state.sizes.active, slot.bytes);
+            self.remove_document(id, old_sequence, &before);
         } else {
             *self.winners(is_deleted) += 1;
             self.mark_superseded(id, old_sequence, sequence, &before);
@@ -109,7 +104,17 @@ impl Group<'_> {
         Ok(gone)
     }
 
-    async fn purge_leaf(
+    /// Takes the records of a document away of whose leaves and history nothing is left.
+    pub(super) fn remove_document(&mut self, id: &DocumentId, sequence: u64, before: &[Before]) {
+        self.remove_change(id, sequence, before);
+        self.delete(self.inner.keys.head(id));
+        self.settle_segments(id, &[]);
+        self.list_conflict(id, false);
+        let slot = std::mem::take(self.slot(id));
+        subtract(&mut self.state.sizes.active, slot.bytes);
+    }
+
+    pub(super) async fn purge_leaf(
         &mut self,
         id: &DocumentId,
         leaf: &Leaf<LeafBody>,
@@ -131,7 +136,7 @@ impl Group<'_> {
 
     /// Takes revisions out of a document's history; all of it when the document is gone. The body
     /// records in `released` have been given back.
-    async fn erase_history(
+    pub(super) async fn erase_history(
         &mut self,
         id: &DocumentId,
         erased: &HashSet<RevId>,

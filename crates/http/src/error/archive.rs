@@ -12,7 +12,8 @@ use crate::handlers::archive::BodyFailed;
 impl From<ArchiveError> for ApiError {
     fn from(error: ArchiveError) -> Self {
         match error {
-            ArchiveError::Storage(error) => error.into(),
+            ArchiveError::Past(error) => error.into(),
+            ArchiveError::Keep(error) => error.into(),
             ArchiveError::TooLarge { .. }
             | ArchiveError::NotJson { .. }
             | ArchiveError::Blob { .. }
@@ -40,7 +41,7 @@ impl From<CompareError> for ApiError {
         match error {
             CompareError::Bad(error) => error.into(),
             CompareError::Source(error) => source_failed(error),
-            CompareError::Storage(error) => error.into(),
+            CompareError::Past(error) => error.into(),
         }
     }
 }
@@ -53,7 +54,7 @@ impl From<RestoreFailure> for ApiError {
             RestoreFailure::Upload(error) => error.into(),
             RestoreFailure::Differs { .. } => Self::internal(error),
             RestoreFailure::Refused(error) => error.into(),
-            RestoreFailure::Storage(error) => error.into(),
+            RestoreFailure::Past(error) => error.into(),
         }
     }
 }
@@ -75,7 +76,9 @@ impl From<SiteRestoreError> for ApiError {
     fn from(error: SiteRestoreError) -> Self {
         match error {
             SiteRestoreError::Failed(error) => error.into(),
-            SiteRestoreError::Security { .. } => Self::new(Code::BadArchive, error.to_string()),
+            SiteRestoreError::Security { .. } | SiteRestoreError::AppendOnly { .. } => {
+                Self::new(Code::BadArchive, error.to_string())
+            }
             SiteRestoreError::Quota(error) => error.into(),
             SiteRestoreError::Storage(error) => error.into(),
         }

@@ -181,6 +181,9 @@ codes! {
     NoSnapshot 404 "no_snapshot":
         "The database has no snapshot of this name.",
         "Check the spelling; `_snapshots` lists them.";
+    NotYet 404 "not_yet":
+        "The database was not there yet at that moment.",
+        "Choose a later moment.";
     MethodNotAllowed 405 "method_not_allowed":
         "This path does not have this method.",
         "Use one that the `Allow` header lists.";

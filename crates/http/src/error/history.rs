@@ -32,6 +32,7 @@ impl From<PastError> for ApiError {
         match error {
             PastError::NoSnapshot { .. } => Self::new(Code::NoSnapshot, error.to_string()),
             PastError::NotKept => Self::not_kept(),
+            PastError::NotYet => Self::new(Code::NotYet, error.to_string()),
             PastError::Ahead | PastError::OtherTimeline => {
                 Self::new(Code::InvalidMoment, error.to_string())
             }

@@ -9,7 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use settle_access::{Administer, AdministerServer, Grant, Resource};
 use settle_archive::{Archiving, Source};
-use settle_database::{CreateOptions, Database};
+use settle_database::{At, CreateOptions, Database};
 use settle_model::id::DatabaseName;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -30,8 +30,9 @@ pub(crate) async fn archive(call: Call) -> Result<Response, ApiError> {
     let database = open::find(&call).await?;
     // Also of the database of records, which nobody changes.
     let grant = call.authorize::<Administer>(database.resource())?;
+    let at = call.query().get("at").map(|at| at.parse::<At>()).transpose()?;
     let permit = permit(&call)?;
-    let archiving = call.app.site.archive(&database, &grant);
+    let archiving = call.app.site.archive(&database, &grant, at.as_ref()).await?;
     let body = pieces::body(Blocks { archiving, _permit: permit }).await?;
     let mut response = Response::new(body);
     let headers = response.headers_mut();

@@ -134,7 +134,7 @@ async fn send(
     Ok(response)
 }
 
-/// The moment at which the feed is looked at; `None` for now.
+/// The moment at which the feed is looked at; `None` for the present.
 async fn moment(
     database: &Database,
     grant: &Grant<Read>,

@@ -26,7 +26,7 @@ pub(crate) async fn create(call: Call) -> Result<Response, ApiError> {
         Some("true") => true,
         Some(_) => return Err(ApiError::bad_request("Invalid `partitioned` parameter")),
     };
-    let options = CreateOptions { partitioned };
+    let options = CreateOptions { partitioned, ..CreateOptions::default() };
     call.app.site.create(&call.actor, &grant, &name, options).await?;
     let mut response = reply::ok(StatusCode::CREATED);
     let location = call.absolute(&format!("{}/{}", call.root(), call.raw_segment(0)));

@@ -13,7 +13,10 @@ use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use settle_access::{Administer, Grant, Read};
-use settle_database::{At, Database, Moment, Retention, Snapshot, SnapshotName};
+use settle_database::{
+    At, Database, Moment, Retention, Snapshot, SnapshotName, Tombstones,
+    limits::{CHECKPOINTS_DEFAULT, TOMBSTONES_MAX, TOMBSTONES_MIN},
+};
 use settle_model::{date, json, sequence::SequenceToken};
 use settle_query::selector::Selector;
 
@@ -114,6 +117,10 @@ pub(crate) async fn retention(call: Call) -> Result<Response, ApiError> {
         window_seconds: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         append_only: Option<Box<RawValue>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tombstone_seconds: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        checkpoint_seconds: Option<u64>,
         kept_from: SequenceText,
     }
     let (database, grant) = open::<Read>(&call).await?;
@@ -122,6 +129,8 @@ pub(crate) async fn retention(call: Call) -> Result<Response, ApiError> {
     let kept = Kept {
         window_seconds: retention.window.as_secs(),
         append_only: append_only.and_then(|it| RawValue::from_string(it).ok()),
+        tombstone_seconds: retention.tombstones.map(|it| it.kept.as_secs()),
+        checkpoint_seconds: retention.tombstones.map(|it| it.checkpoints.as_secs()),
         kept_from: SequenceText(database.token(database.kept_from(&grant).await?)),
     };
     Ok(reply::json(StatusCode::OK, &kept))
@@ -135,18 +144,46 @@ pub(crate) async fn set_retention(mut call: Call) -> Result<Response, ApiError> 
         #[serde(default)]
         window_seconds: u64,
         append_only: Option<Box<RawValue>>,
+        tombstone_seconds: Option<u64>,
+        checkpoint_seconds: Option<u64>,
     }
     let (database, grant) = open::<Administer>(&call).await?;
     let text = call.bytes(limits::SMALL_BODY_MAX).await?;
-    let form = "`window_seconds` must be a number of seconds, `append_only` a selector";
+    let form = "`window_seconds`, `tombstone_seconds` and `checkpoint_seconds` must be numbers of \
+                seconds, `append_only` a selector";
     let wanted: Wanted = from_json(&text, form)?;
     let append_only = wanted.append_only.map(|it| selector(&it)).transpose()?;
     let retention = Retention {
         window: Duration::from_secs(wanted.window_seconds.min(limits::WINDOW_SECONDS_MAX)),
         append_only: append_only.map(|(json, _)| json),
+        tombstones: tombstones(wanted.tombstone_seconds, wanted.checkpoint_seconds)?,
     };
     database.set_retention(&grant, retention).await?;
     Ok(reply::ok(StatusCode::OK))
+}
+
+/// `None` where tombstones stay.
+fn tombstones(kept: Option<u64>, checkpoints: Option<u64>) -> Result<Option<Tombstones>, ApiError> {
+    let Some(kept) = kept else {
+        return match checkpoints {
+            None => Ok(None),
+            Some(_) => Err(ApiError::bad_request(
+                "`checkpoint_seconds` means nothing without `tombstone_seconds`",
+            )),
+        };
+    };
+    let (least, most) = (TOMBSTONES_MIN.as_secs(), TOMBSTONES_MAX.as_secs());
+    let checked = |name: &str, seconds: u64| match seconds {
+        seconds if (least..=most).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => {
+            Err(ApiError::bad_request(format!("`{name}` must be a number from {least} to {most}")))
+        }
+    };
+    let checkpoints = checkpoints.unwrap_or(CHECKPOINTS_DEFAULT.as_secs());
+    Ok(Some(Tombstones {
+        kept: checked("tombstone_seconds", kept)?,
+        checkpoints: checked("checkpoint_seconds", checkpoints)?,
+    }))
 }
 
 /// A selector, minified and parsed.

@@ -285,7 +285,8 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         path: "/{db}/_archive",
         operations: &[get(Administer, "The database as an archive", handler!(archive::archive))
-            .answers(&[200, 404])],
+            .takes(&[AT])
+            .answers(&[200, 400, 404, 410])],
     },
     Route {
         path: "/{db}/_restore",

@@ -42,6 +42,12 @@ async fn send(server: &TestServer, who: &str, request: &str, body: &[u8]) -> Res
     server.app.answer(request).await
 }
 
+/// What goes on in the background draws from the seed too, so which timeline it is, is not sure.
+fn without_timeline(reply: &str) -> String {
+    let (before, rest) = reply.split_once("\"seq\":\"3-").unwrap();
+    format!("{before}\"seq\":\"3-T{}", &rest[16..])
+}
+
 #[tokio::test]
 async fn a_database_comes_back_under_another_name() {
     let server = server().await;
@@ -51,9 +57,9 @@ async fn a_database_comes_back_under_another_name() {
         201 Created
         content-type: application/json
 
-        {"ok":true,"documents":2,"deleted":0,"leaves":3,"seq":"3-17299ea6bfe9a001"}
+        {"ok":true,"documents":2,"deleted":0,"leaves":3,"seq":"3-T"}
     "#]]
-    .assert_eq(&written(reply).await);
+    .assert_eq(&without_timeline(&written(reply).await));
     for path in ["a?open_revs=all&revs=true", "b/file.txt", "_local/point", "_security"] {
         let request = |database: &str| format!("GET /{database}/{path}\naccept: application/json");
         let original = text(server.send(&request("d")).await).await;
@@ -66,6 +72,56 @@ async fn a_database_comes_back_under_another_name() {
 
         {"ok":true,"name":"d","made":"2026-11-21T03:05:46.000000Z","documents":2,"deleted":0,"equal":2,"differences":[],"unnamed":0}
     "#]].assert_eq(&written(reply).await);
+}
+
+#[tokio::test]
+async fn a_moment_of_the_past_comes_back() {
+    let server = server().await;
+    let time = || settle_model::date::iso(settle_model::time::Clock::now(&*server.clock));
+    let made = time();
+    server.clock.advance(std::time::Duration::from_secs(60));
+    for request in [
+        "PUT /d/_snapshots/monday",
+        "PUT /d/later\n\n{}",
+        "DELETE /d/a?rev=2-b",
+        "PUT /d/_local/checkpoint\n\n{\"session_id\":\"s\",\"source_last_seq\":1}",
+    ] {
+        let reply = server.send(request).await;
+        assert!(reply.status().is_success(), "{request}: {}", text(reply).await);
+    }
+    for moment in ["monday", "3", made.as_str()] {
+        let reply = server.send(&format!("GET /d/_archive?at={moment}")).await;
+        assert_eq!(reply.status(), StatusCode::OK, "{moment}");
+        let archive = reply.into_body().collect().await.unwrap().to_bytes();
+        let reply = send(&server, "", "PUT /copy/_restore", &archive).await;
+        assert_eq!(reply.status(), StatusCode::CREATED);
+        let then = format!("GET /d/_all_docs?at={moment}&include_docs=true");
+        let rows = |text: &str| text.split_once("\"rows\"").unwrap().1.to_owned();
+        let then = rows(&text(server.send(&then).await).await);
+        let copy = text(server.send("GET /copy/_all_docs?include_docs=true").await).await;
+        assert_eq!(rows(&copy), then, "{moment}");
+        assert_eq!(server.send("GET /copy/_local/point").await.status(), StatusCode::OK);
+        let checkpoint = server.send("GET /copy/_local/checkpoint").await;
+        assert_eq!(checkpoint.status(), StatusCode::NOT_FOUND);
+        assert_eq!(server.send("DELETE /copy").await.status(), StatusCode::OK);
+    }
+    let mut told = Vec::new();
+    for moment in ["tuesday", "99", "no%20moment", "1970-01-01T00:00:00Z", "now"] {
+        let reply = server.send(&format!("GET /d/_archive?at={moment}")).await;
+        let status = reply.status();
+        let body = if status == StatusCode::OK { String::new() } else { text(reply).await };
+        told.push(format!("{moment}: {status} {body}"));
+    }
+    expect![[r#"
+        tuesday: 404 Not Found {"error":"no_snapshot","reason":"there is no snapshot named tuesday"}
+
+        99: 400 Bad Request {"error":"invalid_moment","reason":"the moment lies beyond the present"}
+
+        no%20moment: 400 Bad Request {"error":"invalid_moment","reason":"a moment is the name of a snapshot, a sequence, or a time such as 2027-11-21T03:05:46Z"}
+
+        1970-01-01T00:00:00Z: 404 Not Found {"error":"not_yet","reason":"the database was not there yet at that moment"}
+
+        now: 200 OK "#]].assert_eq(&told.join("\n"));
 }
 
 #[tokio::test]

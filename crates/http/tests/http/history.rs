@@ -1,7 +1,13 @@
 //! What a database was: snapshots, reads as of a moment, going back, forks.
 
+use std::sync::Arc;
+
 use expect_test::expect;
 use serde_json::{Value, json};
+use settle_engine::{
+    faulty::{Fault, FaultyEngine, Kind},
+    memory::MemoryEngine,
+};
 
 use crate::{
     asked::{ask, body, check, check_on, member},
@@ -465,7 +471,7 @@ async fn going_back_writes_new_revisions_and_leaves_out_what_is_only_appended_to
 
             > PUT /d/_history {"window":1}
             400 Bad Request
-            {"error":"bad_request","reason":"`window_seconds` must be a number of seconds, `append_only` a selector"}
+            {"error":"bad_request","reason":"`window_seconds`, `tombstone_seconds` and `checkpoint_seconds` must be numbers of seconds, `append_only` a selector"}
 
             > POST /d/_revert {"to":"monday","preview":true}
             200 OK
@@ -524,6 +530,59 @@ async fn going_back_writes_new_revisions_and_leaves_out_what_is_only_appended_to
             > POST /d/_revert {"too":"monday"}
             400 Bad Request
             {"error":"bad_request","reason":"expected `to`, and maybe `ids`, `selector`, `preview`, `in_parts`, `snapshot`"}
+
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn tombstones_go_where_that_is_said() {
+    let server = some().await;
+    check_on(
+        &server,
+        &[
+            r#"PUT /d/_history {"tombstone_seconds":30}"#,
+            r#"PUT /d/_history {"checkpoint_seconds":3600}"#,
+            r#"PUT /d/_history {"tombstone_seconds":86400,"checkpoint_seconds":0}"#,
+            r#"PUT /d/_history {"tombstone_seconds":"a day"}"#,
+            r#"PUT /d/_history {"tombstone_seconds":86400}"#,
+            "GET /d/_history",
+            r#"PUT /d/_history {}"#,
+            "GET /d/_history",
+        ],
+        expect![[r#"
+            > PUT /d/_history {"tombstone_seconds":30}
+            400 Bad Request
+            {"error":"bad_request","reason":"`tombstone_seconds` must be a number from 60 to 3162240000"}
+
+            > PUT /d/_history {"checkpoint_seconds":3600}
+            400 Bad Request
+            {"error":"bad_request","reason":"`checkpoint_seconds` means nothing without `tombstone_seconds`"}
+
+            > PUT /d/_history {"tombstone_seconds":86400,"checkpoint_seconds":0}
+            400 Bad Request
+            {"error":"bad_request","reason":"`checkpoint_seconds` must be a number from 60 to 3162240000"}
+
+            > PUT /d/_history {"tombstone_seconds":"a day"}
+            400 Bad Request
+            {"error":"bad_request","reason":"`window_seconds`, `tombstone_seconds` and `checkpoint_seconds` must be numbers of seconds, `append_only` a selector"}
+
+            > PUT /d/_history {"tombstone_seconds":86400}
+            200 OK
+            {"ok":true}
+
+            > GET /d/_history
+            200 OK
+            {"window_seconds":0,"tombstone_seconds":86400,"checkpoint_seconds":7776000,"kept_from":"0-t"}
+
+            > PUT /d/_history {}
+            200 OK
+            {"ok":true}
+
+            > GET /d/_history
+            200 OK
+            {"window_seconds":0,"kept_from":"0-t"}
 
         "#]],
     )
@@ -596,6 +655,40 @@ async fn a_fork_is_what_the_database_was() {
         "#]],
     )
     .await;
+}
+
+/// Forks, and crashes at the nth commit of that; false if there is no such commit.
+async fn fork_crashed(nth: u64, applied: bool) -> bool {
+    let faulty = Arc::new(FaultyEngine::new(Arc::new(MemoryEngine::new())));
+    let server = TestServer::on(faulty.clone(), 1).await;
+    for request in ["PUT /d", "PUT /d/a\n\n{\"n\":1}", "PUT /d/b\n\n{}", "PUT /d/_snapshots/monday"]
+    {
+        assert_eq!(server.send(request).await.status(), 201, "{request}");
+    }
+    let fork = r#"POST /d/_fork {"name":"f","at":"monday"}"#;
+    faulty.fail_at(Kind::Commit, faulty.counts().commits + nth, Fault::Crash { applied });
+    let made = ask(&server, fork).await.status() == 201;
+    drop(server);
+    let server = TestServer::on(faulty.inner().clone(), 2).await;
+    let again = ask(&server, fork).await.status();
+    // One that is whole, although nobody was told, is a database as any other.
+    assert!(again == 201 || again == 412, "{again} after {nth} commits");
+    let list = "GET /f/_all_docs?include_docs=true";
+    let of = |text: String| text.split_once("\"rows\":").unwrap().1.to_owned();
+    let then = body(ask(&server, "GET /d/_all_docs?include_docs=true&at=monday").await).await;
+    assert_eq!(of(body(ask(&server, list).await).await), of(then));
+    !made
+}
+
+#[tokio::test]
+async fn a_fork_that_was_cut_short_is_gone_on_with_wherever_that_was() {
+    for applied in [true, false] {
+        let mut nth = 0;
+        while fork_crashed(nth, applied).await {
+            nth += 1;
+        }
+        assert!(nth > 4, "there are several commits");
+    }
 }
 
 #[tokio::test]

@@ -444,7 +444,7 @@ async fn what_is_wrong_is_said_in_couchdbs_words() {
 async fn a_partition_is_looked_at_alone() {
     let server = TestServer::new().await;
     let grant = Grant::internal(Resource::Server, "a test makes a partitioned database");
-    let options = CreateOptions { partitioned: true };
+    let options = CreateOptions { partitioned: true, ..CreateOptions::default() };
     let store = &server.app.state().site.store;
     store.create(&grant, &"db".parse().unwrap(), options).await.unwrap();
     let docs: Vec<_> = ["a:1", "a:2", "b:1"].iter().map(|id| json!({"_id": id, "v": 1})).collect();

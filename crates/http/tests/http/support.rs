@@ -39,6 +39,14 @@ impl TestServer {
         Self { app: App::new(Arc::new(state)), clock }
     }
 
+    /// One on what another may have left.
+    pub(crate) async fn on(engine: Arc<dyn Engine>, seed: u64) -> Self {
+        let clock = Arc::new(ManualClock::at(START));
+        let entropy = Arc::new(SeededEntropy::new(seed));
+        let state = state_on(engine, clock.clone(), entropy, None).await;
+        Self { app: App::new(Arc::new(state)), clock }
+    }
+
     /// One that keeps records of acts and sign-ins for so long.
     pub(crate) async fn audited(keep: Duration) -> Self {
         let clock = Arc::new(ManualClock::at(START));
@@ -96,7 +104,15 @@ pub(crate) async fn state_with(
     entropy: Arc<dyn Entropy>,
     audit: Option<Duration>,
 ) -> AppState {
-    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+    state_on(Arc::new(MemoryEngine::new()), clock, entropy, audit).await
+}
+
+async fn state_on(
+    engine: Arc<dyn Engine>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    audit: Option<Duration>,
+) -> AppState {
     let blobs = BlobStoreParts {
         engine: Arc::clone(&engine),
         folder: None,

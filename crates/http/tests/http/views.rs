@@ -602,7 +602,7 @@ async fn an_index_tells_of_itself() {
 async fn a_partition_is_asked_as_if_it_were_alone() {
     let server = TestServer::new().await;
     let grant = Grant::<AdministerServer>::internal(Resource::Server, "a test");
-    let options = CreateOptions { partitioned: true };
+    let options = CreateOptions { partitioned: true, ..CreateOptions::default() };
     server.app.state().site.store.create(&grant, &"p".parse().unwrap(), options).await.unwrap();
     let requests = [
         r#"PUT /p/_design/s {"views": {"v": {"map": "function (doc) { emit(doc.n, doc.n); }", "reduce": "_sum"}}}"#,

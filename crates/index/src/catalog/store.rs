@@ -86,6 +86,17 @@ impl Catalog {
         Ok(each.map(|record| record.map(|it| it.active)).sum::<Result<_, RecordError>>()?)
     }
 
+    /// Up to where all indexes of a database have taken its changes in; `u64::MAX` where there are none.
+    pub(crate) async fn position(&self, database: u64) -> Result<u64, StorageError> {
+        let mut position = u64::MAX;
+        for (_, index) in self.indexes(database).await? {
+            // One that is being built has none until its rows are there.
+            let cursor = self.cursor(database, index.record.number).await?;
+            position = position.min(cursor.map_or(0, |cursor| cursor.record.sequence));
+        }
+        Ok(position)
+    }
+
     pub(crate) async fn build(
         &self,
         database: u64,

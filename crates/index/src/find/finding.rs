@@ -28,7 +28,7 @@ pub struct Finding {
     request: Arc<FindRequest>,
     all: Arc<[Arc<Index>]>,
     plan: Arc<Plan>,
-    /// When it is looked at; `None` for now.
+    /// When it is looked at; `None` for the present.
     moment: Option<Moment>,
     reader: Option<Reader>,
     joiner: Joiner,

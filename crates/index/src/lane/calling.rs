@@ -90,6 +90,7 @@ impl From<PastError> for Failed {
             PastError::NotKept
             | PastError::NoSnapshot { .. }
             | PastError::Ahead
+            | PastError::NotYet
             | PastError::OtherTimeline => Self::Clash,
         }
     }

@@ -169,6 +169,7 @@ impl Lanes {
                 PastError::NotKept
                 | PastError::NoSnapshot { .. }
                 | PastError::Ahead
+                | PastError::NotYet
                 | PastError::OtherTimeline,
             ) => return Ok(Run::Clash),
         };

@@ -11,6 +11,7 @@ use settle::{
     load::{Client, Identity},
     local::Local,
 };
+use settle_database::AtError;
 
 use super::{complain, load, say, serve};
 
@@ -43,6 +44,10 @@ pub(super) struct Archive {
     /// the same database is replaced.
     #[arg(long, value_name = "DIR", default_value = ".")]
     to: PathBuf,
+    /// As the databases were at a moment: the name of a snapshot, a sequence, or a time such as 2027-11-21T03:05:46Z.
+    /// With --account and --site a time; databases that were not there yet are left out.
+    #[arg(long = "at", value_name = "MOMENT", value_parser = moment)]
+    moment: Option<Moment>,
     #[command(flatten)]
     at: At,
 }
@@ -72,6 +77,17 @@ pub(super) struct Verify {
     at: At,
 }
 
+/// A moment as it was written, and what it means.
+#[derive(Debug, Clone)]
+struct Moment {
+    text: String,
+    means: settle_database::At,
+}
+
+fn moment(text: &str) -> Result<Moment, AtError> {
+    Ok(Moment { text: text.to_owned(), means: text.parse()? })
+}
+
 impl At {
     /// Asks the server, or one of our own for as long as that takes.
     fn ask<T>(
@@ -99,13 +115,24 @@ impl At {
 
 impl Archive {
     pub(super) fn run(&self) -> Result<ExitCode, anyhow::Error> {
+        let of_many = self.site || self.account.is_some();
+        let is_time = |it: &Moment| matches!(it.means, settle_database::At::Time(_));
+        if of_many && !self.moment.as_ref().is_none_or(is_time) {
+            bail!(
+                "archive many databases at one moment: a snapshot or a sequence is of one, say a time"
+            );
+        }
+        let at = self.moment.as_ref().map(|it| it.text.as_str());
         let made = fs::create_dir_all(&self.to);
         made.with_context(|| format!("make the folder {}", self.to.display()))?;
         let failed = self.at.ask(|client| {
             let mut failed = 0;
             for database in self.wanted(client).context("list the databases")? {
-                match archives::take(client, &database, &self.to) {
+                match archives::take(client, &database, at, &self.to) {
                     Ok(checked) => say(&told(&database, &checked))?,
+                    Err(error) if of_many && error.is_not_yet() => {
+                        say(&format!("{database}: not there yet, left out"))?;
+                    }
                     Err(error) => {
                         failed += 1;
                         complain(&format!("{database}: {:#}", anyhow::Error::from(error)));

@@ -200,8 +200,12 @@ impl Client {
     }
 
     /// What a request that only reads is answered with, as it comes.
-    pub(crate) fn stream(&self, path: &[&str]) -> Result<impl Read + use<>, RequestError> {
-        let mut request = self.agent.get(self.url(path, &[]));
+    pub(crate) fn stream(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<impl Read + use<>, RequestError> {
+        let mut request = self.agent.get(self.url(path, query));
         if let Some((header, value)) = &self.identity {
             request = request.header(*header, value.reveal());
         }

@@ -29,7 +29,7 @@ pub(super) struct Keys {
     done: usize,
     rows: RowsForm,
     is_local: bool,
-    /// When they are looked up; `None` for now.
+    /// When they are looked up; `None` for the present.
     moment: Option<Moment>,
 }
 

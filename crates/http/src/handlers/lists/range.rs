@@ -17,7 +17,7 @@ use crate::{
 
 /// A range under way.
 pub(super) struct Range {
-    /// When it is looked at; `None` for now.
+    /// When it is looked at; `None` for the present.
     moment: Option<Moment>,
     scan: DocumentScan,
     rows: RowsForm,

@@ -32,7 +32,7 @@ impl LocalPeer {
         let partitioned = self.job.create_target_params.iter();
         let partitioned =
             partitioned.into_iter().any(|(name, value)| name == "partitioned" && value == "true");
-        let options = CreateOptions { partitioned };
+        let options = CreateOptions { partitioned, ..CreateOptions::default() };
         match self.site.create(&self.actor, &grant, &self.name, options).await {
             Ok(()) => Ok(Reply::Done),
             Err(NewDatabaseError::Access(error)) => Err(access(&error)),
