@@ -60,16 +60,16 @@ fn measure(bench: &mut Bench, name: &str, what: &str) -> Result<(), anyhow::Erro
     let accepted = waits.len() as u64 - undecided;
     anyhow::ensure!(hot["n"] == accepted, "{} of {accepted} were counted", hot["n"]);
     waits.sort_unstable();
-    let at = |share: f64| {
-        let place = (waits.len() as f64 * share) as usize;
+    let at = |percent: usize| {
+        let place = waits.len() * percent / 100;
         waits.get(place).or(waits.last()).map_or(0.0, |wait| wait.as_secs_f64() * 1e3)
     };
     let undecided = undecided as f64 / waits.len() as f64 * 100.0;
     let findings = [
         Finding::new(name, accepted as f64 / seconds, "a second", Bound::None),
-        Finding::new("  median", at(0.5), "ms", Bound::None),
-        Finding::new("  99 of 100", at(0.99), "ms", Bound::None),
-        Finding::new("  longest", at(1.0), "ms", Bound::None),
+        Finding::new("  median", at(50), "ms", Bound::None),
+        Finding::new("  99 of 100", at(99), "ms", Bound::None),
+        Finding::new("  longest", at(100), "ms", Bound::None),
         Finding::new("  to be sent again", undecided, "%", Bound::None),
     ];
     for finding in findings {

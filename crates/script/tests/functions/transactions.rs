@@ -1,6 +1,6 @@
 //! Transaction functions: they ask for what they read, and say in the end what is to be written.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use bytes::Bytes;
 use expect_test::{Expect, expect};
@@ -29,7 +29,7 @@ async fn said(scripts: &Scripts, source: &str, arguments: &str) -> String {
     loop {
         match output {
             TransactionOutput::Asks(question) => {
-                said.push_str(&format!("asks {}\n", String::from_utf8_lossy(&question)));
+                writeln!(said, "asks {}", String::from_utf8_lossy(&question)).unwrap();
                 match transaction.answer(answer(&question)).await {
                     Ok(next) => output = next,
                     Err(error) => return format!("{said}{error}\n"),
