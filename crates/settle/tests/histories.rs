@@ -29,23 +29,21 @@ async fn judge(operations: u64, kills: u64, planted: Option<&str>) -> Verdict {
         functions: true,
     };
     let recorded = recording.record().await.unwrap();
-    let verdict = check(&recorded.history);
-    println!("{verdict}");
-    verdict
+    check(&recorded.history)
 }
 
 /// Whether one of these was found, which is what the fault makes.
 #[track_caller]
 fn expect_found(verdict: &Verdict, kinds: &[AnomalyKind]) {
     let found: Vec<AnomalyKind> = verdict.anomalies.iter().map(|it| it.kind).collect();
-    assert!(found.iter().any(|kind| kinds.contains(kind)), "{found:?}");
+    assert!(found.iter().any(|kind| kinds.contains(kind)), "{verdict}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn there_is_an_order_of_all_operations_however_often_the_server_is_killed() {
     let verdict = judge(12_000, 2, None).await;
-    assert!(verdict.anomalies.is_empty());
-    assert!(verdict.made > 6_000 && verdict.refused > 100, "it was about something");
+    assert!(verdict.anomalies.is_empty(), "seed {SEED:x}: {verdict}");
+    assert!(verdict.made > 6_000 && verdict.refused > 100, "it was about something: {verdict}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -199,7 +199,7 @@ impl<'h> Observed<'h> {
     }
 
     /// Each read beside the order of its list, and beside other reads of the same state.
-    fn look_at_reads(&mut self, history: &History, verdict: &mut Verdict) {
+    fn look_at_reads(&self, history: &History, verdict: &mut Verdict) {
         let mut changed: HashMap<(ListId, usize), usize> = HashMap::new();
         for (at, operation) in history.operations.iter().enumerate() {
             if !self.counts[at] {

@@ -155,7 +155,7 @@ impl Based {
         if self.seen.iter().any(is_missing) {
             return json!({"id": name(list), "put": {"log": [element.0]}});
         }
-        if element.0 % 4 == 0 {
+        if element.0.is_multiple_of(4) {
             let patch = json!([{"op": "add", "path": "/log/-", "value": element.0}]);
             return json!({"id": name(list), "json_patch": patch});
         }

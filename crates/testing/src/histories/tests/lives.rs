@@ -7,8 +7,8 @@ use settle_model::time::{Entropy as _, SeededEntropy};
 
 use super::super::*;
 
-const CLIENTS: u64 = 8;
-const LISTS: u64 = 4;
+const CLIENTS: u32 = 8;
+const LISTS: u32 = 4;
 
 struct Life {
     random: SeededEntropy,
@@ -25,27 +25,28 @@ impl Life {
             elements: 0,
             history: History::default(),
         };
-        let mut free_from = [0; CLIENTS as usize];
+        let mut free_from = HashMap::new();
         for place in 1..=operations {
             // The operation itself is at this time, its request before it, its answer behind it.
             let time = place * 1_000;
-            let client = life.below(CLIENTS) as usize;
-            let began = free_from[client].max(time - life.below(4_000).min(time)) + 1;
-            let ended = time + 1 + life.below(4_000);
+            let client = life.below(CLIENTS);
+            let free = free_from.get(&client).copied().unwrap_or(0);
+            let began = free.max(time - u64::from(life.below(4_000)).min(time)) + 1;
+            let ended = time + 1 + u64::from(life.below(4_000));
             if began > time {
                 continue;
             }
-            free_from[client] = ended;
-            life.act(client as u32, began, ended);
+            free_from.insert(client, ended);
+            life.act(client, began, ended);
         }
         life.look(operations * 1_000 + 10_000);
         life.history
     }
 
-    fn below(&self, end: u64) -> u64 {
-        let mut bytes = [0; 8];
+    fn below(&self, end: u32) -> u32 {
+        let mut bytes = [0; 4];
         self.random.fill(&mut bytes);
-        u64::from_le_bytes(bytes) % end
+        u32::from_le_bytes(bytes) % end
     }
 
     fn act(&mut self, client: u32, began: u64, ended: u64) {
@@ -62,7 +63,7 @@ impl Life {
         let before = self.lists.clone();
         let mut steps = Vec::new();
         for _ in 0..=self.below(3) {
-            let list = ListId(self.below(LISTS) as u32);
+            let list = ListId(self.below(LISTS));
             if self.below(2) == 0 {
                 let elements = self.lists.get(&list).cloned().unwrap_or_default().into();
                 steps.push(Step::Read { list, elements });
