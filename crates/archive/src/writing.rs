@@ -84,7 +84,7 @@ enum Stage {
     Locals(VecDeque<LocalDocument>, Option<String>),
     Point,
     /// Purges that have been read, and those behind this one.
-    Purges(Point, VecDeque<PurgeEntry>, u64),
+    Purges(Box<Point>, VecDeque<PurgeEntry>, u64),
     Documents(Box<Documents>),
     End,
     Done,
@@ -94,7 +94,7 @@ impl Stage {
     /// The moment that is being read.
     fn point(&mut self) -> Option<&mut Point> {
         match self {
-            Self::Purges(point, ..) => Some(point),
+            Self::Purges(point, ..) => Some(point.as_mut()),
             Self::Documents(documents) => Some(&mut documents.point),
             Self::Header(_) | Self::Locals(..) | Self::Point | Self::End | Self::Done => None,
         }
@@ -263,6 +263,7 @@ impl Archiving {
             }
         };
         let kept = KeptFields::of(facts);
+        let kept = kept.ok_or_else(|| ArchiveError::NotJson { id: "append_only".to_owned() })?;
         let fields = PointFields {
             sequence: facts.sequence,
             timelines: facts.timelines.iter().map(TimelineFields::of).collect(),
@@ -274,16 +275,16 @@ impl Archiving {
             purged_infos_limit: facts.purged_infos_limit,
             grace_ms: u64::try_from(facts.grace.as_millis()).unwrap_or(u64::MAX),
             security,
-            kept: kept.ok_or(ArchiveError::NotJson { id: "append_only".to_owned() })?,
+            kept,
         };
         self.lines.add(&PointLine { point: fields });
-        Ok(Stage::Purges(point, VecDeque::new(), 0))
+        Ok(Stage::Purges(Box::new(point), VecDeque::new(), 0))
     }
 
     /// The next purge, or more of them.
     async fn purges(
         &mut self,
-        point: Point,
+        point: Box<Point>,
         mut ready: VecDeque<PurgeEntry>,
         after: u64,
     ) -> Result<Stage, ArchiveError> {
@@ -294,7 +295,7 @@ impl Archiving {
         }
         let found = point.purges(after).await?;
         Ok(match found.is_empty() {
-            true => Stage::Documents(Box::new(Documents::of(point))),
+            true => Stage::Documents(Box::new(Documents::of(*point))),
             false => Stage::Purges(point, found.into(), after),
         })
     }

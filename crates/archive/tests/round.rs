@@ -378,7 +378,7 @@ async fn what_is_said_of_the_past_comes_back_and_snapshots_do_not() {
     let archive = store.archive(&db).await;
     let lines = String::from_utf8(zstd::stream::decode_all(&*archive).unwrap()).unwrap();
     let kept = lines.lines().find_map(|line| line.split_once("\"kept\":")).unwrap().1;
-    expect![[r#"{"window_ms":2592000000,"append_only":{"kind":"audit"},"tombstones_ms":31536000000,"checkpoints_ms":7776000000,"outcomes_ms":604800000}}}"#]].assert_eq(&kept);
+    expect![[r#"{"window_ms":2592000000,"append_only":{"kind":"audit"},"tombstones_ms":31536000000,"checkpoints_ms":7776000000,"outcomes_ms":604800000}}}"#]].assert_eq(kept);
     let other = TestStore::on(Arc::new(MemoryEngine::new()), 8).await;
     let back = other.replace(&other.create("copy").await, &archive).await;
     assert_eq!(back.db.retention(&back.read).await.unwrap(), retention);
@@ -388,7 +388,7 @@ async fn what_is_said_of_the_past_comes_back_and_snapshots_do_not() {
     // And an archive of that is the same again.
     let again = other.archive(&back).await;
     let again = String::from_utf8(zstd::stream::decode_all(&*again).unwrap()).unwrap();
-    assert!(again.contains(&kept), "{again}");
+    assert!(again.contains(kept), "{again}");
 }
 
 /// Made by the first program that made archives. Others like it are out there.

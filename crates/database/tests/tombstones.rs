@@ -318,7 +318,7 @@ impl World {
                 }
             }
             Op::Wait { minutes } => {
-                wait(&self.store, u32::try_from(*minutes).unwrap() * MINUTE).await
+                wait(&self.store, u32::try_from(*minutes).unwrap() * MINUTE).await;
             }
             Op::Pull { puller, notes } => self.pull(*puller, *notes).await,
             Op::Follow => self.followers.store(self.db.db.sequence(), Ordering::Relaxed),

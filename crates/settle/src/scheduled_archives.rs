@@ -272,7 +272,6 @@ fn remove_old(schedule: &Schedule, now: Timestamp) -> Result<(), RunError> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

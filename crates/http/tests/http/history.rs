@@ -12,7 +12,7 @@ use settle_engine::{
 use crate::{
     asked::{ask, body, check, check_on, member},
     story::begin,
-    support::TestServer,
+    support::{TestServer, text},
 };
 
 /// `a` was 1 and is 2, `b` was there and is deleted, `c` is new; `monday` is from before.
@@ -587,6 +587,52 @@ async fn tombstones_go_where_that_is_said() {
         "#]],
     )
     .await;
+}
+
+/// As the server says it, and clients keep it.
+async fn last_seq(server: &TestServer, request: &str) -> serde_json::Value {
+    let reply = text(server.send(request).await).await;
+    serde_json::from_str::<serde_json::Value>(&reply).unwrap()["last_seq"].take()
+}
+
+#[tokio::test]
+async fn a_tombstone_goes_when_indexes_and_replications_have_passed_it() {
+    let server = some().await;
+    let index = r#"POST /d/_index {"index":{"fields":["n"]},"ddoc":"by-n","name":"n"}"#;
+    assert_eq!(ask(&server, index).await.status(), 200);
+    let find = r#"POST /d/_find {"selector":{"n":{"$gt":0}},"use_index":"by-n","fields":["_id"]}"#;
+    let found = body(ask(&server, find).await).await;
+    // A client that pulls has come before `b` was deleted.
+    let seq = last_seq(&server, "GET /d/_changes?limit=2").await;
+    let note = format!(r#"PUT /d/_local/puller {{"last_seq":{seq},"session_id":"s"}}"#);
+    assert_eq!(ask(&server, &note).await.status(), 201);
+    assert_eq!(ask(&server, "DELETE /d/_snapshots/monday").await.status(), 200);
+    let left = async || member(&server, "GET /d", "doc_del_count").await;
+    let keep = r#"PUT /d/_history {"tombstone_seconds":86400}"#;
+    server.clock.advance(std::time::Duration::from_secs(2 * 86_400));
+    assert_eq!(ask(&server, keep).await.status(), 200);
+    // The history is let go of in the same go.
+    let is_swept = async || {
+        let sizes = member(&server, "GET /d", "sizes").await;
+        sizes["file"] == sizes["active"]
+    };
+    while !is_swept().await {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(left().await, 1, "the client has not passed it");
+
+    let seq = last_seq(&server, "GET /d/_changes").await;
+    let note = format!(r#"PUT /d/_local/puller {{"last_seq":{seq},"session_id":"s"}}"#);
+    assert_eq!(ask(&server, &note).await.status(), 201);
+    assert_eq!(ask(&server, keep).await.status(), 200);
+    while left().await != 0 {
+        tokio::task::yield_now().await;
+    }
+    let changes = body(ask(&server, "GET /d/_changes").await).await;
+    assert!(!changes.contains(r#""id":"b""#), "{changes}");
+    assert_eq!(body(ask(&server, find).await).await, found);
+    let reason = member(&server, "GET /d/b", "reason").await;
+    assert_eq!(reason, "missing");
 }
 
 #[tokio::test]
