@@ -62,7 +62,9 @@ fn measure(bench: &mut Bench, name: &str, what: &str) -> Result<(), anyhow::Erro
     waits.sort_unstable();
     let at = |percent: usize| {
         let place = waits.len() * percent / 100;
-        waits.get(place).or(waits.last()).map_or(0.0, |wait| wait.as_secs_f64() * 1e3)
+        waits
+            .get(place.min(waits.len().saturating_sub(1)))
+            .map_or(0.0, |wait| wait.as_secs_f64() * 1e3)
     };
     let undecided = undecided as f64 / waits.len() as f64 * 100.0;
     let findings = [

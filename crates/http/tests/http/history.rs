@@ -590,9 +590,9 @@ async fn tombstones_go_where_that_is_said() {
 }
 
 /// As the server says it, and clients keep it.
-async fn last_seq(server: &TestServer, request: &str) -> serde_json::Value {
+async fn last_seq(server: &TestServer, request: &str) -> Value {
     let reply = text(server.send(request).await).await;
-    serde_json::from_str::<serde_json::Value>(&reply).unwrap()["last_seq"].take()
+    serde_json::from_str::<Value>(&reply).unwrap()["last_seq"].take()
 }
 
 #[tokio::test]
