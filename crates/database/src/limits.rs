@@ -157,6 +157,14 @@ pub(crate) const COLLECT_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) const PAST_ROWS_MAX: usize = 500;
 pub(crate) const PAST_BYTES_MAX: usize = 4 << 20;
 
+/// The same of a list that is handed on row by row: a part of the 64 KiB after which replies are sent, since what does
+/// not fit is read again.
+pub(crate) const LISTED_ROWS_MAX: usize = 100;
+pub(crate) const LISTED_BYTES_MAX: usize = 16 << 10;
+
+/// Documents that a slice looks at however few are wanted, since some of them may not have been there.
+pub(crate) const PAST_ROWS_MIN: usize = 16;
+
 /// Documents that one revert changes, and bytes of what they become: it is one commit, and nothing else is written
 /// meanwhile. Beyond: 413 `revert_too_large`.
 pub const REVERT_DOCUMENTS_MAX: usize = 20_000;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The transactions of an exchange, in order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Transactions {
     /// What stands for whoever sent them, in keys.
     principal: String,

@@ -82,7 +82,8 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let id = 0..IDS.len();
-    let body = prop_oneof![Just(0_usize), Just(20), Just(1_700), Just(2_500)];
+    // Two of the largest are more than a slice of a list has.
+    let body = prop_oneof![Just(0_usize), Just(20), Just(1_700), Just(2_500), Just(9_000)];
     prop_oneof![
         9 => (id.clone(), 0..4_usize, any::<bool>(), body.clone(), any::<bool>())
             .prop_map(|(id, leaf, deleted, body, attached)| Op::Edit { id, leaf, deleted, body, attached }),
@@ -412,12 +413,20 @@ impl World {
             let expected = leaves.first().filter(|leaf| !leaf.deleted);
             assert_eq!(found, expected.map(|leaf| (leaf.rev.clone(), leaf.body.clone())));
         }
+        assert_eq!(looked_up(&self.db, moment).await, winners(&state.documents), "state {n}");
         let leaves = |leaves: &[Leaf]| -> Leaves {
             leaves.iter().map(|leaf| (leaf.rev.clone(), leaf.deleted)).collect()
         };
-        let expected: BTreeMap<_, _> =
-            state.documents.iter().map(|(id, it)| (id.clone(), leaves(it))).collect();
-        assert_eq!(feed(&self.db, moment).await, expected, "feed of state {n}");
+        for (content, times) in [(false, false), (false, true), (true, false)] {
+            let body = |leaves: &[Leaf]| content.then(|| leaves[0].body.clone());
+            let expected: BTreeMap<_, _> = state
+                .documents
+                .iter()
+                .map(|(id, it)| (id.clone(), (leaves(it), body(it), times)))
+                .collect();
+            let found = feed(&self.db, moment, content, times).await;
+            assert_eq!(found, expected, "feed of state {n}");
+        }
         self.check_time(n).await;
         let_go(held).await;
     }
@@ -542,7 +551,8 @@ struct Docs(Winners);
 
 impl Sink<DocumentRow<'_>> for Docs {
     fn row(&mut self, row: &DocumentRow<'_>) -> More {
-        let found = row.found.as_ref().unwrap();
+        // What is asked for by its id may have been deleted, or never been there.
+        let Some(found) = row.found.as_ref().filter(|it| !it.deleted) else { return More::Yes };
         let content = found.content.as_ref().unwrap();
         let body = String::from_utf8(content.body.to_vec()).unwrap();
         let attached = content.attachments.iter().map(|it| it.digest.to_string()).collect();
@@ -572,35 +582,68 @@ async fn past(db: &TestDatabase, moment: Moment) -> Winners {
     list
 }
 
+/// Looks all documents up as they were.
+async fn looked_up(db: &TestDatabase, moment: Moment) -> Winners {
+    let mut ids = IDS.map(str::to_owned);
+    ids.sort();
+    let (mut docs, mut done) = (Docs::default(), 0);
+    while done < ids.len() {
+        let count;
+        (docs, count) = db.db.look_up_at(&db.read, moment, &ids[done..], true, docs).await.unwrap();
+        assert!(count > 0);
+        done += count;
+    }
+    docs.0
+}
+
 /// Winner first, each with whether it is deleted.
 type Leaves = Vec<(RevId, bool)>;
 
+/// Leaves, the content, and whether there were times.
+type Change = (Leaves, Option<String>, bool);
+
 #[derive(Default)]
-struct Feed(Vec<(String, Leaves)>);
+struct Feed(Vec<(String, Change)>);
 
 impl Sink<ChangeRow<'_>> for Feed {
     fn row(&mut self, row: &ChangeRow<'_>) -> More {
-        self.0.push((row.id.to_owned(), row.leaves.to_vec()));
+        let content = row.content.as_ref();
+        let body = content.map(|it| String::from_utf8(it.body.to_vec()).unwrap());
+        let change = (row.leaves.to_vec(), body, row.times.is_some());
+        self.0.push((row.id.to_owned(), change));
         if self.0.len().is_multiple_of(2) { More::Enough } else { More::Yes }
     }
 }
 
-async fn feed(db: &TestDatabase, moment: Moment) -> BTreeMap<String, Leaves> {
-    let direction = Direction::Ascending;
-    let (content, times, only) = (false, false, ChangeFilter::All);
-    let until = moment.sequence();
-    let mut scan = ChangeScan { since: 0, until, direction, content, times, only };
-    let mut feed = Feed::default();
-    loop {
-        let (back, next) = db.db.scan_changes_at(&db.read, moment, &scan, feed).await.unwrap();
-        feed = back;
-        match next {
-            Next::Done => break,
-            Next::Go(cursor) => scan.since = cursor.at,
+/// Lists the changes as they were, in both directions.
+async fn feed(
+    db: &TestDatabase,
+    moment: Moment,
+    content: bool,
+    times: bool,
+) -> BTreeMap<String, Change> {
+    let mut feeds = Vec::new();
+    for direction in [Direction::Ascending, Direction::Descending] {
+        let (only, until) = (ChangeFilter::All, moment.sequence());
+        let mut scan = ChangeScan { since: 0, until, direction, content, times, only };
+        let mut feed = Feed::default();
+        loop {
+            let (back, next) = db.db.scan_changes_at(&db.read, moment, &scan, feed).await.unwrap();
+            feed = back;
+            match (next, direction) {
+                (Next::Done, _) => break,
+                (Next::Go(cursor), Direction::Ascending) => scan.since = cursor.at,
+                (Next::Go(cursor), Direction::Descending) => scan.until = cursor.at - 1,
+            }
         }
+        feeds.push(feed.0);
     }
-    let count = feed.0.len();
-    let rows: BTreeMap<_, _> = feed.0.into_iter().collect();
+    let mut backwards = feeds.pop().unwrap();
+    backwards.reverse();
+    let forwards = feeds.pop().unwrap();
+    assert_eq!(forwards, backwards);
+    let count = forwards.len();
+    let rows: BTreeMap<_, _> = forwards.into_iter().collect();
     assert_eq!(rows.len(), count, "one row a document");
     rows
 }

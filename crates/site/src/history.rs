@@ -290,21 +290,24 @@ impl Choice {
             return Ok(());
         }
         let ids: Vec<String> = found.iter().map(|it| it.id.clone()).collect();
+        let mut found = found.into_iter();
         let form = DocumentForm::default();
-        let now = database.look_up_rendered(read, &ids, form).await?;
-        let then = database.look_up_rendered_at(read, to, &ids, form).await?;
-        for ((reversal, now), then) in found.into_iter().zip(now).zip(then) {
-            let matches = |selector: &Selector| {
-                let mut states = now.iter().chain(&then);
-                states.any(|it| selector.matches(&it.document))
-            };
-            if !self.selector.as_ref().is_none_or(matches) {
-                continue;
-            }
-            if self.append_only.as_ref().is_some_and(matches) {
-                planned.left_out.push(reversal.id);
-            } else {
-                planned.reversals.push(reversal);
+        while let Some(ids @ [_, ..]) = ids.get(ids.len() - found.len()..) {
+            let then = database.look_up_rendered_at(read, to, ids, form).await?;
+            let now = database.look_up_rendered(read, &ids[..then.len()], form).await?;
+            for ((now, then), reversal) in now.into_iter().zip(then).zip(found.by_ref()) {
+                let matches = |selector: &Selector| {
+                    let mut states = now.iter().chain(&then);
+                    states.any(|it| selector.matches(&it.document))
+                };
+                if !self.selector.as_ref().is_none_or(matches) {
+                    continue;
+                }
+                if self.append_only.as_ref().is_some_and(matches) {
+                    planned.left_out.push(reversal.id);
+                } else {
+                    planned.reversals.push(reversal);
+                }
             }
         }
         Ok(())

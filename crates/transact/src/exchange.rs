@@ -17,8 +17,8 @@ use thiserror::Error;
 
 use crate::{
     limits::{
-        CLIENT_BYTES_MAX, ID_BYTES_MAX, OPERATIONS_MAX, REQUIREMENTS_MAX, TRANSACTIONS_MAX,
-        WRITES_MAX, WRITES_TOGETHER_MAX,
+        CALLS_TOGETHER_MAX, CLIENT_BYTES_MAX, ID_BYTES_MAX, OPERATIONS_MAX, REQUIREMENTS_MAX,
+        TRANSACTIONS_MAX, WRITES_MAX, WRITES_TOGETHER_MAX,
     },
     patch::PatchSyntaxError,
     transaction::Transaction,
@@ -115,6 +115,8 @@ pub enum ExchangeProblem {
     TooMuchInOne,
     #[error("more than {WRITES_TOGETHER_MAX} writes that are all in one")]
     TooManyTogether,
+    #[error("more than {CALLS_TOGETHER_MAX} calls of functions that are all in one")]
+    TooManyCallsTogether,
     #[error("{id}: more than {OPERATIONS_MAX} operations")]
     TooManyOperations { id: String },
 }

@@ -8,15 +8,20 @@ pub const TRANSACTIONS_MAX: usize = 10_000;
 pub const REQUIREMENTS_MAX: usize = 1_000;
 pub const WRITES_MAX: usize = 1_000;
 
-/// Writes of all transactions together that are all in one. Beyond: 413 `too_large`.
+/// Writes of all transactions together that are all in one. Beyond: 413 `too_large`, or the outcome `undecided` with the
+/// error `os_process_error` for the function that wrote too much.
 pub const WRITES_TOGETHER_MAX: usize = 2_000;
+
+/// Calls of functions that are all in one: what those before it would write is planned anew for each. Beyond: 413
+/// `too_large`.
+pub const CALLS_TOGETHER_MAX: usize = 100;
 
 /// Operations on fields of one document, and steps of one JSON Patch. Each may look at all of the document.
 /// Beyond: 413 `too_large`.
 pub const OPERATIONS_MAX: usize = 200;
 
 /// Bytes of what a transaction function gives back, or of why it refuses: that is remembered with the outcome.
-/// Beyond: the outcome `undecided` with the error `bad_result`.
+/// Beyond: the outcome `undecided` with the error `os_process_error`.
 pub const RESULT_BYTES_MAX: usize = 64 << 10;
 
 /// Bytes of the name of a client, and of a transaction's id: they stand in a key. Beyond: 400 `bad_request`.

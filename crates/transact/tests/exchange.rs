@@ -325,3 +325,24 @@ fn limits_are_kept() {
     assert_eq!(writes(1_000), Ok(()));
     assert!(writes(1_001).is_err());
 }
+
+#[test]
+fn limits_of_what_is_all_in_one_are_kept() {
+    let together = |mode: &str, transactions: &[String]| {
+        let text = transactions.join(",");
+        let text = format!(r#"{{"client":"c","mode":"{mode}","transactions":[{text}]}}"#);
+        Exchange::parse(text.as_bytes()).map(drop).map_err(|error| error.to_string())
+    };
+    let write = |at| format!(r#"{{"id":"{at}","writes":[{{"id":"{at}","delete":true}}]}}"#);
+    let writes: Vec<String> = (0..2_001).map(write).collect();
+    assert_eq!(together("all_in_one", &writes[1..]), Ok(()));
+    assert_eq!(together("go_on", &writes), Ok(()));
+    let error = together("all_in_one", &writes).unwrap_err();
+    assert_eq!(error, "more than 2000 writes that are all in one");
+    let call = |at| format!(r#"{{"id":"{at}","call":{{"function":"d/f"}}}}"#);
+    let calls: Vec<String> = (0..101).map(call).collect();
+    assert_eq!(together("all_in_one", &calls[1..]), Ok(()));
+    assert_eq!(together("stop", &calls), Ok(()));
+    let error = together("all_in_one", &calls).unwrap_err();
+    assert_eq!(error, "more than 100 calls of functions that are all in one");
+}

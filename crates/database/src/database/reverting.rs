@@ -21,7 +21,7 @@ use crate::{
     limits::{PAST_ROWS_MAX, REVERT_BYTES_MAX, REVERT_DOCUMENTS_MAX},
     past::{
         difference::Difference,
-        documents::{Bodies, BodyThen, LeafThen, Then},
+        documents::{Bodies, BodyThen, LeafThen, Portion, Then},
         moment::{Moment, PastError, SnapshotName},
     },
     read::content,
@@ -85,12 +85,18 @@ impl Database {
         let asked = |it: &Difference| ids.is_none_or(|ids| ids.contains(&it.id));
         let differences: Vec<Difference> = found.into_iter().filter(asked).collect();
         let ids: Vec<String> = differences.into_iter().map(|it| it.id).collect();
-        let then = self.inner.then(&ids, to, Bodies::Winner).await?;
-        let now = self.inner.then(&ids, Moment::PRESENT, Bodies::Winner).await?;
         let mut reversals = Vec::new();
-        for (now, then) in now.into_iter().zip(then) {
-            if let Some(now) = now {
-                reversals.extend(Reversal::of(now, then.filter(Then::is_live))?);
+        let (bodies, portion) = (Bodies::Winner, Portion::WHOLE);
+        let mut done = 0;
+        while let Some(ids @ [_, ..]) = ids.get(done..) {
+            let then = self.inner.then_some(ids, to, bodies, portion).await?;
+            let ids = &ids[..then.len()];
+            let now = self.inner.then_some(ids, Moment::PRESENT, bodies, portion).await?;
+            done += now.len();
+            for (now, then) in now.into_iter().zip(then) {
+                if let Some(now) = now {
+                    reversals.extend(Reversal::of(now, then.filter(Then::is_live))?);
+                }
             }
         }
         let next = match next {
@@ -115,11 +121,13 @@ impl Database {
             return Err(RevertError::too_large());
         }
         let mut edits = Vec::with_capacity(reversals.len());
-        let mut bytes = 0;
-        for slice in reversals.chunks(PAST_ROWS_MAX) {
-            let ids: Vec<String> = slice.iter().map(|it| it.id.clone()).collect();
-            let found = self.inner.then(&ids, to, Bodies::Winner).await?;
-            for (reversal, then) in slice.iter().zip(found) {
+        let (mut bytes, mut done) = (0, 0);
+        while let Some(rest @ [_, ..]) = reversals.get(done..) {
+            let ids = rest.iter().take(PAST_ROWS_MAX).map(|it| it.id.clone());
+            let ids: Vec<String> = ids.collect();
+            let found = self.inner.then_some(&ids, to, Bodies::Winner, Portion::WHOLE).await?;
+            done += found.len();
+            for (reversal, then) in rest.iter().zip(found) {
                 bytes += then.as_ref().map_or(0, Then::bytes);
                 reversal.add_edits(then.as_ref(), &mut edits)?;
             }

@@ -1,13 +1,15 @@
 //! Another database made of what one was: every document with every leaf, deleted ones too, as replication would have
 //! brought them, so that both are replicas of each other.
 
+use std::ops::Bound;
+
 use settle_access::{Grant, Read, Write};
-use settle_engine::{Direction, Place, Plan, Progress, Resume, Step};
+use settle_engine::Direction;
 use settle_model::{id::DocumentId, revision::RevPath};
 use thiserror::Error;
 
 use super::{
-    documents::{Bodies, BodyThen, Heads, LeafThen, Then},
+    documents::{Bodies, BodyThen, LeafThen, Portion, Then},
     moment::{Moment, PastError},
 };
 use crate::{
@@ -16,10 +18,8 @@ use crate::{
         Atomicity, AttachmentEdit, AttachmentSource, Content, Edit, EditError, Origin, Verdict,
     },
     error::StorageError,
-    keys::family,
-    limits::{PAST_BYTES_MAX, PAST_ROWS_MAX},
     read::content,
-    scan::{Next, documents::id_range},
+    scan::{DocumentScan, Next},
 };
 
 /// Why a copy cannot be made.
@@ -48,7 +48,16 @@ impl Database {
         (target, write): (&Self, &Grant<Write>),
     ) -> Result<Next<String>, CopyError> {
         self.inner.check(grant);
-        let (found, next) = self.whole_at(moment, after).await?;
+        let scan = DocumentScan {
+            start: after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.to_owned())),
+            end: Bound::Unbounded,
+            direction: Direction::Ascending,
+            skip: 0,
+            limit: u64::MAX,
+            content: true,
+            in_conflict: false,
+        };
+        let (found, next) = self.slice_at(moment, &scan, Bodies::All, Portion::WHOLE).await?;
         let mut edits = Vec::new();
         for then in found.into_iter().flatten() {
             self.add_copies(&then, &mut edits).await?;
@@ -59,37 +68,11 @@ impl Database {
                 return Err(CopyError::Edit(error));
             }
         }
-        Ok(next)
-    }
-
-    /// Some documents as they were, with the bodies of all leaves.
-    async fn whole_at(
-        &self,
-        moment: Moment,
-        after: Option<&str>,
-    ) -> Result<(Vec<Option<Then>>, Next<String>), PastError> {
-        use std::ops::Bound;
-        let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.to_owned()));
-        let keys = self.inner.keys;
-        let range = id_range(keys, family::HEAD, (&start, &Bound::Unbounded), Direction::Ascending);
-        let heads = Heads::new(keys, moment, Bodies::All, PAST_ROWS_MAX);
-        let heads = heads.up_to(PAST_ROWS_MAX, PAST_BYTES_MAX);
-        let plan = Plan::new(vec![Step::Scan(range)]);
-        let (heads, progress) =
-            self.inner.shared.engine.read(plan, heads).await.map_err(StorageError::from)?;
-        self.inner.check_alive()?;
-        let found = self.inner.complete(heads.finish()?, moment, Bodies::All).await?;
-        self.inner.check_moment(moment).await?;
-        let next = match progress {
-            Progress::Done => Next::Done,
-            Progress::Paused(Resume { place: Place::After(key), .. }) => {
-                Next::Go(crate::keys::text_of(&key).unwrap_or_default().to_owned())
-            }
-            Progress::Paused(Resume { place: Place::Start | Place::At(_), .. }) => {
-                Next::Go(after.unwrap_or_default().to_owned())
-            }
-        };
-        Ok((found, next))
+        Ok(match next {
+            Next::Done => Next::Done,
+            Next::Go(DocumentScan { start: Bound::Excluded(after), .. }) => Next::Go(after),
+            Next::Go(_) => Next::Go(after.unwrap_or_default().to_owned()),
+        })
     }
 
     async fn add_copies(&self, then: &Then, edits: &mut Vec<Edit>) -> Result<(), StorageError> {

@@ -10,7 +10,7 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
-use settle_engine::{Direction, Plan, Scan, Step, Visit, Visitor};
+use settle_engine::{Direction, Plan, Progress, Scan, Step, Visit, Visitor};
 use settle_model::{revision::RevId, time::Timestamp};
 
 use super::moment::{Moment, PastError};
@@ -18,7 +18,7 @@ use crate::{
     database::Inner,
     error::StorageError,
     keys::{self, Keys},
-    limits::CLASHES_MAX,
+    limits::{CLASHES_MAX, LISTED_BYTES_MAX, LISTED_ROWS_MAX, PAST_BYTES_MAX, PAST_ROWS_MAX},
     record::{
         body::decode_record,
         head::{BodyView, HeadView},
@@ -202,6 +202,21 @@ fn body_of_history(body: PastBody) -> BodyThen {
     }
 }
 
+/// How much one slice of a read brings together: it ends with the row that reaches one of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Portion {
+    pub(crate) rows: usize,
+    /// Of what documents were, and once more of what replaced them.
+    pub(crate) bytes: usize,
+}
+
+impl Portion {
+    /// Where what is found goes into a reply, which may have enough after any row: what it did not take is read again.
+    pub(crate) const LISTED: Self = Self { rows: LISTED_ROWS_MAX, bytes: LISTED_BYTES_MAX };
+    /// Where all that is found is taken.
+    pub(crate) const WHOLE: Self = Self { rows: PAST_ROWS_MAX, bytes: PAST_BYTES_MAX };
+}
+
 impl Inner {
     /// Documents as they were, in the order of `ids`; `None` for one that was not there.
     pub(crate) async fn then(
@@ -210,21 +225,48 @@ impl Inner {
         moment: Moment,
         bodies: Bodies,
     ) -> Result<Vec<Option<Then>>, PastError> {
+        let mut all = Vec::with_capacity(ids.len());
+        while all.len() < ids.len() {
+            let portion = Portion::WHOLE;
+            all.append(&mut self.then_some(&ids[all.len()..], moment, bodies, portion).await?);
+        }
+        Ok(all)
+    }
+
+    /// The first of these documents as they were, at least one, and no more than a slice has.
+    pub(crate) async fn then_some(
+        &self,
+        ids: &[String],
+        moment: Moment,
+        bodies: Bodies,
+        portion: Portion,
+    ) -> Result<Vec<Option<Then>>, PastError> {
+        let ids = ids.get(..portion.rows).unwrap_or(ids);
         let steps = ids.iter().map(|id| Step::Get(self.keys.head_at(id))).collect();
-        let heads = Heads::new(self.keys, moment, bodies, ids.len());
-        let heads = self.shared.engine.read_to_end(Plan::new(steps), heads).await;
-        let heads = heads.map_err(StorageError::from)?.finish()?;
-        let found = self.complete(heads, moment, bodies).await?;
+        let mut heads = Heads::new(self.keys, moment, bodies, portion);
+        let mut plan = Plan::new(steps);
+        loop {
+            let read = self.shared.engine.read(plan.clone(), heads).await;
+            let (back, progress) = read.map_err(StorageError::from)?;
+            heads = back;
+            match progress {
+                Progress::Paused(resume) if !heads.is_full() => plan.resume = Some(resume),
+                Progress::Paused(_) | Progress::Done => break,
+            }
+        }
+        let found = self.complete(heads.finish()?, moment, bodies, portion).await?;
         self.check_moment(moment).await?;
         Ok(found)
     }
 
-    /// What documents were whose heads have been read. The caller checks the moment.
+    /// What documents were whose heads have been read: of the first of them, at least one, and no more than a slice
+    /// has. The caller checks the moment.
     pub(crate) async fn complete(
         &self,
         heads: Vec<Seen>,
         moment: Moment,
         bodies: Bodies,
+        portion: Portion,
     ) -> Result<Vec<Option<Then>>, StorageError> {
         let mut found = Vec::with_capacity(heads.len());
         let mut replaced = Vec::new();
@@ -242,18 +284,23 @@ impl Inner {
             return Ok(found);
         }
         let (places, heads): (Vec<_>, Vec<_>) = replaced.into_iter().unzip();
-        let replaced = self.read_replaced(heads, moment, bodies).await?;
+        let replaced = self.read_replaced(heads, moment, bodies, portion).await?;
+        if let Some(first_left_out) = places.get(replaced.len()) {
+            found.truncate(*first_left_out);
+        }
         for (place, then) in places.into_iter().zip(replaced) {
             found[place] = then;
         }
         Ok(found)
     }
 
+    /// Of the first of these, at least one, and no more than a slice has.
     async fn read_replaced(
         &self,
         mut heads: Vec<Replaced>,
         moment: Moment,
         bodies: Bodies,
+        portion: Portion,
     ) -> Result<Vec<Option<Then>>, StorageError> {
         for _ in 0..CLASHES_MAX {
             let steps = heads.iter().map(|head| {
@@ -262,9 +309,20 @@ impl Inner {
                 let start = Bound::Excluded(self.keys.history_at(&head.id, moment.0));
                 Step::Scan(Scan { start, ..all })
             });
-            let plan = Plan::new(steps.collect());
-            let states = States::new(self.keys, moment, bodies, heads);
-            let mut states = self.shared.engine.read_to_end(plan, states).await?;
+            let mut plan = Plan::new(steps.collect());
+            let mut states = States::new(self.keys, moment, bodies, heads, portion);
+            loop {
+                let (back, progress) = self.shared.engine.read(plan.clone(), states).await?;
+                states = back;
+                match progress {
+                    Progress::Done => break,
+                    Progress::Paused(resume) if states.is_full() => {
+                        states.found.truncate(resume.step + 1);
+                        break;
+                    }
+                    Progress::Paused(resume) => plan.resume = Some(resume),
+                }
+            }
             states.failure.check_in_place()?;
             match states.take_from_heads(self).await? {
                 Some(found) => return Ok(found),
@@ -299,7 +357,7 @@ pub(crate) enum Seen {
 pub(crate) struct Replaced {
     id: String,
     created: Timestamp,
-    /// Its head's record; empty when it has gone.
+    /// Its head's record; empty when it has gone, or no bodies are wanted.
     value: Vec<u8>,
 }
 
@@ -312,22 +370,19 @@ pub(crate) struct Heads {
     /// Whether a body record of the last one is visited next.
     waiting: Option<u64>,
     failure: Failure,
-    rows_max: usize,
-    bytes_max: usize,
+    portion: Portion,
     bytes: usize,
 }
 
 impl Heads {
-    pub(crate) fn new(keys: Keys, moment: Moment, bodies: Bodies, count: usize) -> Self {
-        let seen = Vec::with_capacity(count.min(1_024));
-        let (rows_max, bytes_max) = (usize::MAX, usize::MAX);
+    pub(crate) fn new(keys: Keys, moment: Moment, bodies: Bodies, portion: Portion) -> Self {
+        let seen = Vec::with_capacity(portion.rows);
         let failure = Failure::default();
-        Self { keys, moment, bodies, seen, waiting: None, failure, rows_max, bytes_max, bytes: 0 }
+        Self { keys, moment, bodies, seen, waiting: None, failure, portion, bytes: 0 }
     }
 
-    /// Ends the slice when so much has been read.
-    pub(crate) fn up_to(self, rows_max: usize, bytes_max: usize) -> Self {
-        Self { rows_max, bytes_max, ..self }
+    fn is_full(&self) -> bool {
+        self.seen.len() >= self.portion.rows || self.bytes >= self.portion.bytes
     }
 
     pub(crate) fn finish(self) -> Result<Vec<Seen>, StorageError> {
@@ -353,9 +408,11 @@ impl Heads {
         self.seen.push(if head.sequence <= self.moment.0 {
             Seen::Present(Then::of_head(id, &head, self.bodies)?)
         } else {
-            self.bytes += value.len();
+            // Only bodies may have to be taken from it.
+            let value = if self.bodies == Bodies::None { Vec::new() } else { value.to_vec() };
+            self.bytes += id.len() + value.len();
             let (id, created) = (id.to_owned(), head.created);
-            Seen::Replaced(Replaced { id, created, value: value.to_vec() })
+            Seen::Replaced(Replaced { id, created, value })
         });
         Ok(self.go_on())
     }
@@ -368,8 +425,7 @@ impl Heads {
             }
             self.bytes += then.bytes();
         }
-        let is_full = self.seen.len() >= self.rows_max || self.bytes >= self.bytes_max;
-        if is_full { Visit::Pause } else { Visit::Next }
+        if self.is_full() { Visit::Pause } else { Visit::Next }
     }
 }
 
@@ -392,12 +448,24 @@ struct States {
     /// A body record that is visited next.
     waiting: Option<u64>,
     failure: Failure,
+    portion: Portion,
+    bytes: usize,
 }
 
 impl States {
-    fn new(keys: Keys, moment: Moment, bodies: Bodies, heads: Vec<Replaced>) -> Self {
-        let found = vec![None; heads.len()];
-        Self { keys, moment, bodies, heads, found, waiting: None, failure: Failure::default() }
+    fn new(
+        keys: Keys,
+        moment: Moment,
+        bodies: Bodies,
+        heads: Vec<Replaced>,
+        portion: Portion,
+    ) -> Self {
+        let (found, failure) = (vec![None; heads.len()], Failure::default());
+        Self { keys, moment, bodies, heads, found, waiting: None, failure, portion, bytes: 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= self.portion.bytes
     }
 
     fn look(
@@ -432,16 +500,23 @@ impl States {
             self.waiting = Some(number);
             return Visit::Follow(self.keys.body(number));
         }
-        if then.misses_bodies() { Visit::Next } else { Visit::NextStep }
+        if then.misses_bodies() {
+            return Visit::Next;
+        }
+        self.bytes += then.bytes();
+        if self.is_full() { Visit::Pause } else { Visit::NextStep }
     }
 
-    /// Takes what no history record has from the heads; `None` where that is not to be found.
+    /// Takes what no history record has from the heads, up to what a slice has; `None` where that is not to be found.
     async fn take_from_heads(
         &mut self,
         inner: &Inner,
     ) -> Result<Option<Vec<Option<Then>>>, StorageError> {
-        for (then, seen) in self.found.iter_mut().zip(&self.heads) {
-            let Some(then) = then.as_mut().filter(|then| then.misses_bodies()) else { continue };
+        let mut bytes = 0;
+        for at in 0..self.found.len() {
+            let seen = &self.heads[at];
+            let then = self.found[at].as_mut().filter(|then| then.misses_bodies());
+            let Some(then) = then else { continue };
             if seen.value.is_empty() {
                 return Ok(None);
             }
@@ -456,6 +531,11 @@ impl States {
             }
             if then.misses_bodies() {
                 return Ok(None);
+            }
+            bytes += then.bytes();
+            if bytes >= self.portion.bytes {
+                self.found.truncate(at + 1);
+                break;
             }
         }
         Ok(Some(std::mem::take(&mut self.found)))

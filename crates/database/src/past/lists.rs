@@ -10,14 +10,14 @@ use settle_engine::{Direction, Place, Plan, Progress, Resume, Scan, Step, Visit,
 use settle_model::{id::DocumentId, revision::RevId};
 
 use super::{
-    documents::{Bodies, BodyThen, Heads, Then},
+    documents::{Bodies, BodyThen, Heads, Portion, Then},
     moment::{Moment, PastError},
 };
 use crate::{
     Database,
     error::StorageError,
     keys::{self, family},
-    limits::{PAST_BYTES_MAX, PAST_ROWS_MAX},
+    limits::{LISTED_ROWS_MAX, PAST_ROWS_MIN},
     read::content,
     record::{body::decode_payload, change::ChangeView},
     render::{Arena, DocumentForm, Winner},
@@ -76,7 +76,8 @@ impl Database {
         S: for<'r> Sink<DocumentRow<'r>>,
     {
         self.inner.check(grant);
-        let (found, mut next) = self.slice_at(moment, &scan, scan.content).await?;
+        let bodies = bodies(scan.content);
+        let (found, mut next) = self.slice_at(moment, &scan, bodies, Portion::LISTED).await?;
         let (mut skip, mut limit) = (scan.skip, scan.limit);
         let is_row = |then: &Then| then.is_live() && (!scan.in_conflict || in_conflict(then));
         for then in found.into_iter().flatten() {
@@ -115,8 +116,9 @@ impl Database {
         S: for<'r> Sink<DocumentRow<'r>>,
     {
         self.inner.check(grant);
-        let ids = ids.get(..PAST_ROWS_MAX).unwrap_or(ids);
-        let found = self.inner.then(ids, moment, bodies(with_content)).await?;
+        let bodies = bodies(with_content);
+        let found = self.inner.then_some(ids, moment, bodies, Portion::LISTED).await?;
+        let count = found.len();
         for (at, (id, then)) in ids.iter().zip(found).enumerate() {
             let more = match then {
                 Some(then) => emit(&mut sink, &then)?,
@@ -126,10 +128,11 @@ impl Database {
                 return Ok((sink, at + 1));
             }
         }
-        Ok((sink, ids.len()))
+        Ok((sink, count))
     }
 
-    /// One slice of the documents as they were, rendered. Of the scan, `skip`, `limit` and `content` mean nothing.
+    /// One slice of the documents as they were, rendered. Of the scan `skip` and `content` mean nothing, and there may be
+    /// more than its `limit`, which says how many are wanted.
     pub async fn scan_rendered_at(
         &self,
         grant: &Grant<Read>,
@@ -138,12 +141,13 @@ impl Database {
         form: DocumentForm,
     ) -> Result<(Vec<RenderedDocument>, Next<DocumentScan>), PastError> {
         self.inner.check(grant);
-        let (found, next) = self.slice_at(moment, scan, true).await?;
+        let (found, next) = self.slice_at(moment, scan, Bodies::Winner, Portion::WHOLE).await?;
         let documents = rendered(&found, form)?.into_iter().flatten().collect();
         Ok((documents, next))
     }
 
-    /// The winners of these documents as they were, in the order of `ids`; `None` for one that was missing or deleted.
+    /// The winners of the first of these documents as they were, at least one, in the order of `ids`; `None` for one that
+    /// was missing or deleted.
     pub async fn look_up_rendered_at(
         &self,
         grant: &Grant<Read>,
@@ -152,29 +156,37 @@ impl Database {
         form: DocumentForm,
     ) -> Result<Vec<Option<RenderedDocument>>, PastError> {
         self.inner.check(grant);
-        let found = self.inner.then(ids, moment, Bodies::Winner).await?;
+        let found = self.inner.then_some(ids, moment, Bodies::Winner, Portion::WHOLE).await?;
         Ok(rendered(&found, form)?)
     }
 
     /// What some documents of a range were, with where the next are.
-    async fn slice_at(
+    pub(super) async fn slice_at(
         &self,
         moment: Moment,
         scan: &DocumentScan,
-        with_content: bool,
+        bodies: Bodies,
+        portion: Portion,
     ) -> Result<(Vec<Option<Then>>, Next<DocumentScan>), PastError> {
         let bounds = (&scan.start, &scan.end);
         let range = id_range(self.inner.keys, family::HEAD, bounds, scan.direction);
-        let bodies = bodies(with_content);
-        let heads = Heads::new(self.inner.keys, moment, bodies, PAST_ROWS_MAX);
-        let heads = heads.up_to(PAST_ROWS_MAX, PAST_BYTES_MAX);
+        let wanted = usize::try_from(scan.skip.saturating_add(scan.limit)).unwrap_or(usize::MAX);
+        let rows = wanted.clamp(PAST_ROWS_MIN, portion.rows);
+        let heads = Heads::new(self.inner.keys, moment, bodies, Portion { rows, ..portion });
         let plan = Plan::new(vec![Step::Scan(range)]);
         let (heads, progress) =
             self.inner.shared.engine.read(plan, heads).await.map_err(StorageError::from)?;
         self.inner.check_alive()?;
-        let found = self.inner.complete(heads.finish()?, moment, bodies).await?;
+        let heads = heads.finish()?;
+        let count = heads.len();
+        let found = self.inner.complete(heads, moment, bodies, portion).await?;
         self.inner.check_moment(moment).await?;
         let next = match progress {
+            // It ends with the document that was too much.
+            _ if found.len() < count => match found.last() {
+                Some(Some(then)) => Next::Go(scan.clone().behind(then.id.clone())),
+                Some(None) | None => Next::Go(scan.clone()),
+            },
             Progress::Done => Next::Done,
             Progress::Paused(Resume { place: Place::After(key), .. }) => {
                 Next::Go(scan.clone().behind(keys::text_of(&key).unwrap_or_default().to_owned()))
@@ -200,23 +212,36 @@ impl Database {
     {
         self.inner.check(grant);
         let (rows, next) = self.feed_at(moment, scan).await?;
-        let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
-        let looks = scan.content || scan.times || rows.iter().any(|row| row.leaves.is_none());
-        let found = match looks {
-            true if scan.content => self.inner.then(&ids, moment, Bodies::Newest).await?,
-            true => self.inner.then(&ids, moment, Bodies::None).await?,
-            false => {
+        let looks = |row: &FeedRow| scan.content || scan.times || row.leaves.is_none();
+        let ids = rows.iter().filter(|row| looks(row)).map(|row| row.id.clone());
+        let ids: Vec<String> = ids.collect();
+        let bodies = if scan.content { Bodies::Newest } else { Bodies::None };
+        let found = match ids.is_empty() {
+            false => self.inner.then_some(&ids, moment, bodies, Portion::LISTED).await?,
+            true => {
                 self.inner.check_moment(moment).await?;
-                vec![None; rows.len()]
+                Vec::new()
             }
         };
-        for (row, then) in rows.into_iter().zip(found) {
-            let leaves = match (&then, row.leaves) {
-                (Some(then), _) => leaves_of(then),
-                (None, Some(leaves)) if !looks => leaves,
-                // A purge has taken it.
-                (None, _) => continue,
+        let mut found = found.into_iter();
+        let mut last = scan.since;
+        for row in rows {
+            let then = match looks(&row) {
+                false => None,
+                true => match found.next() {
+                    // A purge has taken it.
+                    Some(None) => {
+                        last = row.sequence;
+                        continue;
+                    }
+                    Some(found) => found,
+                    // The slice had enough before it.
+                    None => return Ok((sink, Next::Go(ChangeCursor { at: last }))),
+                },
             };
+            last = row.sequence;
+            let known = row.leaves.unwrap_or_default();
+            let leaves = then.as_ref().map_or(known, leaves_of);
             let times = then.as_ref().filter(|_| scan.times).map(|it| it.times);
             let conflicts = then.as_ref().map(|then| then.others(false)).unwrap_or_default();
             let content = then.as_ref().and_then(|then| match &then.winner().body {
@@ -380,7 +405,7 @@ impl Feed {
         let leaves = is_sure.then(|| change.leaves().collect::<Result<Vec<_>, _>>());
         let (sequence, id) = (keys::number_of(key).unwrap_or_default(), change.id.to_owned());
         self.rows.push(FeedRow { sequence, id, leaves: leaves.transpose()? });
-        Ok(if self.rows.len() < PAST_ROWS_MAX { Visit::Next } else { Visit::Pause })
+        Ok(if self.rows.len() < LISTED_ROWS_MAX { Visit::Next } else { Visit::Pause })
     }
 }
 

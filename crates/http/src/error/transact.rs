@@ -15,6 +15,7 @@ impl From<ExchangeError> for ApiError {
             ExchangeProblem::TooManyTransactions
             | ExchangeProblem::TooMuchInOne
             | ExchangeProblem::TooManyTogether
+            | ExchangeProblem::TooManyCallsTogether
             | ExchangeProblem::TooManyOperations { .. } => Code::TooLarge,
             ExchangeProblem::Json(_)
             | ExchangeProblem::NotAnObject

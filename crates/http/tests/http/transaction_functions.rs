@@ -262,6 +262,35 @@ async fn indexes_do_not_know_what_is_not_committed() {
 }
 
 #[tokio::test]
+async fn functions_together_write_no_more_than_one_commit_may_have() {
+    let source = "function (db, args) { \
+        for (let n = 0; n < args.count; n++) db.put({ _id: args.name + n }); }";
+    let call = |id: &str, count: u64| {
+        let args = json!({ "name": id, "count": count });
+        json!({ "id": id, "call": { "function": "t/f", "args": args } })
+    };
+    let written = json!({ "id": "d", "writes": [{ "id": "d0", "put": {} }] });
+    let all = [call("a", 1_000), call("b", 999), call("c", 1), written];
+    let all = exchange(&json!({ "client": "c", "mode": "all_in_one", "transactions": all }));
+    check(&[&design(source), &all, "GET /d/a0"], expect![[r#"
+        > PUT /d/_design/t {"transactions":{"f":"function (db, args) { for (let n = 0; n < args.count; n++) db.put({ _id: args.name + n }); }"}}
+        201 Created
+        etag: "1-e148d7bffe7030a6011ccf60a58adbcd"
+        location: http://localhost:5984/d/_design%2Ft
+        {"ok":true,"id":"_design/t","rev":"1-e148d7bffe7030a6011ccf60a58adbcd"}
+
+        > POST /d/_transact {"client":"c","mode":"all_in_one","transactions":[{"call":{"args":{"count":1000,"name":"a"},"function":"t/f"},"id":"a"},{"call":{"args":{"count":999,"name":"b"},"function":"t/f"},"id":"b"},{"call":{"args":{"count":1,"name":"c"},"function":"t/f"},"id":"c"},{"id":"d","writes":[{"id":"d0","put":{}}]}]}
+        200 OK
+        {"seq":"1-t","transactions":[{"id":"a","accepted":false,"reason":"aborted","retry":true},{"id":"b","accepted":false,"reason":"aborted","retry":true},{"id":"c","accepted":false,"reason":"undecided","detail":{"error":"os_process_error","problem":"the transaction function f of _design/t wrote what cannot be written: more than 2000 writes that are all in one"},"retry":true},{"id":"d","accepted":false,"reason":"aborted","retry":true}]}
+
+        > GET /d/a0
+        404 Not Found
+        {"error":"not_found","reason":"missing"}
+
+    "#]]).await;
+}
+
+#[tokio::test]
 async fn a_requirement_that_does_not_hold_comes_before_the_function() {
     let call = exchange(&json!({ "client": "c", "transactions": [{
         "id": "1",

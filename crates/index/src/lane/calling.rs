@@ -20,7 +20,7 @@ use settle_model::{
 };
 use settle_query::design::Language;
 use settle_script::{ScriptError, Thrown, TransactionOutput};
-use settle_transact::{Call, Done, Write, WriteKind};
+use settle_transact::{BadDone, Call, Done, ExchangeProblem, Write, WriteKind};
 use tokio::time::timeout;
 
 use super::{Author, Lanes, WriteError};
@@ -122,6 +122,9 @@ impl Lanes {
         let mut submitted = submitted.clone();
         let outcome = match done {
             Done::Refused(refusal) => Err(refusal),
+            Done::Writes { writes, .. } if writes.len() > asked.room => {
+                return Err(bad(BadDone::from(ExchangeProblem::TooManyTogether).to_string()).into());
+            }
             Done::Writes { mut writes, result } => {
                 submitted.attachments = kept(&mut writes).ok_or_else(|| {
                     bad("wrote an attachment; it can keep those that are there".into())
@@ -208,6 +211,8 @@ pub(super) struct Asked<'a> {
     pub(super) reading: Reading<'a>,
     pub(super) moment: Moment,
     pub(super) earlier: &'a Earlier,
+    /// How many writes it may say, beside those of the others that stand or fall with it.
+    pub(super) room: usize,
 }
 
 impl Asked<'_> {
@@ -286,9 +291,9 @@ impl Asked<'_> {
         let grant = self.reading.grant;
         let mut documents = Vec::with_capacity(ids.len());
         let mut bytes = 0;
-        for ids in ids.chunks(DOCUMENTS_AT_ONCE) {
-            let found = self.database.look_up_rendered_at(grant, self.moment, ids, FORM).await?;
-            for (id, found) in ids.iter().zip(found) {
+        while let Some(rest @ [_, ..]) = ids.get(documents.len()..) {
+            let found = self.database.look_up_rendered_at(grant, self.moment, rest, FORM).await?;
+            for (id, found) in rest.iter().zip(found) {
                 if let Ok(id) = id.parse() {
                     read.document(id, found.is_some());
                 }
@@ -316,17 +321,17 @@ impl Asked<'_> {
         read.prefix(prefix);
         let mut found: BTreeMap<String, Bytes> = BTreeMap::new();
         let mut bytes = 0;
+        // Some of those that are stored may have been deleted since.
+        let wanted = limit.saturating_add(self.earlier.len() as u64);
         let mut scan = DocumentScan {
             start: Bound::Included(prefix.to_owned()),
             end: successor(prefix),
             direction: Direction::Ascending,
             skip: 0,
-            limit: u64::MAX,
+            limit: wanted,
             content: true,
             in_conflict: false,
         };
-        // Some of those that are stored may have been deleted since.
-        let wanted = limit.saturating_add(self.earlier.len() as u64);
         loop {
             let (documents, next) = self
                 .database
@@ -357,8 +362,6 @@ impl Asked<'_> {
 
 /// Documents come as `GET` shows them.
 const FORM: DocumentForm = DocumentForm { local_seq: false, conflicts: false, tombstones: false };
-
-const DOCUMENTS_AT_ONCE: usize = 100;
 
 /// Before what comes after everything that begins so.
 fn successor(prefix: &str) -> Bound<String> {

@@ -16,7 +16,7 @@ use settle_database::{
     StorageError, Submitted, Transactions, Verdict,
 };
 use settle_model::{id::DocumentId, json::write_string};
-use settle_transact::{Mode, Reason, Refusal};
+use settle_transact::{Mode, Reason, Refusal, limits::WRITES_TOGETHER_MAX};
 
 use super::{
     Author, Context, Lanes, WriteError,
@@ -174,16 +174,31 @@ impl Lanes {
             ) => return Ok(Run::Clash),
         };
         let mut done = transactions.with(Vec::with_capacity(unit.len()));
+        let mut earlier = Earlier::new();
+        let mut room = WRITES_TOGETHER_MAX;
+        for at in unit.clone() {
+            room = room.saturating_sub(transactions.list[at].transaction.writes.len());
+        }
+        let mut is_foreseen = true;
         for at in unit.clone() {
             let submitted = &transactions.list[at];
             let Some(call) = &submitted.transaction.call else {
+                is_foreseen &= submitted.transaction.writes.is_empty();
                 done.list.push(submitted.clone());
                 continue;
             };
-            let earlier = self.earlier(exchanged, &done).await?;
-            let asked = Asked { database, author, reading: *reading, moment, earlier: &earlier };
+            if !std::mem::replace(&mut is_foreseen, true) {
+                (done, earlier) = self.earlier(exchanged, done).await?;
+            }
+            let (reading, earlier) = (*reading, &earlier);
+            let asked = Asked { database, author, reading, moment, earlier, room };
             match self.call(&asked, designs, submitted, call).await {
-                Ok(called) => done.list.push(called),
+                Ok(called) => {
+                    let count = called.transaction.writes.len();
+                    is_foreseen = count == 0;
+                    room -= count;
+                    done.list.push(called);
+                }
                 Err(Failed::Clash) => return Ok(Run::Clash),
                 Err(Failed::Storage(error)) => return Err(error),
                 // It may have stumbled over an index that is ahead of the moment.
@@ -198,27 +213,23 @@ impl Lanes {
         Ok(Run::Done(done))
     }
 
-    /// What the transactions before one would have made.
+    /// What the transactions before one would have made, and these again.
     async fn earlier(
         &self,
         exchanged: &Exchanged<'_>,
-        before: &Transactions,
-    ) -> Result<Earlier, StorageError> {
-        let mut earlier = Earlier::new();
-        if before.list.iter().all(|it| it.transaction.writes.is_empty()) {
-            return Ok(earlier);
-        }
-        let before = Arc::new(before.with(before.list.clone()));
-        let all = 0..before.list.len();
+        before: Transactions,
+    ) -> Result<(Transactions, Earlier), StorageError> {
+        let (all, before) = (0..before.list.len(), Arc::new(before));
         let foreseen =
             exchanged.database.foresee_transactions(exchanged.grant, &before, all).await?;
+        let mut earlier = Earlier::new();
         for write in foreseen.writes {
             if let Foreseen::Edit { new, deleted, .. } = write.foreseen {
                 let document = (!deleted).then(|| unsaid(&new));
                 earlier.insert(write.id.to_string(), document);
             }
         }
-        Ok(earlier)
+        Ok((Arc::unwrap_or_clone(before), earlier))
     }
 
     /// The verdict on all edits, where no validator has to be asked.

@@ -15,8 +15,8 @@ use super::{Exchange, ExchangeError, ExchangeProblem as Problem, Mode};
 use crate::{
     decimal::Decimal,
     limits::{
-        CLIENT_BYTES_MAX, ID_BYTES_MAX, OPERATIONS_MAX, PATH_NAMES_MAX, REQUIREMENTS_MAX,
-        TRANSACTIONS_MAX, WRITES_MAX, WRITES_TOGETHER_MAX,
+        CALLS_TOGETHER_MAX, CLIENT_BYTES_MAX, ID_BYTES_MAX, OPERATIONS_MAX, PATH_NAMES_MAX,
+        REQUIREMENTS_MAX, TRANSACTIONS_MAX, WRITES_MAX, WRITES_TOGETHER_MAX,
     },
     operation::{FieldOperation, Kind},
     patch::{Patch, PatchSyntaxError},
@@ -41,8 +41,14 @@ impl Exchange {
             exchange.transactions.push(transaction);
         }
         let writes: usize = exchange.transactions.iter().map(|it| it.writes.len()).sum();
-        if exchange.mode == Mode::AllInOne && writes > WRITES_TOGETHER_MAX {
-            return Err(whole(Problem::TooManyTogether));
+        let calls = exchange.transactions.iter().filter(|it| it.call.is_some()).count();
+        if exchange.mode == Mode::AllInOne {
+            if writes > WRITES_TOGETHER_MAX {
+                return Err(whole(Problem::TooManyTogether));
+            }
+            if calls > CALLS_TOGETHER_MAX {
+                return Err(whole(Problem::TooManyCallsTogether));
+            }
         }
         Ok(exchange)
     }
