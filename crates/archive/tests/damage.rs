@@ -127,11 +127,11 @@ async fn what_is_wrong_is_told_with_its_place() {
         told(&later),
     ];
     expect![[r#"
-        a block is damaged, at byte 446 (block 1), behind the leaf 2-b of "a"
-        the archive breaks off, at byte 821 (block 2), behind the leaf 1-d of "b"
-        a block is not where it should be: it has the number 2, at byte 446 (block 1), behind the leaf 2-b of "a"
-        something stands behind the end of the archive, at byte 1163 (block 3), behind the end
-        something stands behind the end of the archive, at byte 1163 (block 3), behind the end
+        a block is damaged, at byte 453 (block 1), behind the leaf 2-b of "a"
+        the archive breaks off, at byte 828 (block 2), behind the leaf 1-d of "b"
+        a block is not where it should be: it has the number 2, at byte 453 (block 1), behind the leaf 2-b of "a"
+        something stands behind the end of the archive, at byte 1170 (block 3), behind the end
+        something stands behind the end of the archive, at byte 1170 (block 3), behind the end
         this is no archive of Settle, at byte 0 (block 0)
         this is an archive of a later form, 2; this program reads 1, at byte 0 (block 0)"#]].assert_eq(&told.join("\n"));
 }
