@@ -1,5 +1,7 @@
-//! The pieces that stored records are written with: numbers of one to ten bytes, and bytes behind
-//! their length. `settle_engine::value` puts version and checksum round the whole.
+//! The pieces that stored records are written with, those of indexes too.
+//!
+//! Numbers of one to ten bytes, and bytes behind their length. `settle_engine::value` puts version and checksum round the
+//! whole.
 
 use settle_engine::value::Damaged;
 use settle_model::revision::{Digest, RevId};
@@ -18,7 +20,7 @@ pub enum RecordError {
 }
 
 /// Unsigned LEB128: seven bits a byte, the lowest first.
-pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u64) {
+pub fn put_number(out: &mut Vec<u8>, mut number: u64) {
     loop {
         let low = number.to_le_bytes()[0];
         number >>= 7;
@@ -35,12 +37,13 @@ pub(crate) fn number_length(number: u64) -> u64 {
     u64::from((u64::BITS - (number | 1).leading_zeros()).div_ceil(7))
 }
 
-pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+/// The length, then the bytes.
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_number(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
+pub fn put_text(out: &mut Vec<u8>, text: &str) {
     put_bytes(out, text.as_bytes());
 }
 
@@ -61,18 +64,14 @@ pub(crate) fn put_rev(out: &mut Vec<u8>, rev: &RevId) {
 
 /// Reads what the functions above wrote.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
     record: &'static str,
 }
 
 impl<'a> Reader<'a> {
     /// Opens the value of `key`, which must have version 1, the only one of most records.
-    pub(crate) fn open(
-        record: &'static str,
-        key: &[u8],
-        value: &'a [u8],
-    ) -> Result<Self, RecordError> {
+    pub fn open(record: &'static str, key: &[u8], value: &'a [u8]) -> Result<Self, RecordError> {
         Ok(Self::open_any(record, key, value, 1)?.1)
     }
 
@@ -91,21 +90,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn over(record: &'static str, rest: &'a [u8]) -> Self {
+    /// Reads a payload, or a part of one, that has been opened.
+    pub fn over(record: &'static str, rest: &'a [u8]) -> Self {
         Self { rest, record }
     }
 
-    pub(crate) fn malformed(&self, reason: &'static str) -> RecordError {
+    /// The error for what is written as it should be, and means nothing.
+    pub fn malformed(&self, reason: &'static str) -> RecordError {
         RecordError::Malformed { record: self.record, reason }
     }
 
-    pub(crate) fn byte(&mut self) -> Result<u8, RecordError> {
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub fn byte(&mut self) -> Result<u8, RecordError> {
         let (&byte, rest) = self.rest.split_first().ok_or_else(|| self.malformed("too short"))?;
         self.rest = rest;
         Ok(byte)
     }
 
-    pub(crate) fn number(&mut self) -> Result<u64, RecordError> {
+    pub fn number(&mut self) -> Result<u64, RecordError> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -117,7 +122,7 @@ impl<'a> Reader<'a> {
         Err(self.malformed("a number is too long"))
     }
 
-    pub(crate) fn count(&mut self) -> Result<usize, RecordError> {
+    pub fn count(&mut self) -> Result<usize, RecordError> {
         let number = self.number()?;
         usize::try_from(number).map_err(|_| self.malformed("a count is too large"))
     }
@@ -127,24 +132,24 @@ impl<'a> Reader<'a> {
         u32::try_from(number).map_err(|_| self.malformed("a number is too large"))
     }
 
-    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], RecordError> {
+    pub fn take(&mut self, length: usize) -> Result<&'a [u8], RecordError> {
         let (taken, rest) =
             self.rest.split_at_checked(length).ok_or_else(|| self.malformed("too short"))?;
         self.rest = rest;
         Ok(taken)
     }
 
-    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], RecordError> {
+    pub fn bytes(&mut self) -> Result<&'a [u8], RecordError> {
         let length = self.count()?;
         self.take(length)
     }
 
-    pub(crate) fn text(&mut self) -> Result<&'a str, RecordError> {
+    pub fn text(&mut self) -> Result<&'a str, RecordError> {
         let bytes = self.bytes()?;
         std::str::from_utf8(bytes).map_err(|_| self.malformed("a text is not UTF-8"))
     }
 
-    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
         Ok(self.take(N)?.try_into().expect("take returns what was asked for"))
     }
 
@@ -160,12 +165,12 @@ impl<'a> Reader<'a> {
         RevId::new(generation, digest).ok_or_else(|| self.malformed("generation 0"))
     }
 
-    pub(crate) fn remaining(&self) -> &'a [u8] {
+    pub fn remaining(&self) -> &'a [u8] {
         self.rest
     }
 
     /// Says that the record should be used up.
-    pub(crate) fn end(self) -> Result<(), RecordError> {
+    pub fn end(self) -> Result<(), RecordError> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.malformed("too long")) }
     }
 }

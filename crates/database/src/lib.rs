@@ -7,7 +7,7 @@
 mod audit;
 pub mod blobs;
 mod checkpoint;
-mod codec;
+pub mod codec;
 mod database;
 mod edit;
 mod error;
