@@ -22,8 +22,7 @@ use settle_database::{
     blobs::{BlobSettings, BlobStore, BlobStoreParts},
 };
 use settle_engine::{
-    Batch, BoxFuture, Checkpoint, CheckpointError, ClearError, Cleared, Engine, Outcome, Plan,
-    ReadResult, Stats, Urgency, Visitor, memory::MemoryEngine,
+    Batch, BoxFuture, Engine, Outcome, Urgency, around::Around, memory::MemoryEngine,
 };
 use settle_engine_lmdb::{LmdbEngine, OpenOptions};
 use settle_model::time::{ManualClock, SeededEntropy, Timestamp};
@@ -118,37 +117,17 @@ impl Recording {
     }
 }
 
-impl Engine for Recording {
-    fn read_boxed(&self, plan: Plan, visitor: Box<dyn Visitor>) -> BoxFuture<'_, ReadResult> {
-        self.inner.read_boxed(plan, visitor)
+impl Around for Recording {
+    fn inner(&self) -> &dyn Engine {
+        &self.inner
     }
 
-    fn commit(&self, batch: Batch) -> BoxFuture<'static, Outcome> {
+    fn around_commit(&self, batch: Batch) -> BoxFuture<'static, Outcome> {
         if batch.urgency == Urgency::Foreground {
             let copy = Batch { preconditions: Vec::new(), ..batch.clone() };
             self.batches.lock().unwrap_or_else(PoisonError::into_inner).push(copy);
         }
         self.inner.commit(batch)
-    }
-
-    fn clear(
-        &self,
-        start: Vec<u8>,
-        end: Vec<u8>,
-        budget_bytes: usize,
-    ) -> BoxFuture<'_, Result<Cleared, ClearError>> {
-        self.inner.clear(start, end, budget_bytes)
-    }
-
-    fn checkpoint<'a>(
-        &'a self,
-        to: &'a Path,
-    ) -> BoxFuture<'a, Result<Checkpoint, CheckpointError>> {
-        self.inner.checkpoint(to)
-    }
-
-    fn stats(&self) -> Stats {
-        self.inner.stats()
     }
 }
 

@@ -10,12 +10,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use settle_database::{Atomicity, Extras, GetError, Select, StorageError};
 use settle_engine::{
     Engine,
-    faulty::{Counts, Fault, FaultyEngine, Kind},
+    faulty::{Fault, FaultyEngine, Kind},
     memory::MemoryEngine,
 };
 use settle_model::revision::RevId;
 
-use crate::support::{TestDatabase, TestStore, delete, put};
+use crate::support::{
+    TestDatabase, TestStore, delete, put,
+    sweep::{Place, Sweep},
+};
 
 /// What the client was told: of each document, the revisions it may have now.
 #[derive(Default)]
@@ -93,7 +96,7 @@ async fn verify(db: &TestDatabase, ledger: &Ledger) {
     db.audit().await;
 }
 
-async fn run(inner: Arc<dyn Engine>, fault: Option<(Kind, u64, Fault)>) -> Arc<FaultyEngine> {
+async fn run(inner: Arc<dyn Engine>, fault: Option<Place>) -> Arc<FaultyEngine> {
     let engine = Arc::new(FaultyEngine::new(inner));
     let store = TestStore::on(engine.clone()).await;
     let db = store.create("crash").await;
@@ -112,42 +115,17 @@ async fn run(inner: Arc<dyn Engine>, fault: Option<(Kind, u64, Fault)>) -> Arc<F
     engine
 }
 
-const FAULTS: [Fault; 8] = [
-    Fault::Fails { storage_full: true },
-    Fault::Fails { storage_full: false },
-    Fault::Unknown { applied: true, halts: true },
-    Fault::Unknown { applied: false, halts: true },
-    Fault::Unknown { applied: true, halts: false },
-    Fault::Unknown { applied: false, halts: false },
-    Fault::Crash { applied: true },
-    Fault::Crash { applied: false },
-];
-
-/// Every fault at every operation but the first, which make the site and the database.
-fn places(counts: Counts) -> impl Iterator<Item = (Kind, u64, Fault)> {
-    let commits = (3..counts.commits).map(|nth| (Kind::Commit, nth));
-    let all = commits.chain((8..counts.reads).map(|nth| (Kind::Read, nth)));
-    all.flat_map(|(kind, nth)| FAULTS.map(|fault| (kind, nth, fault)))
-}
+/// They make the site and the database.
+const SWEEP: Sweep = Sweep { commits: 3, reads: 8 };
 
 #[tokio::test]
 async fn no_failure_of_the_engine_loses_what_was_acknowledged() {
-    let counts = run(Arc::new(MemoryEngine::new()), None).await.counts();
-    assert!(counts.commits > 10 && counts.reads > 10, "{counts:?}");
-    for place in places(counts) {
-        run(Arc::new(MemoryEngine::new()), Some(place)).await;
-    }
+    SWEEP.in_memory(run).await;
 }
 
 #[tokio::test]
 async fn nor_does_a_failure_of_the_embedded_engine() {
-    let (_folder, engine) = support::embedded();
-    let counts = run(engine, None).await.counts();
-    // A few: each of them waits for the disk.
-    for place in places(counts).step_by(37) {
-        let (_folder, engine) = support::embedded();
-        run(engine, Some(place)).await;
-    }
+    SWEEP.on_disk(37, run).await;
 }
 
 #[tokio::test]

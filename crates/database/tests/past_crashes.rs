@@ -8,13 +8,12 @@ mod support;
 use std::{collections::BTreeMap, sync::Arc};
 
 use settle_database::{At, Extras, Next, PastError, Retention, SnapshotName};
-use settle_engine::{
-    Engine,
-    faulty::{Counts, Fault, FaultyEngine, Kind},
-    memory::MemoryEngine,
-};
+use settle_engine::{Engine, faulty::FaultyEngine};
 
-use crate::support::{TestDatabase, TestStore, put};
+use crate::support::{
+    TestDatabase, TestStore, put,
+    sweep::{Place, Sweep},
+};
 
 const IDS: [&str; 3] = ["a", "b", "c"];
 
@@ -131,7 +130,7 @@ async fn verify(db: &TestDatabase, ledger: &Ledger) {
     db.audit().await;
 }
 
-async fn run(inner: Arc<dyn Engine>, fault: Option<(Kind, u64, Fault)>) -> Arc<FaultyEngine> {
+async fn run(inner: Arc<dyn Engine>, fault: Option<Place>) -> Arc<FaultyEngine> {
     let engine = Arc::new(FaultyEngine::new(inner));
     let store = TestStore::on(engine.clone()).await;
     let db = store.create("crash").await;
@@ -150,38 +149,15 @@ async fn run(inner: Arc<dyn Engine>, fault: Option<(Kind, u64, Fault)>) -> Arc<F
     engine
 }
 
-const FAULTS: [Fault; 6] = [
-    Fault::Fails { storage_full: false },
-    Fault::Unknown { applied: true, halts: true },
-    Fault::Unknown { applied: false, halts: true },
-    Fault::Unknown { applied: true, halts: false },
-    Fault::Crash { applied: true },
-    Fault::Crash { applied: false },
-];
-
-/// Every fault at every operation but the first, which make the site and the database.
-fn places(counts: Counts) -> impl Iterator<Item = (Kind, u64, Fault)> {
-    let commits = (3..counts.commits).map(|nth| (Kind::Commit, nth));
-    let all = commits.chain((8..counts.reads).map(|nth| (Kind::Read, nth)));
-    all.flat_map(|(kind, nth)| FAULTS.map(|fault| (kind, nth, fault)))
-}
+/// They make the site and the database.
+const SWEEP: Sweep = Sweep { commits: 3, reads: 8 };
 
 #[tokio::test]
 async fn no_failure_of_the_engine_loses_what_a_snapshot_showed() {
-    let counts = run(Arc::new(MemoryEngine::new()), None).await.counts();
-    assert!(counts.commits > 10 && counts.reads > 10, "{counts:?}");
-    for place in places(counts) {
-        run(Arc::new(MemoryEngine::new()), Some(place)).await;
-    }
+    SWEEP.in_memory(run).await;
 }
 
 #[tokio::test]
 async fn nor_does_a_failure_of_the_embedded_engine() {
-    let (_folder, engine) = support::embedded();
-    let counts = run(engine, None).await.counts();
-    // A few: each of them waits for the disk.
-    for place in places(counts).step_by(97) {
-        let (_folder, engine) = support::embedded();
-        run(engine, Some(place)).await;
-    }
+    SWEEP.on_disk(97, run).await;
 }

@@ -7,7 +7,6 @@ mod support;
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -16,8 +15,8 @@ use settle_database::{
     Atomicity, ChangeFilter, ChangeRow, ChangeScan, EditError, Epochs, EventScan, More, Next, Sink,
 };
 use settle_engine::{
-    Batch, BoxFuture, Checkpoint, CheckpointError, ClearError, Cleared, Direction, Engine, Outcome,
-    Plan, ReadResult, Stats, Visitor,
+    Batch, BoxFuture, Direction, Engine, Outcome, Plan, ReadResult, Visitor,
+    around::Around,
     faulty::{Fault, FaultyEngine, Kind},
     memory::MemoryEngine,
 };
@@ -72,8 +71,12 @@ impl Hold {
     }
 }
 
-impl Engine for Gate {
-    fn read_boxed(&self, plan: Plan, visitor: Box<dyn Visitor>) -> BoxFuture<'_, ReadResult> {
+impl Around for Gate {
+    fn inner(&self) -> &dyn Engine {
+        &*self.inner
+    }
+
+    fn around_read(&self, plan: Plan, visitor: Box<dyn Visitor>) -> BoxFuture<'_, ReadResult> {
         let hold = self.meet(Kind::Read);
         Box::pin(async move {
             let result = self.inner.read_boxed(plan, visitor).await;
@@ -84,7 +87,7 @@ impl Engine for Gate {
         })
     }
 
-    fn commit(&self, batch: Batch) -> BoxFuture<'static, Outcome> {
+    fn around_commit(&self, batch: Batch) -> BoxFuture<'static, Outcome> {
         let (hold, committed) = (self.meet(Kind::Commit), self.inner.commit(batch));
         Box::pin(async move {
             let outcome = committed.await;
@@ -93,26 +96,6 @@ impl Engine for Gate {
             }
             outcome
         })
-    }
-
-    fn clear(
-        &self,
-        start: Vec<u8>,
-        end: Vec<u8>,
-        budget_bytes: usize,
-    ) -> BoxFuture<'_, Result<Cleared, ClearError>> {
-        self.inner.clear(start, end, budget_bytes)
-    }
-
-    fn checkpoint<'a>(
-        &'a self,
-        to: &'a Path,
-    ) -> BoxFuture<'a, Result<Checkpoint, CheckpointError>> {
-        self.inner.checkpoint(to)
-    }
-
-    fn stats(&self) -> Stats {
-        self.inner.stats()
     }
 }
 

@@ -16,6 +16,7 @@ pub mod checked;
 pub mod limits;
 pub mod slice;
 
+pub mod around;
 pub mod faulty;
 pub mod memory;
 

@@ -2,16 +2,12 @@
 
 use std::{
     fmt,
-    path::Path,
     sync::{Arc, Mutex},
 };
 
 use expect_test::expect;
 use settle_database::blobs::{BlobDigest, BlobPlan, BlobSettings, BlobStore, BlobStoreParts, Part};
-use settle_engine::{
-    Batch, BoxFuture, Checkpoint, CheckpointError, ClearError, Cleared, Engine, Outcome, Plan,
-    ReadResult, Stats, Visitor,
-};
+use settle_engine::{Batch, BoxFuture, Engine, Outcome, around::Around};
 use settle_model::time::{Clock as _, ManualClock, SeededEntropy};
 
 use crate::world::{BINARY, WAIT, World, noise, parse};
@@ -111,12 +107,12 @@ impl fmt::Debug for Between {
     }
 }
 
-impl Engine for Between {
-    fn read_boxed(&self, plan: Plan, visitor: Box<dyn Visitor>) -> BoxFuture<'_, ReadResult> {
-        self.inner.read_boxed(plan, visitor)
+impl Around for Between {
+    fn inner(&self) -> &dyn Engine {
+        &*self.inner
     }
 
-    fn commit(&self, batch: Batch) -> BoxFuture<'static, Outcome> {
+    fn around_commit(&self, batch: Batch) -> BoxFuture<'static, Outcome> {
         let first = self.batch.lock().unwrap().take().map(|first| self.inner.commit(first));
         let second = self.inner.commit(batch);
         Box::pin(async move {
@@ -125,26 +121,6 @@ impl Engine for Between {
             }
             second.await
         })
-    }
-
-    fn clear(
-        &self,
-        start: Vec<u8>,
-        end: Vec<u8>,
-        budget_bytes: usize,
-    ) -> BoxFuture<'_, Result<Cleared, ClearError>> {
-        self.inner.clear(start, end, budget_bytes)
-    }
-
-    fn checkpoint<'a>(
-        &'a self,
-        to: &'a Path,
-    ) -> BoxFuture<'a, Result<Checkpoint, CheckpointError>> {
-        self.inner.checkpoint(to)
-    }
-
-    fn stats(&self) -> Stats {
-        self.inner.stats()
     }
 }
 

@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+pub mod sweep;
+
 use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
 use settle_access::{Administer, AdministerServer, Grant, Read, Resource, Write};

@@ -4,14 +4,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use settle_database::{Fate, StorageError};
-use settle_engine::{
-    Engine,
-    faulty::{Counts, Fault, FaultyEngine, Kind},
-    memory::MemoryEngine,
-};
+use settle_engine::{Engine, faulty::FaultyEngine};
 
 use super::world::{said, show, try_ask};
-use crate::support::{TestDatabase, TestStore, embedded};
+use crate::support::{
+    TestDatabase, TestStore,
+    sweep::{Place, Sweep},
+};
 
 const STOCK: i64 = 20;
 /// More than there is: the last ones are refused.
@@ -49,7 +48,7 @@ async fn open(store: &TestStore) -> TestDatabase {
     }
 }
 
-async fn run(inner: Arc<dyn Engine>, fault: Option<(Kind, u64, Fault)>) -> Arc<FaultyEngine> {
+async fn run(inner: Arc<dyn Engine>, fault: Option<Place>) -> Arc<FaultyEngine> {
     let engine = Arc::new(FaultyEngine::new(inner.clone()));
     let mut store = TestStore::on(engine.clone()).await;
     let mut database = store.create("shop").await;
@@ -87,39 +86,15 @@ async fn run(inner: Arc<dyn Engine>, fault: Option<(Kind, u64, Fault)>) -> Arc<F
     engine
 }
 
-const FAULTS: [Fault; 7] = [
-    Fault::Fails { storage_full: false },
-    Fault::Unknown { applied: true, halts: true },
-    Fault::Unknown { applied: false, halts: true },
-    Fault::Unknown { applied: true, halts: false },
-    Fault::Unknown { applied: false, halts: false },
-    Fault::Crash { applied: true },
-    Fault::Crash { applied: false },
-];
-
-/// Every fault at every operation behind those that make the site, the database and the stock.
-fn places(counts: Counts) -> impl Iterator<Item = (Kind, u64, Fault)> {
-    let commits = (4..counts.commits).map(|nth| (Kind::Commit, nth));
-    let all = commits.chain((12..counts.reads).map(|nth| (Kind::Read, nth)));
-    all.flat_map(|(kind, nth)| FAULTS.map(|fault| (kind, nth, fault)))
-}
+/// They make the site, the database and the stock.
+const SWEEP: Sweep = Sweep { commits: 4, reads: 12 };
 
 #[tokio::test]
 async fn a_client_that_repeats_buys_once_whatever_fails() {
-    let counts = run(Arc::new(MemoryEngine::new()), None).await.counts();
-    assert!(counts.commits > 6 && counts.reads > 12, "{counts:?}");
-    for place in places(counts) {
-        run(Arc::new(MemoryEngine::new()), Some(place)).await;
-    }
+    SWEEP.in_memory(run).await;
 }
 
 #[tokio::test]
 async fn on_the_embedded_engine_too() {
-    let (_folder, engine) = embedded();
-    let counts = run(engine, None).await.counts();
-    // A few: each of them waits for the disk.
-    for place in places(counts).step_by(17) {
-        let (_folder, engine) = embedded();
-        run(engine, Some(place)).await;
-    }
+    SWEEP.on_disk(17, run).await;
 }

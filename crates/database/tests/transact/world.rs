@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,8 +11,8 @@ use std::{
 use expect_test::Expect;
 use settle_database::{Extras, Fate, Judgement, Select, Submitted, Transactions, Verdict};
 use settle_engine::{
-    Batch, BoxFuture, Checkpoint, CheckpointError, ClearError, Cleared, Direction, Engine, Outcome,
-    Plan, ReadResult, Scan, Stats, Step, Visit, Visitor, key::take_number, memory::MemoryEngine,
+    Batch, BoxFuture, Direction, Engine, Outcome, Plan, Scan, Step, Visit, Visitor, around::Around,
+    key::take_number, memory::MemoryEngine,
 };
 use settle_transact::Exchange;
 
@@ -193,37 +192,17 @@ struct Counting {
     commits: AtomicU64,
 }
 
-impl Engine for Counting {
-    fn read_boxed(&self, plan: Plan, visitor: Box<dyn Visitor>) -> BoxFuture<'_, ReadResult> {
-        self.inner.read_boxed(plan, visitor)
+impl Around for Counting {
+    fn inner(&self) -> &dyn Engine {
+        &*self.inner
     }
 
-    fn commit(&self, batch: Batch) -> BoxFuture<'static, Outcome> {
+    fn around_commit(&self, batch: Batch) -> BoxFuture<'static, Outcome> {
         self.commits.fetch_add(1, Ordering::SeqCst);
         let committed = self.inner.commit(batch);
         Box::pin(async move {
             tokio::task::yield_now().await;
             committed.await
         })
-    }
-
-    fn clear(
-        &self,
-        start: Vec<u8>,
-        end: Vec<u8>,
-        budget_bytes: usize,
-    ) -> BoxFuture<'_, Result<Cleared, ClearError>> {
-        self.inner.clear(start, end, budget_bytes)
-    }
-
-    fn checkpoint<'a>(
-        &'a self,
-        to: &'a Path,
-    ) -> BoxFuture<'a, Result<Checkpoint, CheckpointError>> {
-        self.inner.checkpoint(to)
-    }
-
-    fn stats(&self) -> Stats {
-        self.inner.stats()
     }
 }

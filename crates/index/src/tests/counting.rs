@@ -2,17 +2,13 @@
 
 use std::{
     any::Any,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use settle_engine::{
-    Batch, BoxFuture, Checkpoint, CheckpointError, ClearError, Cleared, Engine, Outcome, Plan,
-    ReadResult, Stats, Visit, Visitor,
-};
+use settle_engine::{BoxFuture, Engine, Plan, ReadResult, Visit, Visitor, around::Around};
 
 #[derive(Debug)]
 pub(super) struct Counting {
@@ -43,8 +39,12 @@ impl Visitor for Counted {
     }
 }
 
-impl Engine for Counting {
-    fn read_boxed(&self, plan: Plan, inner: Box<dyn Visitor>) -> BoxFuture<'_, ReadResult> {
+impl Around for Counting {
+    fn inner(&self) -> &dyn Engine {
+        &*self.inner
+    }
+
+    fn around_read(&self, plan: Plan, inner: Box<dyn Visitor>) -> BoxFuture<'_, ReadResult> {
         let visitor = Box::new(Counted { inner, visits: self.visits.clone() });
         Box::pin(async move {
             let (visitor, progress) = self.inner.read_boxed(plan, visitor).await?;
@@ -52,29 +52,5 @@ impl Engine for Counting {
             let counted = visitor.downcast::<Counted>().expect("engines give back their visitor");
             Ok((counted.inner, progress))
         })
-    }
-
-    fn commit(&self, batch: Batch) -> BoxFuture<'static, Outcome> {
-        self.inner.commit(batch)
-    }
-
-    fn clear(
-        &self,
-        start: Vec<u8>,
-        end: Vec<u8>,
-        budget_bytes: usize,
-    ) -> BoxFuture<'_, Result<Cleared, ClearError>> {
-        self.inner.clear(start, end, budget_bytes)
-    }
-
-    fn checkpoint<'a>(
-        &'a self,
-        to: &'a Path,
-    ) -> BoxFuture<'a, Result<Checkpoint, CheckpointError>> {
-        self.inner.checkpoint(to)
-    }
-
-    fn stats(&self) -> Stats {
-        self.inner.stats()
     }
 }

@@ -1,11 +1,8 @@
 //! An engine whose commits wait until they are let through.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-use settle_engine::{
-    Batch, BoxFuture, Checkpoint, CheckpointError, ClearError, Cleared, Engine, Outcome, Plan,
-    ReadResult, Stats, Visitor,
-};
+use settle_engine::{Batch, BoxFuture, Engine, Outcome, around::Around};
 use tokio::sync::watch;
 
 #[derive(Debug)]
@@ -28,36 +25,16 @@ impl Gate {
     }
 }
 
-impl Engine for Gate {
-    fn read_boxed(&self, plan: Plan, visitor: Box<dyn Visitor>) -> BoxFuture<'_, ReadResult> {
-        self.inner.read_boxed(plan, visitor)
+impl Around for Gate {
+    fn inner(&self) -> &dyn Engine {
+        &*self.inner
     }
 
-    fn commit(&self, batch: Batch) -> BoxFuture<'static, Outcome> {
+    fn around_commit(&self, batch: Batch) -> BoxFuture<'static, Outcome> {
         let (inner, mut is_open) = (self.inner.clone(), self.is_open.subscribe());
         Box::pin(async move {
             drop(is_open.wait_for(|is_open| *is_open).await);
             inner.commit(batch).await
         })
-    }
-
-    fn clear(
-        &self,
-        start: Vec<u8>,
-        end: Vec<u8>,
-        budget_bytes: usize,
-    ) -> BoxFuture<'_, Result<Cleared, ClearError>> {
-        self.inner.clear(start, end, budget_bytes)
-    }
-
-    fn checkpoint<'a>(
-        &'a self,
-        to: &'a Path,
-    ) -> BoxFuture<'a, Result<Checkpoint, CheckpointError>> {
-        self.inner.checkpoint(to)
-    }
-
-    fn stats(&self) -> Stats {
-        self.inner.stats()
     }
 }
