@@ -363,10 +363,7 @@ impl Visitor for Everything {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
         match self.found.take(key, value.unwrap_or_default()) {
             Ok(()) => Visit::Next,
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }

@@ -89,10 +89,7 @@ impl Visitor for Search {
                     Visit::Next
                 }
             }
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }
@@ -111,10 +108,7 @@ impl Visitor for Readable {
                 self.found.extend(here.map(|leaf| (leaf.rev, leaf.deleted)));
                 Visit::Next
             }
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }

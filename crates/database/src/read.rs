@@ -243,10 +243,7 @@ impl Visitor for Winner {
             }
             return Visit::Stop;
         };
-        self.look(key, value).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(key, value).unwrap_or_else(|error| self.failure.stop(error))
     }
 }
 

@@ -10,7 +10,7 @@ pub(crate) mod rendered;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use settle_engine::Direction;
+use settle_engine::{Direction, Visit};
 use settle_model::revision::RevId;
 
 use crate::{error::StorageError, record::body::Attachment, revision::Times};
@@ -147,6 +147,12 @@ pub(crate) struct Failure(Option<StorageError>);
 impl Failure {
     pub(crate) fn set(&mut self, error: impl Into<StorageError>) {
         self.0.get_or_insert_with(|| error.into());
+    }
+
+    /// What a visitor says that cannot go on.
+    pub(crate) fn stop(&mut self, error: impl Into<StorageError>) -> Visit {
+        self.set(error);
+        Visit::Stop
     }
 
     /// For a visitor that is used again.

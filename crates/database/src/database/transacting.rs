@@ -175,10 +175,7 @@ impl Visitor for Records {
                 self.found.push((step, record));
                 Visit::Next
             }
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }
@@ -196,10 +193,7 @@ impl Visitor for Bodies {
                 self.bytes += head.tree.winner().map_or(0, |winner| winner.payload.place.length());
                 Visit::Next
             }
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }

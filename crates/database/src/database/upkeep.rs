@@ -68,10 +68,7 @@ impl Visitor for Purges {
                 self.found.push((purge.id, purge.revs));
                 Visit::Next
             }
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }

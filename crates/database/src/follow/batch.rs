@@ -229,9 +229,6 @@ impl Reading {
 
 impl Visitor for Reading {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        self.look(key, value).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(key, value).unwrap_or_else(|error| self.failure.stop(error))
     }
 }

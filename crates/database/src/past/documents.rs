@@ -431,10 +431,7 @@ impl Heads {
 
 impl Visitor for Heads {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        self.look(key, value).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(key, value).unwrap_or_else(|error| self.failure.stop(error))
     }
 }
 
@@ -544,9 +541,6 @@ impl States {
 
 impl Visitor for States {
     fn visit(&mut self, step: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        self.look(step, key, value).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(step, key, value).unwrap_or_else(|error| self.failure.stop(error))
     }
 }

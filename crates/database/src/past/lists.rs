@@ -411,9 +411,6 @@ impl Feed {
 
 impl Visitor for Feed {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        self.look(key, value.unwrap_or_default()).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(key, value.unwrap_or_default()).unwrap_or_else(|error| self.failure.stop(error))
     }
 }

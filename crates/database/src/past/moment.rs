@@ -305,8 +305,7 @@ impl Reading {
 impl Visitor for Reading {
     fn visit(&mut self, step: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
         if let Some(Err(error)) = value.map(|value| self.look(step, key, value)) {
-            self.failure.set(error);
-            return Visit::Stop;
+            return self.failure.stop(error);
         }
         Visit::Next
     }
@@ -348,10 +347,7 @@ impl Times {
 
 impl Visitor for Times {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        self.look(key, value).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(key, value).unwrap_or_else(|error| self.failure.stop(error))
     }
 }
 

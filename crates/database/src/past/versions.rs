@@ -95,10 +95,7 @@ impl Versions {
 impl Visitor for Versions {
     fn visit(&mut self, step: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
         let Some(value) = value else { return Visit::Next };
-        self.look(step, key, value).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(step, key, value).unwrap_or_else(|error| self.failure.stop(error))
     }
 }
 

@@ -420,10 +420,7 @@ impl Visitor for Purges {
                 self.found.push(PurgeEntry { sequence, id, revs });
                 if self.found.len() < WHOLE_DOCUMENTS_MAX { Visit::Next } else { Visit::Stop }
             }
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }
@@ -551,9 +548,6 @@ fn lost(id: &str) -> StorageError {
 
 impl Visitor for Reading {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        self.look(key, value).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(key, value).unwrap_or_else(|error| self.failure.stop(error))
     }
 }

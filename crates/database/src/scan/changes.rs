@@ -124,10 +124,7 @@ impl Visitor for Changed {
                 self.ids.push(change.id.to_owned());
                 if self.ids.len() > self.count_max { Visit::Stop } else { Visit::Next }
             }
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }
@@ -283,10 +280,7 @@ where
     S: for<'r> Sink<ChangeRow<'r>>,
 {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        self.look(key, value).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(key, value).unwrap_or_else(|error| self.failure.stop(error))
     }
 }
 
@@ -312,10 +306,7 @@ impl Visitor for Count {
     fn visit(&mut self, step: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
         match self.look(step, key, value.unwrap_or_default()) {
             Ok(()) => Visit::Next,
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }

@@ -274,10 +274,7 @@ where
     S: for<'r> Sink<DocumentRow<'r>>,
 {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        self.look(key, value).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(key, value).unwrap_or_else(|error| self.failure.stop(error))
     }
 }
 
@@ -322,10 +319,7 @@ impl Visitor for Partition {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
         match self.look(key, value.unwrap_or_default()) {
             Ok(()) => Visit::Next,
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }
@@ -348,8 +342,7 @@ impl Visitor for Count {
         match is_row {
             Ok(is_row) => self.rows += u64::from(is_row),
             Err(error) => {
-                self.failure.set(error);
-                return Visit::Stop;
+                return self.failure.stop(error);
             }
         }
         self.visited += 1;

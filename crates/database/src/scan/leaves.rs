@@ -248,10 +248,7 @@ fn lost(id: &str) -> StorageError {
 
 impl Visitor for Reading {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        self.look(key, value).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(key, value).unwrap_or_else(|error| self.failure.stop(error))
     }
 }
 
@@ -268,10 +265,7 @@ impl Visitor for Sequences {
                 self.found.push(head.sequence);
                 Visit::Next
             }
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }

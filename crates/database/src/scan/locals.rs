@@ -66,9 +66,6 @@ impl Locals {
 
 impl Visitor for Locals {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        self.look(key, value.unwrap_or_default()).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(key, value.unwrap_or_default()).unwrap_or_else(|error| self.failure.stop(error))
     }
 }

@@ -205,9 +205,6 @@ impl Rendering {
 
 impl Visitor for Rendering {
     fn visit(&mut self, step: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        self.look(step, key, value).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(step, key, value).unwrap_or_else(|error| self.failure.stop(error))
     }
 }

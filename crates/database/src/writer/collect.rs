@@ -424,10 +424,7 @@ fn document_id(id: &str) -> Result<DocumentId, StorageError> {
 
 impl Visitor for Rows {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        self.look(key, value).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(key, value).unwrap_or_else(|error| self.failure.stop(error))
     }
 }
 
@@ -506,10 +503,7 @@ impl Visitor for Older {
                 }
                 if self.wanted.is_empty() { Visit::Stop } else { Visit::Next }
             }
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }
@@ -527,8 +521,7 @@ impl Visitor for Times {
         match decode_time(key, value.unwrap_or_default()) {
             Ok(sequence) => self.found.push((key.to_vec(), sequence)),
             Err(error) => {
-                self.failure.set(error);
-                return Visit::Stop;
+                return self.failure.stop(error);
             }
         }
         if self.found.len() < self.last { Visit::Next } else { Visit::Stop }

@@ -215,10 +215,7 @@ impl Tombstones {
 
 impl Visitor for Tombstones {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
-        self.look(key, value).unwrap_or_else(|error| {
-            self.failure.set(error);
-            Visit::Stop
-        })
+        self.look(key, value).unwrap_or_else(|error| self.failure.stop(error))
     }
 }
 
@@ -260,10 +257,7 @@ impl Visitor for Checkpoints {
     fn visit(&mut self, _: usize, key: &[u8], value: Option<&[u8]>) -> Visit {
         match self.look(key, value.unwrap_or_default()) {
             Ok(()) => Visit::Next,
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }

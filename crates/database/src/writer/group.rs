@@ -468,10 +468,7 @@ impl Visitor for Stored {
         };
         match read {
             Ok(()) => Visit::Next,
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }
@@ -489,10 +486,7 @@ impl Visitor for Counts {
                 self.counts.push(count);
                 Visit::Next
             }
-            Err(error) => {
-                self.failure.set(error);
-                Visit::Stop
-            }
+            Err(error) => self.failure.stop(error),
         }
     }
 }
