@@ -39,7 +39,7 @@ use thiserror::Error;
 pub(crate) use self::validators::Validators;
 use self::{asking::Asking, locks::Locks};
 pub use self::{
-    calling::{AskIndexes, Reading, Told},
+    calling::{AskIndexes, Reading, Room, Told},
     transact::TransactResult,
 };
 use crate::{Designs, Indexes, designs::PREFIX, limits::CLASHES_MAX};
@@ -86,6 +86,9 @@ pub enum WriteError {
     /// A rule of the design document that was to be written cannot be used.
     #[error("{reason}")]
     DesignRule { reason: String },
+    /// Whoever keeps the database has no room for what a function would write.
+    #[error("{reason}")]
+    NoRoom { reason: String },
     /// Design documents or the document changed each time that the edit had been judged.
     #[error("what the edit rests on keeps changing")]
     Contended,

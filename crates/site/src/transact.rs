@@ -1,11 +1,13 @@
-//! Transactions: may they be written, is there room, then the way of all writes.
+//! Transactions: may they be written, is there room, then the way of all writes. For what functions write, room is looked
+//! for once they have said it.
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use settle_access::{Actor, Grant, Kind, Read, Write};
 use settle_accounts::QuotaError;
 use settle_database::{Database, Known, StorageError, Submitted, Transactions};
-use settle_index::lane::{Author, Reading, TransactResult};
+use settle_index::lane::{Author, Reading, Room, TransactResult};
 use settle_transact::{Mode, Transaction, WriteKind};
 use thiserror::Error;
 
@@ -63,7 +65,7 @@ impl Site {
         }
         let author = Author::from(actor);
         let transactions = Arc::new(transactions);
-        Ok(self.lanes.transact(database, grant, (&author, reading), &transactions).await?)
+        Ok(self.lanes.transact(database, grant, (&author, reading, self), &transactions).await?)
     }
 
     /// Stores attachments that came with documents.
@@ -98,5 +100,25 @@ impl Site {
             self.accounts.check_bytes(owner, added + changed, 0).await?;
         }
         Ok(())
+    }
+}
+
+/// That of the account which the database belongs to.
+impl Room for Site {
+    fn take<'a>(
+        &'a self,
+        database: &'a Database,
+        bytes: u64,
+    ) -> BoxFuture<'a, Result<Result<(), String>, StorageError>> {
+        Box::pin(async move {
+            let Some(owner) = &database.protected().owner else { return Ok(Ok(())) };
+            match self.accounts.check_bytes(owner, bytes, 0).await {
+                Ok(()) => Ok(Ok(())),
+                Err(QuotaError::Storage(error)) => Err(error),
+                Err(full @ (QuotaError::Bytes { .. } | QuotaError::Databases { .. })) => {
+                    Ok(Err(full.to_string()))
+                }
+            }
+        })
     }
 }

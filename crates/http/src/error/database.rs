@@ -150,6 +150,7 @@ impl From<WriteError> for ApiError {
             WriteError::BrokenRule { .. } => Self::new(Code::BrokenRule, error.to_string()),
             WriteError::Design(error) => error.into(),
             WriteError::DesignRule { reason } => Self::new(Code::InvalidDesignDoc, reason),
+            WriteError::NoRoom { reason } => Self::new(Code::InsufficientStorage, reason),
             WriteError::Contended => Self::overtaken(),
         }
     }

@@ -290,6 +290,31 @@ async fn functions_together_write_no_more_than_one_commit_may_have() {
     "#]]).await;
 }
 
+/// What adds is refused, what deletes goes on.
+#[tokio::test]
+async fn functions_write_no_more_than_the_account_has_room_for() {
+    let server = begin().await.with_users(&[("ada", "[]")]).await;
+    let source = "function (db, args) { \
+        const doc = db.get('a') || { _id: 'a' }; \
+        if (args) db.put(doc); else db.delete('a'); }";
+    let sent = async |request: &str| {
+        let request = request.replace("/d/", "/~ada/notes/");
+        let (line, json) = request.split_once(" {").unwrap();
+        let request = format!("{line}\ncontent-type: application/json\n\n{{{json}");
+        body(server.send_as("ada:password", &request).await).await
+    };
+    assert_eq!(server.send_as("ada:password", "PUT /~ada/notes").await.status(), 201);
+    sent(&design(source)).await;
+    let accepted = sent(&call("1", &json!(true))).await;
+    assert!(accepted.contains("\"accepted\":true"), "{accepted}");
+    let quota = "PUT /_accounts/ada\n\n{\"databases_max\":null,\"bytes_max\":10}";
+    assert_eq!(server.send(quota).await.status(), 200);
+    let full = sent(&call("2", &json!(true))).await;
+    assert!(full.contains("\"undecided\"") && full.contains("insufficient_storage"), "{full}");
+    let deleted = sent(&call("3", &json!(false))).await;
+    assert!(deleted.contains("\"accepted\":true"), "{deleted}");
+}
+
 #[tokio::test]
 async fn a_requirement_that_does_not_hold_comes_before_the_function() {
     let call = exchange(&json!({ "client": "c", "transactions": [{

@@ -47,6 +47,16 @@ pub trait AskIndexes: Send + Sync {
     fn find<'a>(&'a self, database: &'a Database, query: &'a [u8]) -> BoxFuture<'a, Told>;
 }
 
+/// Knows whether there is room for what functions write.
+pub trait Room: Send + Sync {
+    /// Takes so many bytes of it, or says why there are not as many.
+    fn take<'a>(
+        &'a self,
+        database: &'a Database,
+        bytes: u64,
+    ) -> BoxFuture<'a, Result<Result<(), String>, StorageError>>;
+}
+
 /// How functions read.
 #[derive(Clone, Copy)]
 pub struct Reading<'a> {
@@ -74,6 +84,12 @@ pub(super) enum Failed {
 impl From<WriteError> for Failed {
     fn from(error: WriteError) -> Self {
         Self::Function(error)
+    }
+}
+
+impl From<StorageError> for Failed {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
     }
 }
 
@@ -122,7 +138,7 @@ impl Lanes {
         let mut submitted = submitted.clone();
         let outcome = match done {
             Done::Refused(refusal) => Err(refusal),
-            Done::Writes { writes, .. } if writes.len() > asked.room => {
+            Done::Writes { writes, .. } if writes.len() > asked.writes_max => {
                 return Err(bad(BadDone::from(ExchangeProblem::TooManyTogether).to_string()).into());
             }
             Done::Writes { mut writes, result } => {
@@ -134,6 +150,12 @@ impl Lanes {
             }
         };
         submitted.called = Some(Called { read, outcome });
+        let bytes = submitted.transaction.added_bytes();
+        if bytes > 0
+            && let Err(reason) = asked.room.take(asked.database, bytes).await?
+        {
+            return Err(WriteError::NoRoom { reason }.into());
+        }
         Ok(submitted)
     }
 
@@ -212,7 +234,8 @@ pub(super) struct Asked<'a> {
     pub(super) moment: Moment,
     pub(super) earlier: &'a Earlier,
     /// How many writes it may say, beside those of the others that stand or fall with it.
-    pub(super) room: usize,
+    pub(super) writes_max: usize,
+    pub(super) room: &'a dyn Room,
 }
 
 impl Asked<'_> {

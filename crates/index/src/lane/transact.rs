@@ -13,14 +13,14 @@ use std::{ops::Range, sync::Arc};
 use settle_access::{Grant, Write};
 use settle_database::{
     At, Database, Epochs, Fate, Foreseen, ForeseenTransactions, Judgement, PastError, Seen,
-    StorageError, Submitted, Transactions, Verdict,
+    StorageError, Submitted, Transactions, Turn, Verdict,
 };
 use settle_model::{id::DocumentId, json::write_string};
 use settle_transact::{Mode, Reason, Refusal, limits::WRITES_TOGETHER_MAX};
 
 use super::{
     Author, Context, Lanes, WriteError,
-    calling::{Asked, Earlier, Failed, Reading, unsaid},
+    calling::{Asked, Earlier, Failed, Reading, Room, unsaid},
     security_of, validators,
 };
 use crate::{
@@ -37,6 +37,7 @@ struct Exchanged<'a> {
     grant: &'a Grant<Write>,
     author: &'a Author,
     reading: Reading<'a>,
+    room: &'a dyn Room,
     transactions: &'a Arc<Transactions>,
 }
 
@@ -54,10 +55,10 @@ impl Lanes {
         &self,
         database: &Database,
         grant: &Grant<Write>,
-        (author, reading): (&Author, Reading<'_>),
+        (author, reading, room): (&Author, Reading<'_>, &dyn Room),
         transactions: &Arc<Transactions>,
     ) -> Result<Vec<TransactResult>, StorageError> {
-        let exchanged = Exchanged { database, grant, author, reading, transactions };
+        let exchanged = Exchanged { database, grant, author, reading, room, transactions };
         let list = &transactions.list;
         let is_call = |it: &Submitted| it.transaction.call.is_some();
         let all = 0..list.len();
@@ -97,11 +98,11 @@ impl Lanes {
             let judgement = Judgement::Unasked(verdict);
             let fates = database.transact(grant, transactions, range.clone(), &judgement).await?;
             // What was decided is recorded, so that all can be asked about again.
-            if !fates.contains(&Fate::Overtaken) {
-                return Ok(fates.into_iter().map(Ok).collect());
+            if let Some(results) = decided(fates) {
+                return Ok(results);
             }
         }
-        Ok(range.map(|_| Err(WriteError::Contended)).collect())
+        Ok(contended(range))
     }
 
     /// Transactions that stand or fall together, some of which call functions.
@@ -114,8 +115,8 @@ impl Lanes {
         // It may be decided already, or a requirement may not hold.
         let as_it_is = Judgement::Unasked(Verdict::NONE);
         let fates = database.transact(grant, transactions, unit.clone(), &as_it_is).await?;
-        if !fates.contains(&Fate::Overtaken) {
-            return Ok(fates.into_iter().map(Ok).collect());
+        if let Some(results) = decided(fates) {
+            return Ok(results);
         }
         for attempt in 0..=CALL_CLASHES_MAX {
             let turn = match attempt {
@@ -126,31 +127,19 @@ impl Lanes {
                     None
                 }
             };
-            let epochs = database.epochs();
-            let designs = self.indexes.designs(database).await?;
-            let epochs = Epochs { design: designs.epoch, ..epochs };
+            let (epochs, designs) = self.rules(database).await?;
             let called = match self.run_unit(exchanged, &unit, epochs, &designs).await? {
                 Run::Done(called) => Arc::new(called),
                 Run::Clash => continue,
                 Run::Failed(at, error) => return Ok(undecided_unit(unit, (at, error))),
             };
-            let (whole, count) = (0..unit.len(), unit.len());
             let concrete = Exchanged { transactions: &called, ..*exchanged };
-            let judgement = match self.judge_unit(&concrete, &whole, epochs, &designs).await? {
-                Ok(judgement) => judgement,
-                Err((at, error)) => {
-                    return Ok(undecided_unit(unit.clone(), (unit.start + at, error)));
-                }
-            };
-            let fates = match turn {
-                Some(turn) => turn.transact(&called, 0..count, judgement).await?,
-                None => database.transact(grant, &called, 0..count, &judgement).await?,
-            };
-            if !fates.contains(&Fate::Overtaken) {
-                return Ok(fates.into_iter().map(Ok).collect());
+            let all = 0..unit.len();
+            if let Some(results) = self.decide(&concrete, all, (epochs, &designs), turn).await? {
+                return Ok(results);
             }
         }
-        Ok(unit.map(|_| Err(WriteError::Contended)).collect())
+        Ok(contended(unit))
     }
 
     /// Runs the functions of a unit, all on one moment.
@@ -161,7 +150,7 @@ impl Lanes {
         epochs: Epochs,
         designs: &Arc<Designs>,
     ) -> Result<Run, StorageError> {
-        let Exchanged { database, author, reading, transactions, .. } = exchanged;
+        let Exchanged { database, author, reading, room, transactions, .. } = exchanged;
         let moment = match database.moment(reading.grant, &At::Now).await {
             Ok(moment) => moment,
             Err(PastError::Storage(error)) => return Err(error),
@@ -175,10 +164,8 @@ impl Lanes {
         };
         let mut done = transactions.with(Vec::with_capacity(unit.len()));
         let mut earlier = Earlier::new();
-        let mut room = WRITES_TOGETHER_MAX;
-        for at in unit.clone() {
-            room = room.saturating_sub(transactions.list[at].transaction.writes.len());
-        }
+        let written = transactions.list[unit.clone()].iter().map(|it| it.transaction.writes.len());
+        let mut writes_max = WRITES_TOGETHER_MAX.saturating_sub(written.sum());
         let mut is_foreseen = true;
         for at in unit.clone() {
             let submitted = &transactions.list[at];
@@ -190,13 +177,13 @@ impl Lanes {
             if !std::mem::replace(&mut is_foreseen, true) {
                 (done, earlier) = self.earlier(exchanged, done).await?;
             }
-            let (reading, earlier) = (*reading, &earlier);
-            let asked = Asked { database, author, reading, moment, earlier, room };
+            let (reading, earlier, room) = (*reading, &earlier, *room);
+            let asked = Asked { database, author, reading, moment, earlier, writes_max, room };
             match self.call(&asked, designs, submitted, call).await {
                 Ok(called) => {
                     let count = called.transaction.writes.len();
                     is_foreseen = count == 0;
-                    room -= count;
+                    writes_max -= count;
                     done.list.push(called);
                 }
                 Err(Failed::Clash) => return Ok(Run::Clash),
@@ -234,12 +221,10 @@ impl Lanes {
 
     /// The verdict on all edits, where no validator has to be asked.
     async fn unasked(&self, database: &Database) -> Result<Option<Verdict>, StorageError> {
-        let epochs = database.epochs();
-        if epochs.design == 0 {
+        if database.epochs().design == 0 {
             return Ok(Some(Verdict::NONE));
         }
-        let designs = self.indexes.designs(database).await?;
-        let epochs = Epochs { design: designs.epoch, ..epochs };
+        let (epochs, designs) = self.rules(database).await?;
         let is_free = designs.validators(database.number()).is_empty();
         Ok(is_free.then(|| Verdict::passed(epochs, Seen::Nothing)))
     }
@@ -279,8 +264,8 @@ impl Lanes {
                 let judgement = Judgement::Unasked(verdict);
                 let fates =
                     database.transact(grant, transactions, unit.clone(), &judgement).await?;
-                if !fates.contains(&Fate::Overtaken) {
-                    return Ok(fates.into_iter().map(Ok).collect());
+                if let Some(results) = decided(fates) {
+                    return Ok(results);
                 }
                 continue;
             }
@@ -291,19 +276,40 @@ impl Lanes {
                 // Waiting took a while.
                 continue;
             }
-            let epochs = database.epochs();
-            let designs = self.indexes.designs(database).await?;
-            let epochs = Epochs { design: designs.epoch, ..epochs };
-            let judgement = match self.judge_unit(exchanged, &unit, epochs, &designs).await? {
-                Ok(judgement) => judgement,
-                Err(undecided) => return Ok(undecided_unit(unit, undecided)),
-            };
-            let fates = database.transact(grant, transactions, unit.clone(), &judgement).await?;
-            if !fates.contains(&Fate::Overtaken) {
-                return Ok(fates.into_iter().map(Ok).collect());
+            let (epochs, designs) = self.rules(database).await?;
+            let rules = (epochs, &designs);
+            if let Some(results) = self.decide(exchanged, unit.clone(), rules, None).await? {
+                return Ok(results);
             }
         }
-        Ok(unit.map(|_| Err(WriteError::Contended)).collect())
+        Ok(contended(unit))
+    }
+
+    /// Asks validators, then the writer; `None` where what they were asked about has changed meanwhile.
+    async fn decide(
+        &self,
+        exchanged: &Exchanged<'_>,
+        unit: Range<usize>,
+        (epochs, designs): (Epochs, &Arc<Designs>),
+        turn: Option<Turn>,
+    ) -> Result<Option<Vec<TransactResult>>, StorageError> {
+        let Exchanged { database, grant, transactions, .. } = exchanged;
+        let judgement = match self.judge_unit(exchanged, &unit, epochs, designs).await? {
+            Ok(judgement) => judgement,
+            Err(undecided) => return Ok(Some(undecided_unit(unit, undecided))),
+        };
+        let fates = match turn {
+            Some(turn) => turn.transact(transactions, unit, judgement).await?,
+            None => database.transact(grant, transactions, unit, &judgement).await?,
+        };
+        Ok(decided(fates))
+    }
+
+    /// The design documents, and what has to be as it was for what they say to stand.
+    async fn rules(&self, database: &Database) -> Result<(Epochs, Arc<Designs>), StorageError> {
+        let epochs = database.epochs();
+        let designs = self.indexes.designs(database).await?;
+        Ok((Epochs { design: designs.epoch, ..epochs }, designs))
     }
 
     /// Asks all validators about all writes. An answer that is none, or that somebody should sign in, decides nothing;
@@ -350,6 +356,15 @@ fn is_stopped(mode: Mode, results: &[TransactResult]) -> bool {
     mode == Mode::Stop && !results.last().is_none_or(is_accepted)
 }
 
+/// What became of all, unless they have to be asked about again.
+fn decided(fates: Vec<Fate>) -> Option<Vec<TransactResult>> {
+    (!fates.contains(&Fate::Overtaken)).then(|| fates.into_iter().map(Ok).collect())
+}
+
+fn contended(range: Range<usize>) -> Vec<TransactResult> {
+    range.map(|_| Err(WriteError::Contended)).collect()
+}
+
 /// What a validator's answer makes of a transaction, if it decides it.
 fn refusal(id: &DocumentId, error: WriteError) -> Result<Refusal, WriteError> {
     match error {
@@ -365,6 +380,7 @@ fn refusal(id: &DocumentId, error: WriteError) -> Result<Refusal, WriteError> {
         | WriteError::BrokenRule { .. }
         | WriteError::Design(_)
         | WriteError::DesignRule { .. }
+        | WriteError::NoRoom { .. }
         | WriteError::Contended => Err(error),
     }
 }

@@ -252,7 +252,9 @@ fn words(error: &WriteError) -> (String, String) {
             EditError::GenerationsExhausted => "bad_request",
             EditError::Overtaken | EditError::Aborted => PASSING,
         },
-        WriteError::Forbidden { .. } | WriteError::BrokenRule { .. } => "forbidden",
+        WriteError::Forbidden { .. }
+        | WriteError::BrokenRule { .. }
+        | WriteError::NoRoom { .. } => "forbidden",
         WriteError::Unauthorized { .. } => "unauthorized",
         WriteError::Thrown { error, .. } => error,
         WriteError::Design(_) | WriteError::DesignRule { .. } => "invalid_design_doc",
