@@ -26,7 +26,7 @@ mod writing;
 pub use self::{
     block::{Damage, Flaw},
     compare::{CompareError, Comparison, compare},
-    line::{Header, Totals},
+    line::{Gone, Header, Totals},
     reading::{BadArchive, Contents, Item, Reader},
     restore::{RestoreFailure, Restored, Source, restore},
     writing::{ArchiveError, Archiving},

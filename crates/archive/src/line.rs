@@ -12,7 +12,7 @@
 //! | … `leaf` | a leaf, winner first: ancestry, attachments, body | as many |
 //! | … `blob` | the stored bytes of attachments, once for all leaves of the document | any |
 //! | … … `data` | a piece of these bytes in base64 | any |
-//! | `end` | counts and digests of all lines before | one |
+//! | `end` | counts and digests of all lines before, and what has gone meanwhile | one |
 //!
 //! Local documents stand before the point: read before its sequence is fixed, none of them claims that something
 //! has been replicated which is not in the archive.
@@ -69,6 +69,18 @@ pub struct Totals {
     pub contents: String,
     /// BLAKE3 of all lines.
     pub digest: String,
+    /// Not there in the first archives, which did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<Gone>,
+}
+
+/// What has gone while an archive was made, and need not be in it although its point counts it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// How many purges there were: each takes a document, or makes another leaf its winner.
+    pub purges: u64,
+    /// Whether tombstones go by their age.
+    pub tombstones: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

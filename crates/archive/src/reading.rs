@@ -3,7 +3,7 @@
 //! Plain code without I/O: [`Reader::feed`] takes bytes as they come from wherever, [`Reader::item`] gives what is
 //! whole by then. What it gives is right as far as an archive can tell: lines in their order, documents in the order
 //! of their sequences, each followed by the contents that its attachments name, of the digests by which they name
-//! them. That all of it was there is known when [`Item::End`] has been given.
+//! them. That all of it was there, and all that the database had, is known when [`Item::End`] has been given.
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -24,8 +24,8 @@ use crate::{
     block::{Damage, Flaw, Unpacker},
     limits::{DATA_BYTES, DOCUMENT_BYTES_MAX, LEAVES_MAX, TIMELINES_MAX},
     line::{
-        BlobLine, DataLine, DocumentLine, EndLine, FORM, Header, LeafLine, LocalLine, PointFields,
-        PointLine, PurgedLine, TimelineFields, Totals,
+        BlobLine, DataLine, DocumentLine, EndLine, FORM, Gone, Header, LeafLine, LocalLine,
+        PointFields, PointLine, PurgedLine, TimelineFields, Totals,
     },
     writing::ContentDigest,
 };
@@ -71,6 +71,12 @@ pub enum BadArchive {
     /// The bytes are those that were written, and yet make no archive.
     #[error("{what}, in line {line} of the archive (block {block} at byte {offset})")]
     Line { what: &'static str, line: u64, block: u64, offset: u64 },
+    /// It is whole, and yet not all that was to be archived.
+    #[error(
+        "the archive has {documents} documents and {deleted} tombstones, and the database had \
+         {documents_then} and {deleted_then}"
+    )]
+    Counts { documents: u64, deleted: u64, documents_then: u64, deleted_then: u64 },
 }
 
 /// Takes the bytes of an archive, and gives what they mean.
@@ -89,6 +95,8 @@ pub struct Reader {
     last_purge: u64,
     sequence_max: u64,
     purge_max: u64,
+    /// Documents and tombstones that the database had, by its own count.
+    counted: (u64, u64),
     /// What was read last, in words.
     behind: Option<String>,
 }
@@ -258,6 +266,7 @@ impl Reader {
         let facts = Facts { name: self.name.clone(), created: self.created, ..facts };
         self.sequence_max = facts.sequence;
         self.purge_max = facts.purge_sequence;
+        self.counted = (facts.doc_count, facts.deleted_count);
         self.behind = Some("the point".to_owned());
         self.stage = Stage::Purges;
         Ok(Item::Point(facts))
@@ -401,14 +410,31 @@ impl Reader {
         let counted = Totals {
             contents: self.contents.digest(),
             digest: self.digest.finalize().to_hex().to_string(),
+            gone: end.gone,
             ..self.totals.clone()
         };
         if end != counted {
             return Err(self.bad("counts or digests that are not those of the lines before"));
         }
+        self.check_counts(&end)?;
         self.behind = Some("the end".to_owned());
         self.stage = Stage::End;
         Ok(Item::End(end))
+    }
+
+    /// Refuses an archive that lacks documents of its database, but for those that went while it was made.
+    fn check_counts(&self, end: &Totals) -> Result<(), BadArchive> {
+        // Of the first archives it is not known what went.
+        let Some(Gone { purges, tombstones }) = end.gone else { return Ok(()) };
+        let Totals { documents, deleted, .. } = *end;
+        let (documents_then, deleted_then) = self.counted;
+        let expired = tombstones && deleted < deleted_then;
+        let is_all = documents.abs_diff(documents_then) <= purges
+            && (expired || deleted.abs_diff(deleted_then) <= purges);
+        if is_all {
+            return Ok(());
+        }
+        Err(BadArchive::Counts { documents, deleted, documents_then, deleted_then })
     }
 
     fn add_content(&mut self, line: &[u8]) {

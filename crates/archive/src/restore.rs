@@ -3,6 +3,9 @@
 //! Each batch of documents is read back and compared with the archive, leaf by leaf, as soon as it is there; at the
 //! end all of them are read once more, and their digest must be the one that the archive gives. Only then there is
 //! something that can be put in its place. Dropped before that, it leaves nothing.
+//!
+//! A small archive may hold a large database, so whoever has little room says how much. Bodies and attachments are
+//! counted before they are stored; what is stored, ids and ancestries included, is measured behind each batch.
 
 use std::{io, pin::Pin, sync::Arc, task::Context};
 
@@ -11,7 +14,7 @@ use futures_core::Stream;
 use settle_access::{Administer, Grant};
 use settle_database::{
     Database, Facts, LocalError, Next, PastError, Point, PurgeEntry, RestoreError,
-    RestoredDocument, Restoring, StorageError, Store, WholeDocument,
+    RestoredDocument, Restoring, StorageError, Store, WholeDocument, WholeLeaf,
     blobs::{BlobWriter, Encoding, Received, UploadError, UploadOptions},
 };
 use settle_model::id::LocalId;
@@ -38,6 +41,8 @@ pub enum RestoreFailure {
     Upload(#[from] UploadError),
     #[error("what was restored is not what the archive has: {what}")]
     Differs { what: String },
+    #[error("the archive holds more than the {max} bytes that there is room for")]
+    NoRoom { max: u64 },
     #[error(transparent)]
     Refused(#[from] RestoreError),
     #[error(transparent)]
@@ -114,12 +119,13 @@ impl From<IncomingError> for RestoreFailure {
     }
 }
 
-/// Reads an archive, and builds the database that it holds.
+/// Reads an archive, and builds the database that it holds, of so many bytes at the most; `None` for any number.
 pub async fn restore(
     store: &Store,
     grant: &Grant<Administer>,
     instead_of: &Database,
     source: Source,
+    bytes_max: Option<u64>,
 ) -> Result<Restored, RestoreFailure> {
     let mut incoming = Incoming::new(source);
     // What is no archive has cost nothing.
@@ -136,6 +142,8 @@ pub async fn restore(
         batch: Batch::default(),
         facts: None,
         last: 0,
+        bytes: 0,
+        bytes_max,
     };
     loop {
         let Some(item) = incoming.next().await? else {
@@ -166,6 +174,9 @@ struct Building<'s> {
     facts: Option<Facts>,
     /// The sequence of the last document that has been read back.
     last: u64,
+    /// Of all that has come in so far.
+    bytes: u64,
+    bytes_max: Option<u64>,
 }
 
 #[derive(Default)]
@@ -187,6 +198,7 @@ impl Building<'_> {
     async fn take(&mut self, item: Item) -> Result<(), RestoreFailure> {
         match item {
             Item::Local { id, revision, body } => {
+                self.add_bytes(body.len() as u64)?;
                 self.locals.push((id, revision, body));
                 if self.locals.len() as u64 >= LOCALS_AT_ONCE {
                     self.put_locals().await?;
@@ -197,12 +209,14 @@ impl Building<'_> {
                 self.facts = Some(facts);
             }
             Item::Purge(entry) => {
+                self.add_bytes(purge_bytes(&entry))?;
                 self.purges.push(entry);
                 if self.purges.len() >= RESTORED_AT_ONCE {
                     self.put_documents().await?;
                 }
             }
             Item::Document(document) => {
+                self.add_bytes(document_bytes(&document))?;
                 self.document_is_whole().await?;
                 self.document = Some(RestoredDocument { document, blobs: Vec::new() });
             }
@@ -220,6 +234,19 @@ impl Building<'_> {
             Item::Header(_) | Item::End(_) => {}
         }
         Ok(())
+    }
+
+    /// What comes next has so many bytes, and is not stored yet.
+    fn add_bytes(&mut self, bytes: u64) -> Result<(), RestoreFailure> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.check_room(self.bytes)
+    }
+
+    fn check_room(&self, bytes: u64) -> Result<(), RestoreFailure> {
+        match self.bytes_max {
+            Some(max) if bytes > max => Err(RestoreFailure::NoRoom { max }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     async fn content_is_whole(&mut self) -> Result<(), RestoreFailure> {
@@ -274,6 +301,10 @@ impl Building<'_> {
             documents.iter().map(|restored| restored.document.clone()).collect();
         let purges = std::mem::take(&mut self.purges);
         self.restoring.put_documents(documents, purges).await?;
+        if self.bytes_max.is_some() {
+            let info = self.restoring.database().info(&self.restoring.reader()).await?;
+            self.check_room(info.file_bytes)?;
+        }
         if expected.is_empty() {
             return Ok(());
         }
@@ -354,6 +385,20 @@ fn told(expected: Option<&WholeDocument>, found: &WholeDocument) -> String {
         Some(expected) => difference(expected, Some(found))
             .unwrap_or_else(|| format!("the sequence or the times of {:?}", expected.id.as_str())),
     }
+}
+
+/// Bytes of its leaves and their attachments, before compression or as they are stored, whichever is more.
+fn document_bytes(document: &WholeDocument) -> u64 {
+    let leaf_bytes = |leaf: &WholeLeaf| {
+        let attached = leaf.attachments.iter().map(|it| it.length.max(it.stored_length));
+        attached.fold(leaf.body.len() as u64, u64::saturating_add)
+    };
+    document.leaves.iter().map(leaf_bytes).fold(0, u64::saturating_add)
+}
+
+fn purge_bytes(entry: &PurgeEntry) -> u64 {
+    let revs = entry.revs.iter().map(|rev| rev.to_string().len());
+    (entry.id.len() + revs.sum::<usize>()) as u64
 }
 
 /// As they are stored, whatever their type: they have been compressed already, or never were.

@@ -6,8 +6,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use settle_access::{Administer, Grant, Read};
 use settle_database::{
-    Database, Direction, KeepError, LocalDocument, Moment, Next, PastError, Point, PointError,
-    PurgeEntry, StorageError, Store, WholeDocument, WholeLeaf,
+    Database, Direction, Facts, KeepError, LocalDocument, Moment, Next, PastError, Point,
+    PointError, PurgeEntry, StorageError, Store, WholeDocument, WholeLeaf,
     blobs::{BlobDigest, BlobReadError, BlobReader, Part},
     is_checkpoint,
 };
@@ -18,8 +18,8 @@ use crate::{
     block::Packer,
     limits::{DATA_BYTES, DOCUMENT_BYTES_MAX, LEAVES_MAX, LINE_BYTES_MAX, LOCALS_AT_ONCE},
     line::{
-        BlobLine, DataLine, DocumentLine, EndLine, FORM, Header, KeptFields, LeafLine, LocalLine,
-        PointFields, PointLine, PurgedLine, TimelineFields, Totals, put, raw,
+        BlobLine, DataLine, DocumentLine, EndLine, FORM, Gone, Header, KeptFields, LeafLine,
+        LocalLine, PointFields, PointLine, PurgedLine, TimelineFields, Totals, put, raw,
     },
     reading::blobs_of,
 };
@@ -336,12 +336,28 @@ impl Archiving {
                 Next::Go(since) => Some(since),
             };
         } else {
+            let gone = gone_since(documents.point.facts(), &self.database, &self.read).await?;
+            self.lines.totals.gone = Some(gone);
             // If this fails, it runs out.
             drop(documents.point.release().await);
             return Ok(Stage::End);
         }
         Ok(Stage::Documents(documents))
     }
+}
+
+/// What may have gone since a point was made.
+async fn gone_since(
+    point: &Facts,
+    database: &Database,
+    read: &Grant<Read>,
+) -> Result<Gone, StorageError> {
+    let info = database.info(read).await?;
+    let rule = database.retention(read).await?.tombstones;
+    Ok(Gone {
+        purges: info.purge_sequence.saturating_sub(point.purge_sequence),
+        tombstones: point.retention.tombstones.or(rule).is_some(),
+    })
 }
 
 impl Documents {

@@ -4,19 +4,18 @@
 
 mod support;
 
-use std::{collections::BTreeSet, ops::Bound, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use expect_test::expect;
-use settle_archive::{BadArchive, Flaw, Item, Reader, RestoreFailure, block::Packer};
-use settle_database::{Origin, WholeDocument};
+use settle_archive::{BadArchive, Flaw, Item, RestoreFailure};
+use settle_database::Origin;
 use settle_engine::{
-    Direction, Engine, Plan, Scan, Step, Visit, Visitor,
+    Engine,
     faulty::{Fault, FaultyEngine, Kind},
-    key::take_number,
     memory::MemoryEngine,
 };
 
-use crate::support::{TestDatabase, TestStore, edit, path};
+use crate::support::{TestDatabase, TestStore, assert_untouched, edit, forged, path, read};
 
 /// A file of several blocks: a block ends behind half a mebibyte of lines.
 async fn archive() -> Vec<u8> {
@@ -41,23 +40,6 @@ async fn filled(store: &TestStore) -> TestDatabase {
     .await;
     db.local("checkpoint", r#"{"session_id":"s"}"#).await;
     db
-}
-
-/// Everything that an archive holds, or what is wrong with it.
-fn read(archive: &[u8]) -> Result<Vec<Item>, BadArchive> {
-    let mut reader = Reader::default();
-    let mut items = Vec::new();
-    for piece in archive.chunks(777) {
-        reader.feed(piece);
-        while let Some(item) = reader.item()? {
-            items.push(item);
-        }
-    }
-    reader.finish();
-    while let Some(item) = reader.item()? {
-        items.push(item);
-    }
-    Ok(items)
 }
 
 /// Where each block begins.
@@ -130,23 +112,10 @@ async fn what_is_wrong_is_told_with_its_place() {
         a block is damaged, at byte 453 (block 1), behind the leaf 2-b of "a"
         the archive breaks off, at byte 828 (block 2), behind the leaf 1-d of "b"
         a block is not where it should be: it has the number 2, at byte 453 (block 1), behind the leaf 2-b of "a"
-        something stands behind the end of the archive, at byte 1170 (block 3), behind the end
-        something stands behind the end of the archive, at byte 1170 (block 3), behind the end
+        something stands behind the end of the archive, at byte 1192 (block 3), behind the end
+        something stands behind the end of the archive, at byte 1192 (block 3), behind the end
         this is no archive of Settle, at byte 0 (block 0)
         this is an archive of a later form, 2; this program reads 1, at byte 0 (block 0)"#]].assert_eq(&told.join("\n"));
-}
-
-/// The lines of an archive with one changed, packed anew: what no checksum shows.
-fn forged(archive: &[u8], change: impl Fn(&str) -> String) -> Vec<u8> {
-    let lines = String::from_utf8(zstd::stream::decode_all(archive).unwrap()).unwrap();
-    let mut packer = Packer::default();
-    for line in lines.lines() {
-        packer.lines().extend_from_slice(change(line).as_bytes());
-        if !packer.lines().ends_with(b"\n") && !packer.lines().is_empty() {
-            packer.lines().push(b'\n');
-        }
-    }
-    packer.pack().unwrap()
 }
 
 #[tokio::test]
@@ -192,41 +161,6 @@ async fn lines_that_were_changed_and_packed_anew_are_refused() {
         an attachment that is none, in line 8 of the archive (block 0 at byte 0)
         an attachment's content that is not what its digests say, in line 10 of the archive (block 0 at byte 0)
         counts or digests that are not those of the lines before, in line 11 of the archive (block 0 at byte 0)"#]].assert_eq(&told.join("\n"));
-}
-
-/// The database is what it was, and there is nothing of any other.
-async fn assert_untouched(store: &TestStore, before: &[WholeDocument]) {
-    let db = store.find("notes").await;
-    // What a restore leaves is reclaimed in the background.
-    for _ in 0..2_000 {
-        if owners(&store.engine).await == [db.db.number()] {
-            assert_eq!(db.wholes().await, before);
-            db.audit().await;
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("keys of {:?} are left", owners(&store.engine).await);
-}
-
-/// The numbers of databases that have keys, and 0 if a restore has a row.
-async fn owners(engine: &Arc<dyn Engine>) -> Vec<u64> {
-    #[derive(Default)]
-    struct Owners(BTreeSet<u64>);
-    impl Visitor for Owners {
-        fn visit(&mut self, _: usize, key: &[u8], _: Option<&[u8]>) -> Visit {
-            match take_number(key) {
-                Some((0, rest)) if rest.first() != Some(&0x28) => {}
-                Some((number, _)) => drop(self.0.insert(number)),
-                None => panic!("a key without an owner"),
-            }
-            Visit::Next
-        }
-    }
-    let all =
-        Scan { start: Bound::Unbounded, end: Bound::Unbounded, direction: Direction::Ascending };
-    let plan = Plan::new(vec![Step::Scan(all)]);
-    engine.read_to_end(plan, Owners::default()).await.unwrap().0.into_iter().collect()
 }
 
 #[tokio::test]

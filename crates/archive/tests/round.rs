@@ -184,7 +184,7 @@ async fn unpacked_it_is_lines_of_json() {
         {"data":"H4sIAAAAAAAAAytJrSjRUSjBSgIAm4ziHhwAAAA="}
         {"blob":"b177ec1bf26dfb3b7010d473e6d44713b29b765b99c6e60ecbfae742de496543","bytes":3}
         {"data":"AQID"}
-        {"end":{"documents":2,"deleted":0,"leaves":3,"blobs":2,"blob_bytes":32,"locals":1,"purged":0,"lines":12,"contents":"da3590d73057c2aab0814250335a1a310ba9368f07f296d382455a96f33ca074","digest":"82a6ba01aca6d43ea70e0ee8fe2388c9232832f0e5768c811bb8ab533269a9d0"}}
+        {"end":{"documents":2,"deleted":0,"leaves":3,"blobs":2,"blob_bytes":32,"locals":1,"purged":0,"lines":12,"contents":"da3590d73057c2aab0814250335a1a310ba9368f07f296d382455a96f33ca074","digest":"82a6ba01aca6d43ea70e0ee8fe2388c9232832f0e5768c811bb8ab533269a9d0","gone":{"purges":0,"tombstones":false}}}
     "#]]
     .assert_eq(&masked(&lines, &store));
 }
@@ -291,7 +291,7 @@ async fn an_archive_of_the_past_has_no_checkpoints_and_what_has_no_past_as_it_is
         {"leaf":"1-731bef401491606a3b246ed178e697c1","ancestors":[],"body":{"n":1}}
         {"document":"gone","sequence":2,"created":1767225600000,"updated":1767225600000,"leaves":1}
         {"leaf":"1-967a00dff5e02add41819138abb3284d","ancestors":[],"body":{}}
-        {"end":{"documents":2,"deleted":0,"leaves":2,"blobs":0,"blob_bytes":0,"locals":1,"purged":0,"lines":7,"contents":"88c860092444a54c8c1820cffb51eb8019b45365fba9470c7c7fd4954f7b8492","digest":"6cb1cf8eae9eb10541d83e6820b42d72013fd6af46bd137e614d71fa49775985"}}
+        {"end":{"documents":2,"deleted":0,"leaves":2,"blobs":0,"blob_bytes":0,"locals":1,"purged":0,"lines":7,"contents":"88c860092444a54c8c1820cffb51eb8019b45365fba9470c7c7fd4954f7b8492","digest":"6cb1cf8eae9eb10541d83e6820b42d72013fd6af46bd137e614d71fa49775985","gone":{"purges":0,"tombstones":false}}}
     "#]].assert_eq(&masked(&lines, &store));
 }
 

@@ -3,19 +3,29 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    ops::Bound,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::stream;
 use proptest::prelude::*;
 use settle_access::{Administer, AdministerServer, Grant, Read, Resource, Write};
-use settle_archive::{Archiving, RestoreFailure, Restored, Source, restore};
+use settle_archive::{
+    Archiving, BadArchive, Item, Reader, RestoreFailure, Restored, Source, block::Packer, restore,
+};
 use settle_database::{
     Atomicity, AttachmentEdit, AttachmentSource, Content, CreateOptions, Database, Edit, Moment,
     Next, Origin, Store, StoreParts, StoreSettings, Verdict, WholeDocument,
     blobs::{BlobSettings, BlobStore, BlobStoreParts, Received, UploadOptions},
 };
-use settle_engine::{Engine, memory::MemoryEngine};
+use settle_engine::{
+    Direction, Engine, Plan, Scan, Step, Visit, Visitor, key::take_number, memory::MemoryEngine,
+};
 use settle_model::{
     revision::{RevId, RevPath},
     time::{Clock as _, ManualClock, SeededEntropy, Timestamp},
@@ -86,7 +96,16 @@ impl TestStore {
         db: &TestDatabase,
         archive: &[u8],
     ) -> Result<Restored, RestoreFailure> {
-        restore(&self.store, &db.admin, &db.db, source(archive)).await
+        self.restore_within(db, archive, None).await
+    }
+
+    pub async fn restore_within(
+        &self,
+        db: &TestDatabase,
+        archive: &[u8],
+        bytes_max: Option<u64>,
+    ) -> Result<Restored, RestoreFailure> {
+        restore(&self.store, &db.admin, &db.db, source(archive), bytes_max).await
     }
 
     /// Puts what an archive holds in the place of a database.
@@ -110,6 +129,71 @@ pub fn source(archive: &[u8]) -> Source {
     let pieces: Vec<io::Result<Bytes>> =
         archive.chunks(1_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     Box::pin(stream::iter(pieces))
+}
+
+/// Everything that an archive holds, or what is wrong with it.
+pub fn read(archive: &[u8]) -> Result<Vec<Item>, BadArchive> {
+    let mut reader = Reader::default();
+    let mut items = Vec::new();
+    for piece in archive.chunks(777) {
+        reader.feed(piece);
+        while let Some(item) = reader.item()? {
+            items.push(item);
+        }
+    }
+    reader.finish();
+    while let Some(item) = reader.item()? {
+        items.push(item);
+    }
+    Ok(items)
+}
+
+/// The lines of an archive with one changed, packed anew: what no checksum shows.
+pub fn forged(archive: &[u8], change: impl Fn(&str) -> String) -> Vec<u8> {
+    let lines = String::from_utf8(zstd::stream::decode_all(archive).unwrap()).unwrap();
+    let mut packer = Packer::default();
+    for line in lines.lines() {
+        packer.lines().extend_from_slice(change(line).as_bytes());
+        if !packer.lines().ends_with(b"\n") && !packer.lines().is_empty() {
+            packer.lines().push(b'\n');
+        }
+    }
+    packer.pack().unwrap()
+}
+
+/// The database is what it was, and there is nothing of any other.
+pub async fn assert_untouched(store: &TestStore, before: &[WholeDocument]) {
+    let db = store.find("notes").await;
+    // What a restore leaves is reclaimed in the background.
+    for _ in 0..2_000 {
+        if owners(&store.engine).await == [db.db.number()] {
+            assert_eq!(db.wholes().await, before);
+            db.audit().await;
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("keys of {:?} are left", owners(&store.engine).await);
+}
+
+/// The numbers of databases that have keys, and 0 if a restore has a row.
+async fn owners(engine: &Arc<dyn Engine>) -> Vec<u64> {
+    #[derive(Default)]
+    struct Owners(BTreeSet<u64>);
+    impl Visitor for Owners {
+        fn visit(&mut self, _: usize, key: &[u8], _: Option<&[u8]>) -> Visit {
+            match take_number(key) {
+                Some((0, rest)) if rest.first() != Some(&0x28) => {}
+                Some((number, _)) => drop(self.0.insert(number)),
+                None => panic!("a key without an owner"),
+            }
+            Visit::Next
+        }
+    }
+    let all =
+        Scan { start: Bound::Unbounded, end: Bound::Unbounded, direction: Direction::Ascending };
+    let plan = Plan::new(vec![Step::Scan(all)]);
+    engine.read_to_end(plan, Owners::default()).await.unwrap().0.into_iter().collect()
 }
 
 #[derive(Debug)]
@@ -178,9 +262,8 @@ impl TestDatabase {
     }
 
     pub async fn locals(&self) -> Vec<(String, u64, Bytes)> {
-        let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
-        let found =
-            self.db.locals(&self.read, all, settle_database::Direction::Ascending, 0, u64::MAX);
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let found = self.db.locals(&self.read, all, Direction::Ascending, 0, u64::MAX);
         let found = found.await.unwrap().into_iter();
         found.map(|it| (it.id.as_str().to_owned(), it.revision, it.body)).collect()
     }

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use serde::Serialize;
+use settle_model::time::Timestamp;
 
 use crate::{audit::Cause, limits::DRILL_FAILURES_NAMED, state::AppState};
 
@@ -34,7 +35,8 @@ pub(crate) struct Drills {
     pub(crate) failed: AtomicU64,
     /// Runs that came to no end.
     pub(crate) broken: AtomicU64,
-    /// When the last run without a failure ended, in seconds since 1970; 0 for never.
+    /// When the last run without a failure ended, in seconds since 1970; 0 for never. Of one before the start it is known
+    /// when it began.
     pub(crate) last_good: AtomicU64,
 }
 
@@ -57,6 +59,11 @@ impl AppState {
             drills.last_good.store(self.site.clock.now().seconds(), Ordering::Relaxed);
         }
         self.note("restore_drill", run, &Cause { address: None, request: "schedule".to_owned() });
+    }
+
+    /// There is a run without a failure, which began then.
+    pub fn note_proved(&self, begun: Timestamp) {
+        self.drills.last_good.fetch_max(begun.seconds(), Ordering::Relaxed);
     }
 
     /// A run could not be made at all.

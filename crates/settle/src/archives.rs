@@ -24,6 +24,15 @@ use crate::{
 /// What the names of archives end with: `zstd -d` leaves lines of JSON.
 pub const SUFFIX: &str = ".jsonl.zst";
 
+/// What the names of files end with that turned out to be none.
+pub(crate) const FAILED: &str = "-failed";
+
+/// Percent-encoded names have none.
+const BEFORE_DIGEST: char = '=';
+
+/// Bytes of a name without its endings. File systems take 255 with them.
+const NAME_BYTES_MAX: usize = 255 - SUFFIX.len() - FAILED.len();
+
 /// An archive that has been read to its end, and is whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
@@ -56,16 +65,24 @@ impl ArchiveFileError {
     }
 }
 
-/// The name of a database's archive: its own as one name of a file.
+/// The name of a database's archive: its own as one name of a file. Of one that is too long for that it has the beginning
+/// and a digest.
 pub fn file_name(database: &str) -> String {
     const KEPT: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.').remove(b'~').remove(b'+');
-    format!("{}{SUFFIX}", utf8_percent_encode(database, KEPT))
+    let mut name = utf8_percent_encode(database, KEPT).to_string();
+    if name.len() > NAME_BYTES_MAX {
+        let digest = blake3::hash(database.as_bytes()).to_hex();
+        name.truncate(NAME_BYTES_MAX - 1 - digest.len());
+        name.push(BEFORE_DIGEST);
+        name.push_str(&digest);
+    }
+    name + SUFFIX
 }
 
-/// The database that a file is named after.
+/// The database that a file is named after; `None` where the name is too long for that, and the archive itself says it.
 pub fn database_of(file_name: &str) -> Option<String> {
-    let name = file_name.strip_suffix(SUFFIX)?;
+    let name = file_name.strip_suffix(SUFFIX).filter(|name| !name.contains(BEFORE_DIGEST))?;
     percent_decode_str(name).decode_utf8().ok().map(String::from)
 }
 
@@ -248,5 +265,21 @@ mod tests {
         }
         assert_eq!(file_name("~alice/notes"), "~alice%2Fnotes.jsonl.zst");
         assert_eq!(database_of("notes.json"), None);
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_for_a_file_has_a_digest() {
+        let longest = "a".repeat(NAME_BYTES_MAX);
+        assert_eq!(database_of(&file_name(&longest)).as_deref(), Some(&*longest));
+        let dollars = "$".repeat(200);
+        let [one, other] = ["one", "other"].map(|end| format!("~{dollars}/a{dollars}{end}"));
+        for name in [&one, &other, &format!("a{longest}")] {
+            let file = file_name(name);
+            assert_eq!(file.len() + FAILED.len(), 255, "{file}");
+            assert_eq!(database_of(&file), None);
+        }
+        assert_ne!(file_name(&one), file_name(&other));
+        // No name brings along what stands before a digest.
+        assert_eq!(file_name("a=b"), "a%3Db.jsonl.zst");
     }
 }

@@ -4,8 +4,9 @@
 //! Each file is read back at once and restored beside its database, compared, and taken away again: a *restore
 //! drill*. What came of it goes to the metrics and, one record a run, to the audit log. A run that was interrupted
 //! keeps the name of one that is not finished, and goes with the next. Where a drill failed, the file is no archive
-//! any more by its name, and the run's name says so too. Runs go when they are older than `archives.keep`, but for the
-//! newest and the newest without a failure: what is known to be good stays until there is something better.
+//! any more by its name, and the run's name says so too. A database that is dropped or replaced while it is archived is
+//! passed over. Runs go when they are older than `archives.keep`, but for the newest and the newest without a failure:
+//! what is known to be good stays until there is something better.
 
 use std::{
     fs, io,
@@ -18,8 +19,8 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::stream;
-use settle_archive::{ArchiveError, RestoreFailure, Source};
-use settle_database::StorageError;
+use settle_archive::{ArchiveError, Archiving, RestoreFailure, Source};
+use settle_database::{Database, KeepError, PastError, StorageError};
 use settle_http::{AppState, DrillFailure, DrillRun};
 use settle_model::time::Timestamp;
 use settle_site::Site;
@@ -27,16 +28,14 @@ use thiserror::Error;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    archives::file_name,
+    archives::{FAILED, file_name},
     durable_file,
     limits::{ARCHIVE_READ_BYTES, ARCHIVED_NAMES_AT_ONCE, ARCHIVES_LOOKED_AT_EVERY},
 };
 
-/// What the names of runs begin with that are not finished.
+/// What the names of runs begin with that are not finished. Those in which a database has no good archive end with
+/// [`FAILED`].
 const UNFINISHED: &str = ".unfinished-";
-
-/// What the names of runs end with in which a database has no good archive, and the names of the files that are none.
-const FAILED: &str = "-failed";
 
 /// Where archives go, how often, and how long they stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +64,20 @@ enum OneError {
     Drill(#[from] RestoreFailure),
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl OneError {
+    /// Whether there is no such database any more.
+    fn is_gone(&self) -> bool {
+        matches!(
+            self,
+            Self::Storage(StorageError::Gone)
+                | Self::Archive(
+                    ArchiveError::Past(PastError::Storage(StorageError::Gone))
+                        | ArchiveError::Keep(KeepError::Storage(StorageError::Gone))
+                )
+        )
+    }
 }
 
 /// Makes runs until the server stops.
@@ -102,6 +115,9 @@ pub async fn run_if_due(
     let now = state.site.clock.now();
     let folder = schedule.folder.clone();
     let runs = on_files(move || finished(&folder)).await?;
+    if let Some(good) = runs.iter().rfind(|run| run.is_good) {
+        state.note_proved(good.begun);
+    }
     if runs.last().is_some_and(|run| now.since(run.begun) < schedule.every) {
         return Ok(None);
     }
@@ -197,11 +213,15 @@ async fn make_run(
 
 /// Archives a database, and restores it on trial.
 async fn one(site: &Site, folder: &Path, name: &str, run: &mut DrillRun) {
-    run.databases += 1;
     let path = folder.join(file_name(name));
     match archive_and_drill(site, &path, name).await {
-        Ok(documents) => run.documents += documents,
+        Ok(None) => {}
+        Ok(Some(documents)) => {
+            run.databases += 1;
+            run.documents += documents;
+        }
         Err(error) => {
+            run.databases += 1;
             let mut failed = path.clone().into_os_string();
             failed.push(FAILED);
             // There may be none; and if it cannot be renamed, the name of the run still says it.
@@ -213,9 +233,29 @@ async fn one(site: &Site, folder: &Path, name: &str, run: &mut DrillRun) {
     }
 }
 
-async fn archive_and_drill(site: &Site, path: &Path, name: &str) -> Result<u64, OneError> {
+/// How many documents it has; `None` if there is no such database.
+async fn archive_and_drill(site: &Site, path: &Path, name: &str) -> Result<Option<u64>, OneError> {
     // It may have been dropped since its name was read.
-    let Some((database, mut archiving)) = site.archive_by_itself(name).await? else { return Ok(0) };
+    let Some((database, archiving)) = site.archive_by_itself(name).await? else { return Ok(None) };
+    let error = match write_and_drill(site, path, &database, archiving).await {
+        Ok(documents) => return Ok(Some(documents)),
+        Err(error) => error,
+    };
+    if !database.is_dropped() && !error.is_gone() {
+        return Err(error);
+    }
+    // It has been dropped or replaced meanwhile, and what there is of its archive is none.
+    let path = path.to_owned();
+    on_files(move || fs::remove_file(path)).await.map_err(OneError::Write)?;
+    Ok(None)
+}
+
+async fn write_and_drill(
+    site: &Site,
+    path: &Path,
+    database: &Database,
+    mut archiving: Archiving,
+) -> Result<u64, OneError> {
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -232,7 +272,7 @@ async fn archive_and_drill(site: &Site, path: &Path, name: &str) -> Result<u64, 
         file = back;
     }
     on_files(move || file.sync_all()).await.map_err(OneError::Write)?;
-    let totals = site.restore_drill(&database, source(path)?).await?;
+    let totals = site.restore_drill(database, source(path)?).await?;
     Ok(totals.documents)
 }
 

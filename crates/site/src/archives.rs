@@ -7,7 +7,7 @@ use settle_accounts::QuotaError;
 use settle_archive::{
     Archiving, CompareError, Comparison, RestoreFailure, Restored, Source, Totals, compare, restore,
 };
-use settle_database::{At, Database, NameScan, PastError, StorageError};
+use settle_database::{At, Database, NameScan, PastError, StorageError, blobs::Counted};
 use settle_model::{id::DatabaseName, sequence::SequenceToken};
 use settle_query::selector::Selector;
 use thiserror::Error;
@@ -39,6 +39,21 @@ pub struct InPlace {
     pub totals: Totals,
 }
 
+/// What an account may have instead of one of its databases.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    bytes: u64,
+    /// What the account keeps, and the most that it may.
+    kept: u64,
+    max: u64,
+}
+
+impl Room {
+    fn exceeded(self) -> QuotaError {
+        QuotaError::Bytes { bytes: self.kept, max: self.max }
+    }
+}
+
 impl Site {
     /// Begins an archive of a database as it was at a moment; `None` for the present.
     pub async fn archive(
@@ -65,7 +80,13 @@ impl Site {
         source: Source,
         check: fn(&[u8]) -> Result<(), String>,
     ) -> Result<InPlace, SiteRestoreError> {
-        let restored = restore(&self.store, grant, database, source).await?;
+        let room = self.room_to_restore(database, grant).await?;
+        let bytes_max = room.map(|room| room.bytes);
+        let restored = restore(&self.store, grant, database, source, bytes_max).await;
+        let restored = restored.map_err(|error| match (error, room) {
+            (RestoreFailure::NoRoom { .. }, Some(room)) => SiteRestoreError::Quota(room.exceeded()),
+            (error, _) => SiteRestoreError::from(error),
+        })?;
         let security = &*restored.facts.security;
         if !security.is_empty() {
             check(security).map_err(|reason| SiteRestoreError::Security { reason })?;
@@ -111,7 +132,7 @@ impl Site {
         source: Source,
     ) -> Result<Totals, RestoreFailure> {
         let grant = Grant::internal(database.resource(), ITSELF);
-        Ok(restore(&self.store, &grant, database, source).await?.totals)
+        Ok(restore(&self.store, &grant, database, source, None).await?.totals)
     }
 
     /// In what a database differs from an archive of it.
@@ -124,6 +145,23 @@ impl Site {
         compare(database, &grant.internally::<Read>("an archive is compared"), source).await
     }
 
+    /// How much of an archive may be stored; `None` where there is no account. What takes the place of a database may be
+    /// as large as that is, before compression and with what is stored beside documents.
+    async fn room_to_restore(
+        &self,
+        database: &Database,
+        grant: &Grant<Administer>,
+    ) -> Result<Option<Room>, StorageError> {
+        let Some(owner) = &database.protected().owner else { return Ok(None) };
+        let Some(account) = self.accounts.account(owner, false).await? else { return Ok(None) };
+        let kept = self.accounts.usage(owner).await?.bytes;
+        let read = grant.internally::<Read>("an account is measured");
+        let before = database.info(&read).await?.external_bytes
+            + database.kept_bytes(&read, &mut Counted::default()).await?;
+        let max = account.bytes_max;
+        Ok(Some(Room { bytes: max.saturating_sub(kept).saturating_add(before), kept, max }))
+    }
+
     /// Refuses what would make an account keep more than it may.
     async fn check_room_restored(
         &self,
@@ -131,12 +169,11 @@ impl Site {
         grant: &Grant<Administer>,
         restored: &Restored,
     ) -> Result<(), SiteRestoreError> {
-        let Some(owner) = &database.protected().owner else { return Ok(()) };
+        if database.protected().owner.is_none() {
+            return Ok(());
+        }
         let before = database.info(&grant.internally("an account is measured")).await?;
         let more = restored.external_bytes().await?.saturating_sub(before.external_bytes);
-        if more > 0 {
-            self.accounts.check_bytes(owner, more, 0).await?;
-        }
-        Ok(())
+        Ok(self.check_room_for(database, more).await?)
     }
 }

@@ -52,7 +52,8 @@ impl From<RestoreFailure> for ApiError {
             RestoreFailure::Bad(error) => error.into(),
             RestoreFailure::Source(error) => source_failed(error),
             RestoreFailure::Upload(error) => error.into(),
-            RestoreFailure::Differs { .. } => Self::internal(error),
+            // Of an account without room the site says how much it keeps; nobody else has a bound.
+            RestoreFailure::Differs { .. } | RestoreFailure::NoRoom { .. } => Self::internal(error),
             RestoreFailure::Refused(error) => error.into(),
             RestoreFailure::Past(error) => error.into(),
         }
