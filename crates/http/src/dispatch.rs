@@ -33,7 +33,7 @@ use crate::{
     error::{ApiError, Code},
     handlers::session,
     idempotency, limits, reply, request_id,
-    routes::{self, Access, Found, Handler, Operation, Verb},
+    routes::{self, Access, Found, Operation, Verb},
     state::AppState,
 };
 
@@ -219,7 +219,7 @@ impl App {
             once: None,
         };
         check_account(found, &call)?;
-        let outcome = once(operation, call).await;
+        let outcome = answer(operation, call).await;
         if let Some(act) = act {
             let status = match &outcome {
                 Ok(response) => Ok(response.status()),
@@ -287,27 +287,24 @@ pub(crate) fn again(call: Call) -> Response {
     response
 }
 
-/// The reply that is remembered, or a new one.
-async fn once(operation: &Operation, mut call: Call) -> Result<Response, ApiError> {
-    match idempotency::begin(&mut call, operation).await? {
-        Some(told) => Ok(told),
-        None => answer(operation.handler, call).await,
-    }
-}
-
-/// The reply to a call, and to those that it is rewritten to.
-async fn answer(mut handler: Handler, mut call: Call) -> Result<Response, ApiError> {
+/// The reply to a call, and to those that it is rewritten to: the one that is remembered, or a new one.
+async fn answer(mut operation: &'static Operation, mut call: Call) -> Result<Response, ApiError> {
+    // Before a rewrite changes the call.
+    let sent = idempotency::sent(&mut call);
     loop {
-        let mut response = handler(call).await?;
+        if let Some(told) = idempotency::begin(&mut call, operation, sent.as_ref()).await? {
+            return Ok(told);
+        }
+        let mut response = (operation.handler)(call).await?;
         match rewritten(&mut response)? {
             None => return Ok(response),
-            Some(next) => (handler, call) = next,
+            Some(next) => (operation, call) = next,
         }
     }
 }
 
-/// The call that is to be answered instead, with its handler.
-fn rewritten(response: &mut Response) -> Result<Option<(Handler, Call)>, ApiError> {
+/// The call that is to be answered instead, with its operation.
+fn rewritten(response: &mut Response) -> Result<Option<(&'static Operation, Call)>, ApiError> {
     let Some(Again(call)) = response.extensions_mut().remove::<Again>() else { return Ok(None) };
     let call = call.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(mut call) = call else { return Ok(None) };
@@ -319,7 +316,7 @@ fn rewritten(response: &mut Response) -> Result<Option<(Handler, Call)>, ApiErro
     gate(&call.actor, operation.access)?;
     call.captures = captures;
     check_account(found, &call)?;
-    Ok(Some((operation.handler, call)))
+    Ok(Some((operation, call)))
 }
 
 fn check_uri(uri: &Uri) -> Result<(), ApiError> {

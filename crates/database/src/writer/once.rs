@@ -31,8 +31,12 @@ impl Group<'_> {
             self.restore(before);
             return Ok(Ok(edits.iter().map(|_| Err(EditError::Overtaken)).collect()));
         }
-        if let Some(answer) = recording.answer.of(&results) {
-            self.keep_record(key, payload, answer);
+        match recording.answer.of(&results) {
+            Some(answer) => self.keep_record(key, payload, answer),
+            None => debug_assert!(
+                results.iter().all(Result::is_err),
+                "what was made is remembered, lest it be made again"
+            ),
         }
         Ok(Ok(results))
     }

@@ -93,7 +93,7 @@ pub(crate) async fn write_told(
     atomicity: Atomicity,
     tell: impl Fn(&[WriteResult]) -> Result<Told, ApiError> + Send + Sync + 'static,
 ) -> Result<Response, ApiError> {
-    let Some(key) = idempotency::key_of(call) else {
+    let Some(key) = idempotency::key_of(call).await? else {
         let results = write(call, database, grant, edits, atomicity).await?;
         return Ok(tell(&results)?.into_response());
     };

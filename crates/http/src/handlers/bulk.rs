@@ -220,7 +220,8 @@ impl Slots {
             self.rows(outcomes, &mut rows);
             StatusCode::CREATED
         };
-        let stays = rows.stays;
+        // What has made something is remembered whatever else it tells, lest it be made again.
+        let stays = rows.stays || outcomes.iter().any(Result::is_ok);
         Told { stays, ..Told::json(status, rows.finish()) }
     }
 
@@ -300,7 +301,7 @@ pub(crate) async fn write_local(
 /// The array of a reply.
 struct Rows {
     out: Vec<u8>,
-    /// Whether the same would be told again.
+    /// Whether the same would be told again of those that were refused.
     stays: bool,
 }
 

@@ -3,7 +3,7 @@
 use expect_test::expect;
 
 use crate::{
-    asked::{check, told},
+    asked::{ask, check, told},
     story::begin,
     support::TestServer,
 };
@@ -25,7 +25,23 @@ async fn send(server: &TestServer, key: &str, request: &str) -> String {
     told(server.send(&keyed(key, request)).await).await
 }
 
-/// Sends each request twice; both replies must be equal, and the second must change nothing.
+/// The reply to a request that is sent twice. Both replies must be equal, and the second must change nothing.
+async fn send_twice(server: &TestServer, key: &str, request: &str) -> String {
+    let first = send(server, key, request).await;
+    let before = told(server.send("GET /d/_changes").await).await;
+    let again = send(server, key, request).await;
+    assert_eq!(first, again, "{request}");
+    assert!(!first.starts_with('5'), "{request} {first}");
+    assert_eq!(before, told(server.send("GET /d/_changes").await).await, "{request}");
+    first
+}
+
+/// The first revision that a reply names.
+fn rev(reply: &str) -> &str {
+    reply.split("\"rev\":\"").nth(1).unwrap().split('"').next().unwrap()
+}
+
+/// Sends each request twice, with a key of its own.
 async fn check_twice(requests: &[&str]) {
     let server = begin().await;
     let mut revs: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
@@ -34,12 +50,7 @@ async fn check_twice(requests: &[&str]) {
         for (name, rev) in &revs {
             request = request.replace(&format!("REV({name})"), rev);
         }
-        let first = send(&server, &at.to_string(), &request).await;
-        let before = told(server.send("GET /d/_changes").await).await;
-        let again = send(&server, &at.to_string(), &request).await;
-        assert_eq!(first, again, "{request}");
-        assert!(!first.starts_with('5'), "{request} {first}");
-        assert_eq!(before, told(server.send("GET /d/_changes").await).await, "{request}");
+        let first = send_twice(&server, &at.to_string(), &request).await;
         for row in first.split("\"id\":\"").skip(1) {
             let id = row.split('"').next().unwrap();
             if let Some(rev) = row.split("\"rev\":\"").nth(1) {
@@ -91,6 +102,116 @@ async fn what_a_validator_refused_is_remembered_and_what_nobody_decided_is_not()
     assert_eq!(send(&server, "1", r#"PUT /d/a {"bad":1}"#).await, refused);
     assert_eq!(send(&server, "3", bulk).await, some);
     assert!(send(&server, "2", r#"PUT /d/a {"alone":1}"#).await.starts_with("201"));
+}
+
+#[tokio::test]
+async fn a_bulk_request_that_made_something_is_remembered_whatever_else_it_tells() {
+    let server = begin().await;
+    let design = r#"PUT /d/_design/v {"validate_doc_update": "function(n, o, u, s) { if (n.alone) throw({unauthorized: 'who'}); if (n.odd) throw({odd: 'no'}); }"}"#;
+    let validated = send(&server, "v", design).await;
+    let mut made = Vec::new();
+    for (key, request) in [
+        ("1", r#"POST /d/_bulk_docs {"docs":[{"n":1},{"alone":1}]}"#),
+        ("2", r#"POST /d/_bulk_docs {"docs":[{"odd":1},{"n":1}]}"#),
+        (
+            "3",
+            r#"POST /d/_bulk_docs {"new_edits":false,"docs":[{"_id":"e","_rev":"1-a"},{"_id":"f","_rev":"1-a","alone":1}]}"#,
+        ),
+    ] {
+        let reply = send_twice(&server, key, request).await;
+        assert!(reply.starts_with("201") && reply.contains("\"error\""), "{request} {reply}");
+        made.push((key, request, reply));
+    }
+    let not_made = [
+        ("4", r#"POST /d/_bulk_docs {"docs":[{"alone":1},{"odd":1}]}"#),
+        ("5", r#"POST /d/_bulk_docs {"all_or_nothing":true,"docs":[{"n":1},{"alone":1}]}"#),
+    ];
+    for (key, request) in not_made {
+        let reply = send(&server, key, request).await;
+        assert!(reply.contains("\"unauthorized\""), "{request} {reply}");
+    }
+    let gone = format!("DELETE /d/_design/v?rev={}", rev(&validated));
+    assert!(send(&server, "gone", &gone).await.starts_with("200"));
+    for (key, request, reply) in made {
+        assert_eq!(send(&server, key, request).await, reply, "{request}");
+    }
+    for (key, request) in not_made {
+        let reply = send(&server, key, request).await;
+        assert!(reply.starts_with("201") && !reply.contains("\"error\""), "{request} {reply}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_part_of_the_request() {
+    async fn check_body(server: &TestServer, key: &str, request: &str) -> String {
+        let reply = send_twice(server, key, &format!("{request} {{\"why\":1}}")).await;
+        assert!(reply.starts_with('2'), "{request} {reply}");
+        let other = send(server, key, &format!("{request} {{\"why\":2}}")).await;
+        assert!(other.starts_with("422"), "{request} {other}");
+        reply
+    }
+    let server = begin().await;
+    let made = send(&server, "1", r#"PUT /d/a {"n":1}"#).await;
+    let file = format!("PUT /d/a/file?rev={}\n\ntext", rev(&made));
+    let made = send(&server, "2", &file).await;
+    check_body(&server, "3", "COPY /d/a\ndestination: b").await;
+    let made = check_body(&server, "4", &format!("DELETE /d/a/file?rev={}", rev(&made))).await;
+    check_body(&server, "5", &format!("DELETE /d/a?rev={}", rev(&made))).await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_rewritten_to_a_write_is_known_as_it_was_sent() {
+    let server = begin().await;
+    let rules = r#"PUT /d/_design/x {"rewrites": [
+        {"from": "new", "to": "../.."},
+        {"from": "again", "to": "_rewrite/new"},
+        {"from": "later", "to": "../..", "query": {"batch": "ok"}},
+        {"from": "db/*", "to": "../../*"}
+    ]}"#;
+    assert!(send(&server, "x", rules).await.starts_with("201"));
+    let new = r#"POST /d/_design/x/_rewrite/new {"n":1}"#;
+    let reply = send_twice(&server, "1", new).await;
+    assert!(reply.starts_with("201"), "{reply}");
+    let direct = send(&server, "1", r#"POST /d {"n":1}"#).await;
+    assert!(direct.starts_with("201") && direct != reply, "it has another address: {direct}");
+    let other = send(&server, "1", r#"POST /d/_design/x/_rewrite/new {"n":2}"#).await;
+    assert!(other.starts_with("422"), "{other}");
+    let again = send_twice(&server, "2", r#"POST /d/_design/x/_rewrite/again {"n":1}"#).await;
+    assert!(again.starts_with("201"), "{again}");
+    let later = send(&server, "3", r#"POST /d/_design/x/_rewrite/later {"n":1}"#).await;
+    assert!(later.starts_with("400") && later.contains("batch=ok"), "{later}");
+
+    let made = send_twice(&server, "4", r#"PUT /d/_design/x/_rewrite/db/a {"n":1}"#).await;
+    assert!(made.starts_with("201"), "{made}");
+    let read = "GET /d/_design/x/_rewrite/db/a";
+    assert!(send(&server, "5", read).await.starts_with("200"));
+    let gone = format!("DELETE /d/_design/x/_rewrite/db/a?rev={} {{\"why\":1}}", rev(&made));
+    let gone = send_twice(&server, "6", &gone).await;
+    assert!(gone.starts_with("200"), "{gone}");
+    assert!(send(&server, "5", read).await.starts_with("404"), "what is read is not remembered");
+}
+
+#[tokio::test]
+async fn a_function_that_rewrites_a_request_has_no_say_in_its_key() {
+    let server = begin().await;
+    let design = r#"PUT /d/_design/f {"rewrites": "function(req) { return {path: '../..', method: 'POST', body: JSON.stringify({sent: req.body}), headers: {'content-type': 'application/json', 'idempotency-key': 'own'}}; }"}"#;
+    assert!(send(&server, "f", design).await.starts_with("201"));
+    let request = r#"PUT /d/_design/f/_rewrite/any {"n":1}"#;
+    let mut replies = Vec::new();
+    for key in ["1", "2"] {
+        let reply = send_twice(&server, key, request).await;
+        assert!(reply.starts_with("201"), "{reply}");
+        replies.push(reply);
+    }
+    for _ in 0..2 {
+        replies.push(told(ask(&server, request).await).await);
+    }
+    let count = replies.len();
+    replies.sort();
+    replies.dedup();
+    assert_eq!(replies.len(), count, "each is a document of its own: {replies:?}");
+    let other = send(&server, "1", r#"PUT /d/_design/f/_rewrite/any {"n":2}"#).await;
+    assert!(other.starts_with("422"), "{other}");
 }
 
 #[tokio::test]
