@@ -74,6 +74,9 @@ pub const LIST_PROCESSES_MAX: usize = 8;
 /// asks. Others wait.
 pub const TRANSACTION_PROCESSES_MAX: usize = 8;
 
+/// Of these, and of those of list functions, as many as one database has at once: some are left for others.
+pub const PROCESSES_OF_ONE_MAX: usize = 6;
+
 /// How long after the deadline of a function its process is killed. Until then the engine stops the function
 /// by itself, unless that is in a native built-in.
 pub const KILL_GRACE: Duration = Duration::from_secs(1);

@@ -13,6 +13,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     future::Future,
+    hash::Hash,
     io,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -50,8 +51,8 @@ struct State {
     /// Places taken, also by long calls.
     running: usize,
     long: usize,
-    lists: usize,
-    transactions: usize,
+    /// Calls that have a process of their own, by class and database.
+    beside: HashMap<(Class, u64), usize>,
     /// By database.
     slow: HashMap<u64, usize>,
 }
@@ -63,7 +64,7 @@ struct Idle {
     give: oneshot::Sender<Job>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Class {
     Short,
     Long,
@@ -197,14 +198,19 @@ impl Pool {
     /// Takes the first call that may run now, and a place for it.
     fn next_job(&self, state: &mut State) -> Option<Job> {
         let at = state.queue.iter().position(|job| {
-            !state.slow.contains_key(&job.program.database)
+            let database = job.program.database;
+            !state.slow.contains_key(&database)
                 && match job.class {
                     Class::Short => state.running < self.settings.workers,
                     Class::Long => {
                         state.running < self.settings.workers && state.long < self.long_max()
                     }
-                    Class::List => state.lists < limits::LIST_PROCESSES_MAX,
-                    Class::Transaction => state.transactions < limits::TRANSACTION_PROCESSES_MAX,
+                    Class::List => {
+                        state.has_process(job.class, database, limits::LIST_PROCESSES_MAX)
+                    }
+                    Class::Transaction => {
+                        state.has_process(job.class, database, limits::TRANSACTION_PROCESSES_MAX)
+                    }
                 }
         })?;
         let job = state.queue.remove(at)?;
@@ -212,7 +218,7 @@ impl Pool {
         if job.answer.is_closed() {
             return self.next_job(state); // nobody waits for it any more
         }
-        state.take_place(job.class);
+        state.take_place(job.class, job.program.database);
         Some(job)
     }
 
@@ -242,7 +248,7 @@ impl Pool {
             let (class, database) = (job.class, job.program.database);
             let mut slow = false;
             let after = self.serve(&mut process, job, &mut slow).await;
-            let done = Ended { class, slow_of: slow.then_some(database) };
+            let done = Ended { class, database, was_slow: slow };
             match after {
                 After::Usable if !process.is_reniced() => {}
                 After::Usable | After::Ended => {
@@ -268,7 +274,8 @@ impl Pool {
 
     /// A call that found no worker.
     fn refuse(self: &Arc<Self>, job: Job, error: ScriptError) {
-        self.end(Ended { class: job.class, slow_of: None }, None);
+        let database = job.program.database;
+        self.end(Ended { class: job.class, database, was_slow: false }, None);
         drop(job.answer.send(Err(error)));
     }
 
@@ -513,7 +520,7 @@ impl Pool {
             return false;
         }
         *state.slow.entry(database).or_default() += 1;
-        state.give_place(class);
+        state.give_place(class, database);
         self.hand_out(&mut state);
         true
     }
@@ -580,39 +587,53 @@ pub(super) fn unexpected(function: &str) -> ScriptError {
 }
 
 impl State {
-    fn finish(&mut self, Ended { class, slow_of }: Ended) {
-        let Some(database) = slow_of else { return self.give_place(class) };
-        let left = self.slow.get_mut(&database).map(|count| {
-            *count -= 1;
-            *count
-        });
-        if left == Some(0) {
-            self.slow.remove(&database);
+    fn finish(&mut self, Ended { class, database, was_slow }: Ended) {
+        if was_slow {
+            count_down(&mut self.slow, &database);
+        } else {
+            self.give_place(class, database);
         }
     }
 
-    fn take_place(&mut self, class: Class) {
+    /// Whether another call that has a process of its own may run.
+    fn has_process(&self, class: Class, database: u64, max: usize) -> bool {
+        let all = self.beside.iter().filter(|((it, _), _)| *it == class).map(|(_, count)| count);
+        let of_this = self.beside.get(&(class, database)).copied().unwrap_or_default();
+        all.sum::<usize>() < max && of_this < limits::PROCESSES_OF_ONE_MAX
+    }
+
+    fn take_place(&mut self, class: Class, database: u64) {
         match class {
             Class::Short => self.running += 1,
             Class::Long => {
                 self.running += 1;
                 self.long += 1;
             }
-            Class::List => self.lists += 1,
-            Class::Transaction => self.transactions += 1,
+            Class::List | Class::Transaction => {
+                *self.beside.entry((class, database)).or_default() += 1;
+            }
         }
     }
 
-    fn give_place(&mut self, class: Class) {
+    fn give_place(&mut self, class: Class, database: u64) {
         match class {
             Class::Short => self.running -= 1,
             Class::Long => {
                 self.running -= 1;
                 self.long -= 1;
             }
-            Class::List => self.lists -= 1,
-            Class::Transaction => self.transactions -= 1,
+            Class::List | Class::Transaction => count_down(&mut self.beside, &(class, database)),
         }
+    }
+}
+
+fn count_down<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    let left = counts.get_mut(key).map(|count| {
+        *count -= 1;
+        *count
+    });
+    if left == Some(0) {
+        counts.remove(key);
     }
 }
 
@@ -620,8 +641,9 @@ impl State {
 #[derive(Clone, Copy)]
 struct Ended {
     class: Class,
-    /// The database whose slow call it was, and which has given back its place before.
-    slow_of: Option<u64>,
+    database: u64,
+    /// Whether it has given back its place before.
+    was_slow: bool,
 }
 
 /// What to do with a worker after a call.

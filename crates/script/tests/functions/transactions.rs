@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use bytes::Bytes;
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
-use settle_script::{ScriptError, Scripts, Thrown, TransactionOutput};
+use settle_script::{Program, ScriptError, Scripts, Thrown, TransactionOutput, limits};
 
 use crate::support::{bytes, hasty, program_with, scripts, with};
 
@@ -201,5 +201,26 @@ async fn functions_that_are_left_alone_leave_room_for_others() {
     for _ in 0..20 {
         drop(scripts.transaction(&program, "f", b"null", b"null").await.unwrap());
     }
+    scripts.close().await;
+}
+
+#[tokio::test]
+async fn functions_of_one_database_leave_processes_for_others() {
+    let scripts = scripts();
+    let program = program_with("transactions", "function (db) { return db.get('a') }");
+    let mut held = Vec::new();
+    for _ in 0..limits::PROCESSES_OF_ONE_MAX {
+        held.push(scripts.transaction(&program, "f", b"null", b"null").await.unwrap());
+    }
+    let other = Program { database: program.database + 1, ..program.clone() };
+    tokio::select! {
+        biased;
+        _ = scripts.transaction(&program, "f", b"null", b"null") => panic!("it has enough"),
+        found = scripts.transaction(&other, "f", b"null", b"null") => drop(found.unwrap()),
+    }
+    // One that is let go makes room.
+    drop(held.pop());
+    drop(scripts.transaction(&program, "f", b"null", b"null").await.unwrap());
+    drop(held);
     scripts.close().await;
 }
