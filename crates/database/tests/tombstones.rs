@@ -18,6 +18,7 @@ use settle_database::{
     ChangeFilter, ChangeRow, ChangeScan, Direction, More, Next, Retention, Sink, SnapshotName,
     Tombstones,
 };
+use settle_engine::{Engine, memory::MemoryEngine};
 use settle_model::{
     revision::RevId,
     time::{Clock as _, Timestamp},
@@ -185,6 +186,31 @@ async fn snapshots_and_followers_hold_what_they_have_not_passed() {
     assert_eq!(tombstones(&db).await.len(), 1);
     db.db.forget_snapshot(&db.admin, name("monday")).await.unwrap();
     wait(&store, DAY).await;
+    assert_eq!(tombstones(&db).await.len(), 0);
+    db.audit().await;
+}
+
+/// Checkpoints of the timeline before cannot be told from those of other databases.
+#[tokio::test(start_paused = true)]
+async fn on_another_timeline_all_stay_until_checkpoints_of_the_last_one_would_not_count() {
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+    let store = TestStore::on(engine.clone()).await;
+    let db = store.create("notes").await;
+    retain(&db, Some(DAY), 90 * DAY).await;
+    let before = deleted(&db, "before").await - 1;
+    let at = db.db.token(before).to_string();
+    checkpoint(&db, "phone", &format!(r#"{{"last_seq":"{at}","version":1}}"#)).await;
+    store.store.close().await;
+
+    let store = TestStore::with_identity(engine, [1; 16]).await;
+    store.store.set_followers(Box::new(|_| Box::pin(async { Ok(u64::MAX) })));
+    let found = store.store.find(&"notes".parse().unwrap()).await.unwrap().unwrap();
+    let db = TestDatabase::new(found);
+    wait(&store, 2 * DAY).await;
+    assert_eq!(tombstones(&db).await.len(), 1);
+    wait(&store, 60 * DAY).await;
+    assert_eq!(tombstones(&db).await.len(), 1);
+    wait(&store, 31 * DAY).await;
     assert_eq!(tombstones(&db).await.len(), 0);
     db.audit().await;
 }

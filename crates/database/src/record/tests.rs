@@ -241,9 +241,15 @@ fn all() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let key = keys.expiring();
     let day = Duration::from_secs(86_400);
     let rule = Tombstones { kept: 365 * day, checkpoints: 90 * day };
-    let expiring = Expiring { rule, since: Timestamp::from_seconds(1_767_225_600), up_to: 300 };
+    let (since, held_until) = (Timestamp::from_seconds(1_767_225_600), at());
+    let timeline = Some(Timeline([7; 8]));
+    let expiring = Expiring { rule, since, up_to: 300, timeline, held_until };
     add("expiring", key.clone(), expiring.encode(&key));
     assert_eq!(Expiring::decode(&key, &expiring.encode(&key)).unwrap(), expiring);
+    let never = Timestamp::from_seconds(0);
+    let first = Expiring { timeline: None, held_until: never, ..expiring };
+    add("expiring, version 1", key.clone(), first.encode(&key));
+    assert_eq!(Expiring::decode(&key, &first.encode(&key)).unwrap(), first);
     let key = keys.retention();
     assert_eq!(Retention::decode(&key, &retention.encode(&key)).unwrap(), retention);
     let key = keys.idempotency("ada", "till-7", "01J");
@@ -304,7 +310,8 @@ fn stored_bytes_stay_what_they_are() {
         snapshot: 02012c216d6f6e646179 = 1: 11808081b184e99103
         pin: 02012c220101 = 1: 11808081b184e991030761726368697665
         retention: 02012c28 = 1: 80dddb01107b226b696e64223a226175646974227d
-        expiring: 02012c1c = 1: 80d8c4bd7580b0f1fb1c80d0eab6b733ac02
+        expiring: 02012c1c = 2: 80d8c4bd7580b0f1fb1c80d0eab6b733ac02070707070707070780d0eab6b733
+        expiring, version 1: 02012c1c = 1: 80d8c4bd7580b0f1fb1c80d0eab6b733ac02
         idempotency: 02012c23616461000174696c6c2d37000130314a = 1: 0303030303030303030303030303030303030303030303030303030303030303808081b184e99103027b7d
         expiry: 02012c1a0706474846204000616461000174696c6c2d37000130314a = 1: 
         outcomes: 02012c1b = 1: 8088b2a002

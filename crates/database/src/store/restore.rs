@@ -269,7 +269,10 @@ impl Restoring {
         }
         if let Some(rule) = facts.retention.tombstones {
             let key = keys.expiring();
-            batch.put(key.clone(), Expiring { rule, since: now, up_to: 0 }.encode(&key));
+            // The first look finds another one, and holds what there is.
+            let timeline = Some(self.database.inner.timeline());
+            let expiring = Expiring { rule, since: now, up_to: 0, timeline, held_until: now };
+            batch.put(key.clone(), expiring.encode(&key));
             let row = keys::sweep(now, keys.number);
             batch.put(row.clone(), encode_mark(&row));
         }

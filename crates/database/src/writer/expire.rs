@@ -43,6 +43,11 @@ impl Group<'_> {
         if !self.operations.is_empty() {
             return Ok(true);
         }
+        let expiring = self.on_this_timeline(expiring);
+        if self.now < expiring.held_until {
+            self.tombstones_due = Some(expiring.held_until);
+            return Ok(false);
+        }
         let floor = self.state.history_floor;
         let mut found = self.find_tombstones(&expiring, floor).await?;
         let mut up_to = found.up_to.unwrap_or(floor).max(expiring.up_to);
@@ -70,6 +75,24 @@ impl Group<'_> {
             Some(_) | None => Some(self.now.plus(TOMBSTONES_LOOKED_AT_EVERY)),
         };
         Ok(more)
+    }
+
+    /// On a new timeline, that of a copy or of a restored archive, nobody can tell which checkpoints are of an earlier one.
+    /// So all stays until those would not count any more.
+    fn on_this_timeline(&mut self, expiring: Expiring) -> Expiring {
+        let present = self.inner.timeline();
+        if expiring.timeline == Some(present) {
+            return expiring;
+        }
+        let held_until = match expiring.timeline {
+            Some(_) => self.now.plus(expiring.rule.checkpoints),
+            None => expiring.held_until,
+        };
+        let expiring = Expiring { timeline: Some(present), held_until, ..expiring };
+        let key = self.inner.keys.expiring();
+        let value = expiring.encode(&key);
+        self.put(key, value);
+        expiring
     }
 
     async fn find_tombstones(

@@ -142,7 +142,13 @@ impl Group<'_> {
             (Some(rule), before) => {
                 let (now, up_to) = (self.now, 0);
                 let since = before.as_ref().map_or(now, |before| before.since);
-                let value = Expiring { rule, since, up_to }.encode(&expiring);
+                let timeline = match before {
+                    Some(before) => before.timeline,
+                    None => Some(self.inner.timeline()),
+                };
+                let held_until = before.as_ref().map_or(since, |before| before.held_until);
+                let value = Expiring { rule, since, up_to, timeline, held_until };
+                let value = value.encode(&expiring);
                 self.put(expiring, value);
             }
             (None, Some(_)) => self.delete(expiring),
