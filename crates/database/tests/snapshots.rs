@@ -179,6 +179,40 @@ async fn the_window_keeps_every_moment_within_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_time_is_told_however_long_nothing_has_changed() {
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    let first = db.put("a", None, r#"{"n":1}"#).await.unwrap();
+    let second = db.put("a", Some(&first), r#"{"n":2}"#).await.unwrap();
+    store.clock.advance(Duration::from_secs(3 * 3_600));
+    tokio::time::sleep(Duration::from_secs(130)).await;
+    assert_eq!(history_bytes(&db).await, 0, "the sweeper has come by");
+    let quiet = settle_model::date::rfc3339(store.clock.now());
+    store.clock.advance(Duration::from_secs(600));
+    db.one(delete("a", Some(&second))).await.unwrap();
+    assert_eq!(body_at(&db, &quiet, "a").await, Ok(r#"{"n":2}"#.to_owned()));
+}
+
+/// Documents that are new leave no history, and their moments are kept like others.
+#[tokio::test(start_paused = true)]
+async fn a_state_within_the_grace_is_kept_where_nothing_but_documents_was_made() {
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    let first = db.put("a", None, r#"{"n":1}"#).await.unwrap();
+    db.put("a", Some(&first), r#"{"n":2}"#).await.unwrap();
+    store.clock.advance(Duration::from_secs(3_500));
+    db.put("b", None, r#"{"n":1}"#).await.unwrap();
+    let between = settle_model::date::rfc3339(store.clock.now());
+    store.clock.advance(Duration::from_secs(100));
+    db.put("c", None, r#"{"n":1}"#).await.unwrap();
+    store.clock.advance(Duration::from_secs(100));
+    tokio::time::sleep(Duration::from_secs(130)).await;
+    assert_eq!(history_bytes(&db).await, 0, "the sweeper has come by");
+    assert_eq!(body_at(&db, &between, "b").await, Ok(r#"{"n":1}"#.to_owned()));
+    assert_eq!(body_at(&db, &between, "c").await, Ok(String::new()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pin_holds_until_it_is_let_go_or_runs_out() {
     let store = TestStore::new().await;
     let db = store.create("notes").await;
@@ -242,7 +276,7 @@ async fn a_revert_brings_back_what_was_and_its_own_revert_what_had_been() {
 /// How many documents went back.
 async fn revert(db: &TestDatabase, to: &str, snapshot: &str) -> usize {
     let moment = db.db.moment(&db.read, &to.parse().unwrap()).await.unwrap();
-    let (found, next) = db.db.plan_revert(&db.read, moment, 0, None).await.unwrap();
+    let (found, next) = db.db.plan_revert(&db.read, moment, (0, None), None).await.unwrap();
     assert_eq!(next, Next::Done);
     let grants = (&db.read, &db.write);
     db.db.make_revert(grants, moment, &found, Some(name(snapshot))).await.unwrap();
@@ -259,14 +293,14 @@ async fn a_revert_is_refused_whole_when_a_document_has_changed_since_it_was_plan
     db.put("a", Some(&a), r#"{"n":2}"#).await.unwrap();
     let b = db.put("b", Some(&b), r#"{"n":2}"#).await.unwrap();
     let moment = db.db.moment(&db.read, &"monday".parse().unwrap()).await.unwrap();
-    let (found, _) = db.db.plan_revert(&db.read, moment, 0, None).await.unwrap();
+    let (found, _) = db.db.plan_revert(&db.read, moment, (0, None), None).await.unwrap();
     db.put("b", Some(&b), r#"{"n":3}"#).await.unwrap();
     let grants = (&db.read, &db.write);
     let refused = db.db.make_revert(grants, moment, &found, Some(name("tuesday"))).await;
     assert!(matches!(refused, Err(RevertError::Conflict)), "{refused:?}");
     assert_eq!(body_at(&db, "now", "a").await.unwrap(), r#"{"n":2}"#);
     assert_eq!(db.db.snapshots(&db.read).await.unwrap().len(), 1, "nor is there a snapshot");
-    let taken = db.db.plan_revert(&db.read, moment, 0, None).await.unwrap().0;
+    let taken = db.db.plan_revert(&db.read, moment, (0, None), None).await.unwrap().0;
     let refused = db.db.make_revert(grants, moment, &taken, Some(name("monday"))).await;
     assert!(matches!(refused, Err(RevertError::Keep(KeepError::Exists))), "{refused:?}");
     assert_eq!(body_at(&db, "now", "a").await.unwrap(), r#"{"n":2}"#);

@@ -69,7 +69,7 @@ pub struct Moment(pub(crate) u64);
 
 impl Moment {
     /// The present, whatever has happened.
-    pub(crate) const PRESENT: Self = Self(u64::MAX);
+    pub const PRESENT: Self = Self(u64::MAX);
 
     pub fn sequence(self) -> u64 {
         self.0
@@ -232,7 +232,9 @@ impl Inner {
         let floor_time = state.past.map(|past| past.floor_time);
         let is_known = low > state.history_floor
             || low == 0
-            || floor_time.is_some_and(|floor_time| floor_time <= time);
+            || floor_time.is_some_and(|floor_time| floor_time <= time)
+            // The change at the floor itself, as long as its row is there.
+            || self.first_time(low, low).await?.is_some_and(|(_, stored)| stored <= time);
         Ok(is_known.then_some(low))
     }
 

@@ -164,8 +164,9 @@ impl Group<'_> {
         let keys = self.inner.keys;
         let began = self.now.minus(self.live.grace);
         if self.state.time_marked.plus(TIME_MARK_EVERY) <= began {
-            // A later update would have left a later mark.
-            return Ok(self.state.sequence);
+            // A later update would have left a later mark. What is new leaves none, and what was before it can be asked for.
+            let newest = self.inner.sequence_at(&self.state, began).await?;
+            return Ok(newest.unwrap_or(0));
         }
         let range = Scan {
             start: Bound::Included(keys.family(keys::family::TIME)),
