@@ -122,6 +122,16 @@ pub(crate) const CURRENT_BYTES_MAX: usize = 64 << 10;
 /// included. Beyond: the refusal `too_large`.
 pub(crate) const ATOMIC_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes of the documents into which one transaction looks, by a selector or to change them in part: they are in memory
+/// together. And how many bytes that is with each document counted for each selector and operation, since the writer
+/// does nothing else meanwhile. Beyond: the refusal `too_large`. As much of the latter as this is in one commit.
+pub(crate) const LOADED_BYTES_MAX: u64 = 32 << 20;
+pub(crate) const LOOKED_AT_BYTES_MAX: u64 = 256 << 20;
+
+/// Bytes of documents that the refusals of one exchange show in one commit, as they are remembered with these. Further
+/// ones have to be read.
+pub(crate) const SHOWN_BYTES_MAX: usize = 1 << 20;
+
 /// Documents, and beginnings of ids, that a transaction function may read before it counts as having read the whole
 /// database; and changes behind its moment that a writer looks through for the latter. With more it is run again.
 pub(crate) const READ_DOCUMENTS_MAX: usize = 1_000;

@@ -35,6 +35,8 @@ pub struct Submitted {
     pub transaction: Transaction,
     /// Those that came with each write; shorter than the writes where the rest have none.
     pub attachments: Vec<Vec<AttachmentEdit>>,
+    /// Why there is no room for it. Then nobody is asked to decide it.
+    pub no_room: Option<String>,
     /// What came of its call, once the function has run. Until then it is refused where a requirement does not hold,
     /// and [`Overtaken`](Fate::Overtaken) otherwise.
     pub called: Option<Called>,
@@ -142,6 +144,8 @@ pub struct ForeseenTransactions {
     /// What it rests on.
     pub read: Vec<(DocumentId, Option<u64>)>,
     pub writes: Vec<ForeseenWrite>,
+    /// Whether one of them would be refused: of those behind it nothing is known.
+    pub is_refused: bool,
 }
 
 #[derive(Debug)]

@@ -250,3 +250,46 @@ async fn transactions_share_a_commit_with_each_other_and_with_edits() {
     assert!(commits() - before <= 10, "{} commits", commits() - before);
     world.database.audit().await;
 }
+
+/// Nothing else is written meanwhile, and what is looked into is in memory.
+#[tokio::test]
+async fn a_transaction_looks_into_so_much_and_no_more() {
+    let world = World::new().await;
+    let list = format!(r#"{{"l":[{}]}}"#, vec!["{}"; 300_000].join(","));
+    world.database.put("list", None, &list).await.unwrap();
+    let removing = async |id: &str, value: &str, times: usize| {
+        let op = format!(r#"{{"remove":{{"field":"l","value":{value}}}}}"#);
+        let ops = vec![op; times].join(",");
+        let one = format!(r#"{{"id":"{id}","writes":[{{"id":"list","ops":[{ops}]}}]}}"#);
+        world.ask("c", &one).await
+    };
+    let long = "7".repeat(1_000);
+    assert!(removing("1", &long, 3).await.starts_with(r#"{"accepted":true"#));
+    let refused = removing("2", &format!(r#"{{"n":{long}}}"#), 1).await;
+    assert!(refused.contains("too_large") && refused.contains("looks into"), "{refused}");
+
+    let large = format!(r#"{{"t":"{}"}}"#, "x".repeat(7_000_000));
+    let matching = async |id: &str, count: usize| {
+        let required: Vec<String> =
+            (0..count).map(|at| format!(r#"{{"id":"large{at}","match":{{"t":"x"}}}}"#)).collect();
+        world.ask("c", &format!(r#"{{"id":"{id}","require":[{}]}}"#, required.join(","))).await
+    };
+    for at in 0..5 {
+        world.database.put(&format!("large{at}"), None, &large).await.unwrap();
+    }
+    assert!(matching("3", 4).await.contains(r#""reason":"requirement""#));
+    assert!(matching("4", 5).await.contains(r#""reason":"too_large""#));
+}
+
+/// What refusals show is remembered with them.
+#[tokio::test]
+async fn refusals_of_one_exchange_show_so_much_and_no_more() {
+    let world = World::new().await;
+    let large = format!(r#"{{"t":"{}"}}"#, "x".repeat(60_000));
+    world.database.put("large", None, &large).await.unwrap();
+    let one = |at| format!(r#"{{"id":"{at}","require":[{{"id":"large","absent":true}}]}}"#);
+    let all: Vec<String> = (0..40).map(one).collect();
+    let outcomes = world.ask("c go_on", &all.join(" ")).await;
+    assert_eq!(outcomes.matches(r#""reason":"requirement""#).count(), 40);
+    assert_eq!(outcomes.matches(r#""current""#).count(), 18);
+}

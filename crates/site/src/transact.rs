@@ -29,8 +29,6 @@ pub enum TransactError {
     #[error(transparent)]
     Attachment(#[from] IncomingError),
     #[error(transparent)]
-    Quota(#[from] QuotaError),
-    #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
@@ -48,8 +46,12 @@ impl Site {
             Kind::Documents => {}
             Kind::Users | Kind::Replicator => return Err(TransactError::Kind),
         }
-        let submitted =
-            |transaction| Submitted { transaction, attachments: Vec::new(), called: None };
+        let submitted = |transaction| Submitted {
+            transaction,
+            attachments: Vec::new(),
+            no_room: None,
+            called: None,
+        };
         let list = transactions.into_iter().map(submitted).collect();
         let mut transactions = Transactions::new(actor.name(), client, mode, list);
         let known = database.known(grant, &transactions).await?;
@@ -59,8 +61,8 @@ impl Site {
         let list = transactions.list.iter_mut().zip(known);
         let mut new: Vec<_> =
             list.filter(|(_, known)| *known == Known::Nothing).map(|(it, _)| it).collect();
-        self.check_room_for(database, &new).await?;
-        for submitted in &mut new {
+        self.find_room(database, &mut new).await?;
+        for submitted in new.iter_mut().filter(|it| it.no_room.is_none()) {
             self.store_attachments(submitted).await?;
         }
         let author = Author::from(actor);
@@ -82,25 +84,42 @@ impl Site {
         Ok(())
     }
 
-    /// Refuses transactions that the account of the database has no room for. What is changed in part is written as a
-    /// whole.
-    async fn check_room_for(
+    /// Takes the room that transactions need in the account of the database, and says of those that find none that it is
+    /// so. What is changed in part is written as a whole; what only deletes needs none.
+    async fn find_room(
         &self,
         database: &Database,
-        new: &[&mut Submitted],
-    ) -> Result<(), TransactError> {
-        let Some(owner) = &database.protected().owner else { return Ok(()) };
-        let transactions = || new.iter().map(|it| &it.transaction);
-        let added: u64 = transactions().map(Transaction::added_bytes).sum();
-        if added > 0 {
-            let grant: Grant<Read> = Grant::internal(database.resource(), "what is written anew");
-            let writes = transactions().flat_map(|it| &it.writes);
-            let changed = writes.filter(|write| !write.kind.is_whole()).map(|write| &write.id);
-            let changed = database.body_bytes(&grant, changed).await?;
-            self.accounts.check_bytes(owner, added + changed, 0).await?;
+        new: &mut [&mut Submitted],
+    ) -> Result<(), StorageError> {
+        if database.protected().owner.is_none() {
+            return Ok(());
+        }
+        let all = new.iter().map(|it| &it.transaction);
+        let bytes = needed_bytes(database, all).await?;
+        if self.take(database, bytes).await?.is_ok() {
+            return Ok(());
+        }
+        for submitted in new {
+            let bytes = needed_bytes(database, [&submitted.transaction].into_iter()).await?;
+            submitted.no_room = self.take(database, bytes).await?.err();
         }
         Ok(())
     }
+}
+
+/// Bytes that transactions write, about.
+async fn needed_bytes<'a>(
+    database: &Database,
+    transactions: impl Iterator<Item = &'a Transaction> + Clone,
+) -> Result<u64, StorageError> {
+    let added: u64 = transactions.clone().map(Transaction::added_bytes).sum();
+    if added == 0 {
+        return Ok(0);
+    }
+    let grant: Grant<Read> = Grant::internal(database.resource(), "what is written anew");
+    let writes = transactions.flat_map(|it| &it.writes);
+    let changed = writes.filter(|write| !write.kind.is_whole()).map(|write| &write.id);
+    Ok(added + database.body_bytes(&grant, changed).await?)
 }
 
 /// That of the account which the database belongs to.
@@ -111,8 +130,7 @@ impl Room for Site {
         bytes: u64,
     ) -> BoxFuture<'a, Result<Result<(), String>, StorageError>> {
         Box::pin(async move {
-            let Some(owner) = &database.protected().owner else { return Ok(Ok(())) };
-            match self.accounts.check_bytes(owner, bytes, 0).await {
+            match self.check_room_for(database, bytes).await {
                 Ok(()) => Ok(Ok(())),
                 Err(QuotaError::Storage(error)) => Err(error),
                 Err(full @ (QuotaError::Bytes { .. } | QuotaError::Databases { .. })) => {

@@ -113,13 +113,19 @@ impl Site {
 
     /// Refuses edits that the account of the database has no room for. Deletions always have.
     async fn check_room(&self, database: &Database, edits: &[Edit]) -> Result<(), QuotaError> {
-        if let Some(owner) = &database.protected().owner {
-            let bytes = edits.iter().map(added_bytes).sum();
-            if bytes > 0 {
-                self.accounts.check_bytes(owner, bytes, 0).await?;
-            }
+        self.check_room_for(database, edits.iter().map(added_bytes).sum()).await
+    }
+
+    /// Refuses so many bytes more where the account of the database may not keep them. Nothing always has room.
+    pub(crate) async fn check_room_for(
+        &self,
+        database: &Database,
+        bytes: u64,
+    ) -> Result<(), QuotaError> {
+        match &database.protected().owner {
+            Some(owner) if bytes > 0 => self.accounts.check_bytes(owner, bytes, 0).await,
+            Some(_) | None => Ok(()),
         }
-        Ok(())
     }
 
     /// Refuses to add so many bytes where the account of the database is more than full: what it is read

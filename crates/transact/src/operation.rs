@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::{
     decimal::Decimal,
-    same::same,
+    same::Wanted,
     tree::{Member, Tree, depth_of},
 };
 
@@ -66,6 +66,21 @@ impl FieldOperation {
         }
     }
 
+    /// How often a document is gone through for it, about: an array or object that is to be removed is compared with each
+    /// element, and read anew for it.
+    pub(crate) fn times(&self) -> u64 {
+        match &self.kind {
+            Kind::RemoveValue { value } if matches!(value.first(), Some(b'[' | b'{')) => {
+                1 + value.len() as u64 / 2
+            }
+            Kind::RemoveValue { .. }
+            | Kind::RemoveField
+            | Kind::Inc { .. }
+            | Kind::Append { .. }
+            | Kind::Take { .. } => 1,
+        }
+    }
+
     /// Changes the document; of `take`, how much was taken.
     pub(crate) fn apply<'a>(
         &'a self,
@@ -88,7 +103,8 @@ impl FieldOperation {
             Kind::RemoveValue { value } => {
                 if let Some(found) = self.find(document) {
                     let elements = found.array().ok_or(OperationProblem::NotAnArray)?;
-                    elements.retain(|it| !same(&it.to_json(), value));
+                    let unwanted = Wanted::new(value);
+                    elements.retain(|it| !unwanted.is(&it.to_json()));
                 }
             }
             Kind::RemoveField => self.remove(document)?,

@@ -105,15 +105,18 @@ impl Transaction {
         required.chain(self.writes.iter().map(|write| &write.id))
     }
 
-    /// Those whose content decides about it, rather than that they are there; some more than once.
-    pub fn contents(&self) -> impl Iterator<Item = &DocumentId> {
+    /// Those whose content decides about it, rather than that they are there, some more than once; and how often, about,
+    /// that is gone through.
+    pub fn contents(&self) -> impl Iterator<Item = (&DocumentId, u64)> {
         let matched = self.require.iter().filter(|(_, it)| matches!(it, Requirement::Match(_)));
-        let changed = |write: &&Write| match write.kind {
-            WriteKind::Patch(_) | WriteKind::JsonPatch(_) | WriteKind::Operations(_) => true,
-            WriteKind::Put { .. } | WriteKind::Delete => false,
+        let times = |write: &Write| match &write.kind {
+            WriteKind::Patch(_) => 1,
+            WriteKind::JsonPatch(patch) => patch.steps() as u64,
+            WriteKind::Operations(all) => all.iter().map(FieldOperation::times).sum(),
+            WriteKind::Put { .. } | WriteKind::Delete => 0,
         };
-        let changed = self.writes.iter().filter(changed).map(|write| &write.id);
-        matched.map(|(id, _)| id).chain(changed)
+        let changed = self.writes.iter().map(move |write| (&write.id, times(write)));
+        matched.map(|(id, _)| (id, 1)).chain(changed.filter(|(_, times)| *times > 0))
     }
 
     /// Bytes that it adds to a database beside those of documents that it changes in part; nothing where it only

@@ -62,6 +62,10 @@ pub(super) struct Group<'w> {
     pub(super) tombstones_due: Option<Timestamp>,
     /// Of keys and values that are put.
     pub(super) bytes: usize,
+    /// Of documents that transactions look into, as often as they do.
+    pub(super) looked_at: u64,
+    /// Of documents that refusals of the present exchange show.
+    pub(super) shown: usize,
     /// Whether the sweeper has something to do at once.
     pub(super) wakes_sweeper: bool,
     /// Whether nobody is to be told of what changes.
@@ -180,6 +184,8 @@ impl<'w> Group<'w> {
             records_due: None,
             tombstones_due: None,
             bytes: 0,
+            looked_at: 0,
+            shown: 0,
             wakes_sweeper: false,
             is_quiet: false,
             inner,

@@ -1,7 +1,11 @@
 //! Planning transactions: the rules decide on documents as they stand in the group, and what they decide becomes
 //! edits like all others, with the record that it was decided.
 
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use settle_model::{
     id::{AttachmentName, DocumentId},
@@ -19,7 +23,10 @@ use crate::{
         AttachmentEdit, AttachmentSource, Content, Edit, EditError, Foreseen, Origin, Seen, Verdict,
     },
     error::StorageError,
-    limits::{ATOMIC_BYTES_MAX, CLASHES_MAX, CURRENT_BYTES_MAX, GROUP_BYTES_MAX, READ_CHANGES_MAX},
+    limits::{
+        ATOMIC_BYTES_MAX, CLASHES_MAX, CURRENT_BYTES_MAX, GROUP_BYTES_MAX, LOADED_BYTES_MAX,
+        LOOKED_AT_BYTES_MAX, READ_CHANGES_MAX, SHOWN_BYTES_MAX,
+    },
     planted::{Fault, planted},
     record::{body::decode_payload, idempotency::Idempotency, site::encode_mark},
     render::Leaf,
@@ -158,6 +165,7 @@ impl Group<'_> {
         if !self.is_as_judged(&asked.judgement) || !self.is_as_read(asked).await? {
             return Ok(vec![Fate::Overtaken; asked.range.len()]);
         }
+        self.shown = 0;
         match asked.transactions.mode {
             Mode::Stop | Mode::GoOn => self.plan_one_by_one(asked).await,
             Mode::AllInOne => self.plan_all_in_one(asked).await,
@@ -215,7 +223,7 @@ impl Group<'_> {
     async fn plan_one_by_one(&mut self, asked: &Asked) -> Result<Vec<Fate>, StorageError> {
         let mut fates = Vec::with_capacity(asked.range.len());
         for at in asked.range.clone() {
-            if self.bytes > GROUP_BYTES_MAX {
+            if self.bytes > GROUP_BYTES_MAX || self.looked_at > LOOKED_AT_BYTES_MAX {
                 fates.resize(asked.range.len(), Fate::Later);
                 break;
             }
@@ -325,7 +333,10 @@ impl Group<'_> {
         if let Some(objection) = asked.objection(at) {
             return Ok(Tried::Refused(objection.clone()));
         }
-        let loaded = self.load(transaction).await?;
+        let loaded = match self.load(transaction).await? {
+            Ok(loaded) => loaded,
+            Err(refusal) => return Ok(Tried::Refused(refusal)),
+        };
         let plan = match transaction.plan(|id| loaded.get(id).map(|it| &it.present)) {
             Ok(plan) => plan,
             Err(refusal) => return Ok(Tried::Refused(refusal)),
@@ -356,11 +367,16 @@ impl Group<'_> {
         Ok(Tried::Accepted(accepted(revs, &plan.taken, result)))
     }
 
-    /// The documents that a transaction names and that are there, as they are after what was planned before.
+    /// The documents that a transaction names and that are there, as they are after what was planned before; or why that
+    /// is too much.
     async fn load(
-        &self,
+        &mut self,
         transaction: &Transaction,
-    ) -> Result<HashMap<DocumentId, Loaded>, StorageError> {
+    ) -> Result<Result<HashMap<DocumentId, Loaded>, Refusal>, StorageError> {
+        if let Some(id) = self.is_too_much(transaction) {
+            let problem = "the documents that it looks into are too much for one transaction";
+            return Ok(Err(Refusal::new(Reason::TooLarge, id, &[("problem", &quoted(problem))])));
+        }
         let mut loaded = HashMap::new();
         for id in transaction.documents() {
             let winner = self.head(id).and_then(|head| head.tree.winner());
@@ -371,7 +387,7 @@ impl Group<'_> {
                 loaded.entry(id.clone()).or_insert(Loaded { present, attachments });
             }
         }
-        for id in transaction.contents() {
+        for (id, _) in transaction.contents() {
             let Some(winner) = self.head(id).and_then(|head| head.tree.winner()) else { continue };
             let Some(loaded) = loaded.get_mut(id) else { continue };
             if !loaded.present.document.is_empty() {
@@ -383,7 +399,27 @@ impl Group<'_> {
             loaded.present.document = self.render(id, &winner.rev, &payload)?;
             loaded.attachments = attachments.into_iter().map(|it| it.name).collect();
         }
-        Ok(loaded)
+        Ok(Ok(loaded))
+    }
+
+    /// The document with which a transaction looks into more than it may.
+    fn is_too_much<'t>(&mut self, transaction: &'t Transaction) -> Option<&'t DocumentId> {
+        let (mut loaded, mut looked_at) = (0, 0_u64);
+        let mut seen = HashSet::new();
+        for (id, times) in transaction.contents() {
+            let winner = self.head(id).and_then(|head| head.tree.winner());
+            let Some(winner) = winner.filter(|it| !it.deleted) else { continue };
+            let bytes = winner.payload.place.length();
+            looked_at = looked_at.saturating_add(bytes.saturating_mul(times));
+            if seen.insert(id) {
+                loaded += bytes;
+            }
+            if loaded > LOADED_BYTES_MAX || looked_at > LOOKED_AT_BYTES_MAX {
+                return Some(id);
+            }
+        }
+        self.looked_at = self.looked_at.saturating_add(looked_at);
+        None
     }
 
     /// A winner as selectors and clients see it.
@@ -425,9 +461,11 @@ impl Group<'_> {
                     Some(winner) if winner.payload.place.length() > CURRENT_BYTES_MAX as u64 => {
                         refused(refusal, None)
                     }
+                    Some(_) if self.shown > SHOWN_BYTES_MAX => refused(refusal, None),
                     Some(winner) => {
                         let payload = self.payload(&winner.payload).await?;
                         let document = self.render(id, &winner.rev, &payload)?;
+                        self.shown += document.len();
                         refused(refusal, Some((id, Some(&document))))
                     }
                 }
@@ -466,19 +504,21 @@ impl Group<'_> {
     ) -> Result<ForeseenTransactions, StorageError> {
         let read = asked.documents().map(|id| (id.clone(), self.head(id).map(|it| it.sequence)));
         let read = read.collect();
-        let mut writes = Vec::new();
+        let (mut writes, mut is_refused) = (Vec::new(), false);
         for at in asked.range.clone() {
             if let Some(fate) = self.recorded(asked, at) {
                 if fate.is_accepted() {
                     continue;
                 }
+                is_refused = true;
                 break;
             }
             if !self.foresee_transaction(asked, at, &mut writes).await? {
+                is_refused = true;
                 break;
             }
         }
-        Ok(ForeseenTransactions { read, writes })
+        Ok(ForeseenTransactions { read, writes, is_refused })
     }
 
     /// Whether the transaction would be accepted.
@@ -489,7 +529,7 @@ impl Group<'_> {
         writes: &mut Vec<ForeseenWrite>,
     ) -> Result<bool, StorageError> {
         let transaction = &asked.transactions.list[at].transaction;
-        let loaded = self.load(transaction).await?;
+        let Ok(loaded) = self.load(transaction).await? else { return Ok(false) };
         let Ok(plan) = transaction.plan(|id| loaded.get(id).map(|it| &it.present)) else {
             return Ok(false);
         };

@@ -29,7 +29,7 @@ fn called(id: &str, read: ReadSet, target: &str) -> Arc<Transactions> {
     let written = Exchange::parse(writes.as_bytes()).unwrap().transactions.into_iter().next();
     transaction.writes = written.unwrap().writes;
     let called = Some(Called { read, outcome: Ok(b"1".to_vec()) });
-    let list = vec![Submitted { transaction, attachments: Vec::new(), called }];
+    let list = vec![Submitted { transaction, attachments: Vec::new(), no_room: None, called }];
     Arc::new(Transactions::new(Some("ada"), exchange.client, exchange.mode, list))
 }
 

@@ -102,7 +102,12 @@ pub(crate) async fn try_ask(
         Exchange::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
     let list = exchange.transactions.into_iter();
     let list = list
-        .map(|transaction| Submitted { transaction, attachments: Vec::new(), called: None })
+        .map(|transaction| Submitted {
+            transaction,
+            attachments: Vec::new(),
+            no_room: None,
+            called: None,
+        })
         .collect();
     let transactions =
         Arc::new(Transactions::new(Some("ada"), exchange.client, exchange.mode, list));

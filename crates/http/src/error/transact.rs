@@ -46,7 +46,6 @@ impl From<TransactError> for ApiError {
             TransactError::Kind => Self::new(Code::Forbidden, error.to_string()),
             TransactError::Reused { .. } => Self::new(Code::IdReused, error.to_string()),
             TransactError::Attachment(error) => error.into(),
-            TransactError::Quota(error) => error.into(),
             TransactError::Storage(error) => error.into(),
         }
     }

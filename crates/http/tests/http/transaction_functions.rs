@@ -378,6 +378,28 @@ async fn validators_are_shown_what_a_function_writes() {
     .await;
 }
 
+/// Whatever it says, since what is stale is of another moment.
+#[tokio::test]
+async fn a_function_waits_for_indexes() {
+    let server = begin().await;
+    let found = "db.find({ selector: { n: 1 }, update: false, stable: true }).docs.length";
+    let source = format!(
+        "function (db) {{ return [db.view('t/v', {{ update: 'false' }}).rows.length, \
+         db.view('t/v', {{ stale: 'ok' }}).rows.length, {found}] }}"
+    );
+    let design = json!({
+        "transactions": { "f": source },
+        "views": { "v": { "map": "function (doc) { emit(doc.n) }" } },
+    });
+    body(ask(&server, &format!("PUT /d/_design/t {design}")).await).await;
+    body(ask(&server, r#"POST /d/_index {"index":{"fields":["n"]}}"#).await).await;
+    for n in 1..4 {
+        body(ask(&server, &format!(r#"PUT /d/a{n} {{"n":1}}"#)).await).await;
+        let answer = transact(&server, &call(&n.to_string(), &json!(null))).await;
+        assert_eq!(answer["transactions"][0]["result"], json!([n, n, n]), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_function_that_does_not_do_what_it_can_decides_nothing() {
     for source in [

@@ -129,7 +129,13 @@ impl Lanes {
         }
         let function =
             || format!("the transaction function {} of {PREFIX}{}", call.function, call.design);
-        let running = self.run(asked, &entry, call, &mut read);
+        let program = entry.program(asked.database.number());
+        let user_ctx = asked.author.user_ctx(asked.database.name());
+        let scripts = self.indexes.scripts();
+        // It may wait for a process: that is not its time.
+        let begun =
+            scripts.transaction(&program, &call.function, &call.arguments, &user_ctx).await?;
+        let running = goes_on(asked, begun, call, &mut read);
         let Ok(done) = timeout(CALL_TIME, running).await else {
             return Err(ScriptError::Deadline { function: function(), after: CALL_TIME }.into());
         };
@@ -158,33 +164,27 @@ impl Lanes {
         }
         Ok(submitted)
     }
+}
 
-    /// What it said in the end.
-    async fn run(
-        &self,
-        asked: &Asked<'_>,
-        entry: &DesignEntry,
-        call: &Call,
-        read: &mut ReadSet,
-    ) -> Result<Bytes, Failed> {
-        let program = entry.program(asked.database.number());
-        let user_ctx = asked.author.user_ctx(asked.database.name());
-        let scripts = self.indexes.scripts();
-        let (mut function, mut output) =
-            scripts.transaction(&program, &call.function, &call.arguments, &user_ctx).await?;
-        for _ in 0..QUESTIONS_MAX {
-            match output {
-                TransactionOutput::Done(done) => return Ok(done),
-                TransactionOutput::Asks(question) => {
-                    let answer = asked.answer(&question, read).await?;
-                    output = function.answer(answer).await?;
-                }
+/// Answers what a function asks; what it says in the end.
+async fn goes_on(
+    asked: &Asked<'_>,
+    (mut function, mut output): (settle_script::Transaction, TransactionOutput),
+    call: &Call,
+    read: &mut ReadSet,
+) -> Result<Bytes, Failed> {
+    for _ in 0..QUESTIONS_MAX {
+        match output {
+            TransactionOutput::Done(done) => return Ok(done),
+            TransactionOutput::Asks(question) => {
+                let answer = asked.answer(&question, read).await?;
+                output = function.answer(answer).await?;
             }
         }
-        let problem = format!("asked for more than {QUESTIONS_MAX} things");
-        let function = format!("the transaction function {}", call.function);
-        Err(ScriptError::BadResult { function, problem }.into())
     }
+    let problem = format!("asked for more than {QUESTIONS_MAX} things");
+    let function = format!("the transaction function {}", call.function);
+    Err(ScriptError::BadResult { function, problem }.into())
 }
 
 /// The design document that has the function.

@@ -46,6 +46,8 @@ enum Run {
     Done(Transactions),
     /// It has to be seen whether that was true.
     Failed(usize, WriteError),
+    /// One of them is refused before a function is asked.
+    Refused,
     Clash,
 }
 
@@ -61,20 +63,28 @@ impl Lanes {
         let exchanged = Exchanged { database, grant, author, reading, room, transactions };
         let list = &transactions.list;
         let is_call = |it: &Submitted| it.transaction.call.is_some();
+        let no_room =
+            |it: &Submitted| it.no_room.clone().map(|reason| WriteError::NoRoom { reason });
         let all = 0..list.len();
-        if !list.iter().any(is_call) {
+        let first_without = list.iter().enumerate().find_map(|(at, it)| Some((at, no_room(it)?)));
+        if first_without.is_none() && !list.iter().any(is_call) {
             return self.transact_written(&exchanged, all).await;
         }
         if transactions.mode == Mode::AllInOne {
-            return self.transact_called(&exchanged, all).await;
+            return match first_without {
+                Some(undecided) => Ok(undecided_unit(all, undecided)),
+                None => self.transact_called(&exchanged, all).await,
+            };
         }
         let mut results = Vec::with_capacity(list.len());
         while results.len() < list.len() {
             let start = results.len();
-            let written = list[start..].iter().take_while(|it| !is_call(it)).count();
-            let mut some = match written {
-                0 => self.transact_called(&exchanged, start..start + 1).await?,
-                count => self.transact_written(&exchanged, start..start + count).await?,
+            let is_written = |it: &&Submitted| !is_call(it) && it.no_room.is_none();
+            let written = list[start..].iter().take_while(is_written).count();
+            let mut some = match (written, no_room(&list[start])) {
+                (_, Some(error)) => vec![Err(error)],
+                (0, None) => self.transact_called(&exchanged, start..start + 1).await?,
+                (count, None) => self.transact_written(&exchanged, start..start + count).await?,
             };
             results.append(&mut some);
             if is_stopped(transactions.mode, &results) {
@@ -131,6 +141,21 @@ impl Lanes {
             let called = match self.run_unit(exchanged, &unit, epochs, &designs).await? {
                 Run::Done(called) => Arc::new(called),
                 Run::Clash => continue,
+                Run::Refused => {
+                    let transactions = Arc::clone(transactions);
+                    let fates = match turn {
+                        Some(turn) => {
+                            turn.transact(&transactions, unit.clone(), as_it_is.clone()).await?
+                        }
+                        None => {
+                            database.transact(grant, &transactions, unit.clone(), &as_it_is).await?
+                        }
+                    };
+                    match decided(fates) {
+                        Some(results) => return Ok(results),
+                        None => continue,
+                    }
+                }
                 Run::Failed(at, error) => return Ok(undecided_unit(unit, (at, error))),
             };
             let concrete = Exchanged { transactions: &called, ..*exchanged };
@@ -175,7 +200,18 @@ impl Lanes {
                 continue;
             };
             if !std::mem::replace(&mut is_foreseen, true) {
-                (done, earlier) = self.earlier(exchanged, done).await?;
+                let before = Arc::new(done);
+                let all = 0..before.list.len();
+                let foreseen = database.foresee_transactions(exchanged.grant, &before, all).await?;
+                // What they make has to be of the moment, too.
+                let is_later = |it: u64| it > moment.sequence();
+                if foreseen.read.iter().any(|(_, sequence)| sequence.is_some_and(is_later)) {
+                    return Ok(Run::Clash);
+                }
+                if foreseen.is_refused {
+                    return Ok(Run::Refused);
+                }
+                (done, earlier) = (Arc::unwrap_or_clone(before), earlier_of(foreseen));
             }
             let (reading, earlier, room) = (*reading, &earlier, *room);
             let asked = Asked { database, author, reading, moment, earlier, writes_max, room };
@@ -198,25 +234,6 @@ impl Lanes {
             }
         }
         Ok(Run::Done(done))
-    }
-
-    /// What the transactions before one would have made, and these again.
-    async fn earlier(
-        &self,
-        exchanged: &Exchanged<'_>,
-        before: Transactions,
-    ) -> Result<(Transactions, Earlier), StorageError> {
-        let (all, before) = (0..before.list.len(), Arc::new(before));
-        let foreseen =
-            exchanged.database.foresee_transactions(exchanged.grant, &before, all).await?;
-        let mut earlier = Earlier::new();
-        for write in foreseen.writes {
-            if let Foreseen::Edit { new, deleted, .. } = write.foreseen {
-                let document = (!deleted).then(|| unsaid(&new));
-                earlier.insert(write.id.to_string(), document);
-            }
-        }
-        Ok((Arc::unwrap_or_clone(before), earlier))
     }
 
     /// The verdict on all edits, where no validator has to be asked.
@@ -322,7 +339,7 @@ impl Lanes {
         designs: &Arc<Designs>,
     ) -> Result<Result<Judgement, (usize, WriteError)>, StorageError> {
         let Exchanged { database, grant, author, transactions, .. } = exchanged;
-        let ForeseenTransactions { read, writes } =
+        let ForeseenTransactions { read, writes, .. } =
             database.foresee_transactions(grant, transactions, unit.clone()).await?;
         let mut asked = Vec::with_capacity(writes.len());
         let mut places = Vec::with_capacity(writes.len());
@@ -348,6 +365,18 @@ impl Lanes {
         }
         Ok(Ok(Judgement::Asked { epochs, read, objections }))
     }
+}
+
+/// What transactions would have made.
+fn earlier_of(foreseen: ForeseenTransactions) -> Earlier {
+    let mut earlier = Earlier::new();
+    for write in foreseen.writes {
+        if let Foreseen::Edit { new, deleted, .. } = write.foreseen {
+            let document = (!deleted).then(|| unsaid(&new));
+            earlier.insert(write.id.to_string(), document);
+        }
+    }
+    earlier
 }
 
 /// Whether those behind are not attempted.

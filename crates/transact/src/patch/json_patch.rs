@@ -74,6 +74,11 @@ pub enum PatchProblem {
 }
 
 impl Patch {
+    /// At least one, since each looks at the document.
+    pub(crate) fn steps(&self) -> usize {
+        self.0.len().max(1)
+    }
+
     /// `json` is minified.
     pub fn parse(json: &[u8]) -> Result<Self, PatchSyntaxError> {
         if json.first() != Some(&b'[') {

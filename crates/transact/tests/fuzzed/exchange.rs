@@ -20,7 +20,7 @@ pub(crate) fn check(data: &[u8]) {
     assert_same(&exchange, &Exchange::parse(&minify(first).unwrap()).unwrap());
     let stored: HashMap<DocumentId, Present> = lines.filter_map(present).collect();
     for transaction in &exchange.transactions {
-        assert!(transaction.contents().all(|id| transaction.documents().any(|it| it == id)));
+        assert!(transaction.contents().all(|(id, _)| transaction.documents().any(|it| it == id)));
         match transaction.plan(|id| stored.get(id)) {
             Ok(plan) => {
                 assert_eq!(plan.changes.len(), transaction.writes.len());

@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use settle_access::{Grant, Read};
 use settle_database::Database;
 use settle_index::{
+    Update,
     lane::{AskIndexes, Told},
     limits,
 };
@@ -48,7 +49,9 @@ impl Indexes {
         view: (&str, &str),
         options: &[u8],
     ) -> Result<Bytes, ApiError> {
-        let parameters = ViewParameters::of_object(options)?;
+        // A function reads what is, so it waits for that.
+        let parameters =
+            ViewParameters { update: Update::Wait, ..ViewParameters::of_object(options)? };
         let (database, grant) = (database.clone(), self.grant.clone());
         let mut rows = ViewRows::new(&self.app, database, grant, view, parameters).await?;
         let mut text = rows.begin().await?;
@@ -64,7 +67,7 @@ impl Indexes {
     }
 
     async fn found(&self, database: &Database, query: &[u8]) -> Result<Bytes, ApiError> {
-        let request = FindRequest::parse(query)?;
+        let request = FindRequest { update: true, stale: false, ..FindRequest::parse(query)? };
         let shows_stats = request.execution_stats;
         let indexes = &self.app.site.indexes;
         let finding = indexes.find(database, self.grant.clone(), request).await?;
