@@ -325,7 +325,7 @@ impl World {
         let mut next = Next::Go(0);
         while let Next::Go(since) = next {
             let (found, after) =
-                self.db.db.plan_revert(&self.db.read, moment, since, None).await.unwrap();
+                self.db.db.plan_revert(&self.db.read, moment, (since, None), None).await.unwrap();
             reversals.extend(found);
             next = after;
         }

@@ -84,7 +84,7 @@ async fn revert(db: &TestDatabase, ledger: &mut Ledger, to: &str, snapshot: &str
     let (Ok(moment), Ok(after)) = (db.db.moment(&db.read, &at).await, bodies(db, &at).await) else {
         return;
     };
-    let Ok((found, Next::Done)) = db.db.plan_revert(&db.read, moment, 0, None).await else {
+    let Ok((found, Next::Done)) = db.db.plan_revert(&db.read, moment, (0, None), None).await else {
         return;
     };
     let name: SnapshotName = snapshot.parse().unwrap();

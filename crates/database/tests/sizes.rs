@@ -81,7 +81,8 @@ async fn sizes_are_right_whatever_becomes_of_documents_and_their_past() {
     // Back, and back from there.
     let (read, write) = (&db.read, &db.write);
     let monday = db.db.moment(read, &"monday".parse().unwrap()).await.unwrap();
-    let (reversals, next) = db.db.plan_revert(read, monday, 0, None::<&BTreeSet<_>>).await.unwrap();
+    let (reversals, next) =
+        db.db.plan_revert(read, monday, (0, None), None::<&BTreeSet<_>>).await.unwrap();
     assert_eq!(next, Next::Done);
     let before = Some("before".parse().unwrap());
     db.db.make_revert((read, write), monday, &reversals, before).await.unwrap();

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use settle_access::{AccessError, Actor, Administer, AdministerServer, Grant, Read, Write};
+use settle_accounts::QuotaError;
 use settle_database::{
-    CopyError, CreateOptions, Database, DocumentForm, HeldMoment, KeepError, LocalError, Moment,
-    Next, Reversal, RevertError, SettingError, SnapshotName, StorageError,
+    At, CopyError, CreateOptions, Database, DocumentForm, HeldMoment, KeepError, LocalError,
+    Moment, Next, PastError, Reversal, RevertError, SettingError, SnapshotName, StorageError,
     limits::REVERT_DOCUMENTS_MAX,
 };
 use settle_model::id::{DatabaseName, LocalId};
@@ -38,12 +39,42 @@ pub struct PlannedRevert {
     pub left_out: Vec<String>,
 }
 
+impl PlannedRevert {
+    /// Of the contents that come back, roughly.
+    fn bytes(&self) -> u64 {
+        self.reversals.iter().map(|it| it.bytes).sum()
+    }
+}
+
+/// Why nothing goes back, or no more.
+#[derive(Debug, Error)]
+pub enum SiteRevertError {
+    #[error(transparent)]
+    Revert(#[from] RevertError),
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
+}
+
+impl From<PastError> for SiteRevertError {
+    fn from(error: PastError) -> Self {
+        Self::Revert(error.into())
+    }
+}
+
+impl From<KeepError> for SiteRevertError {
+    fn from(error: KeepError) -> Self {
+        Self::Revert(error.into())
+    }
+}
+
 #[derive(Debug, Error)]
 pub enum ForkError {
     #[error("there is a database of this name already")]
     Exists,
     #[error(transparent)]
     New(#[from] NewDatabaseError),
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
     #[error(transparent)]
     Keep(#[from] KeepError),
     #[error(transparent)]
@@ -86,7 +117,7 @@ impl Site {
         let mut next = Next::Go(0);
         while let Next::Go(since) = next {
             let ids = revert.ids.as_ref();
-            let (found, after) = database.plan_revert(&read, revert.to, since, ids).await?;
+            let (found, after) = database.plan_revert(&read, revert.to, (since, None), ids).await?;
             next = after;
             choice.sift(database, &read, revert.to, found, &mut planned).await?;
             if planned.reversals.len() > REVERT_DOCUMENTS_MAX {
@@ -103,25 +134,27 @@ impl Site {
         grant: &Grant<Administer>,
         revert: &Revert,
         snapshot: &SnapshotName,
-    ) -> Result<PlannedRevert, RevertError> {
+    ) -> Result<PlannedRevert, SiteRevertError> {
         let read = grant.internally::<Read>("to see what a revert changes");
         let write = grant.internally::<Write>("a revert writes documents");
         let mut attempt = 1;
         loop {
             let planned = self.plan_revert(database, grant, revert).await?;
+            self.check_room_for(database, planned.bytes()).await?;
             let (to, snapshot) = (revert.to, Some(snapshot.clone()));
             let grants = (&read, &write);
             match database.make_revert(grants, to, &planned.reversals, snapshot).await {
                 Ok(()) => return Ok(planned),
                 // Somebody wrote to one of the documents meanwhile.
                 Err(RevertError::Conflict) if attempt < REVERT_ATTEMPTS_MAX => attempt += 1,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
     }
 
     /// Goes back in parts, each of them a commit: for more than one commit bears. What was there before has this name; where
-    /// there is such a snapshot already, an interrupted revert goes on, since what has gone back needs no change.
+    /// there is such a snapshot already, an interrupted revert goes on. Documents that somebody writes to after that snapshot
+    /// stay as they are, those that have gone back among them: it holds all that is undone.
     ///
     /// Gives how many documents were changed, and those that were left out.
     pub async fn revert_in_parts(
@@ -130,15 +163,10 @@ impl Site {
         grant: &Grant<Administer>,
         revert: &Revert,
         snapshot: &SnapshotName,
-    ) -> Result<(usize, Vec<String>), RevertError> {
+    ) -> Result<(usize, Vec<String>), SiteRevertError> {
         let read = grant.internally::<Read>("to see what a revert changes");
         let mut held = database.hold(&read, revert.to, "revert").await?;
-        let done = match database.take_snapshot(grant, snapshot.clone(), None).await {
-            Ok(_) | Err(KeepError::Exists) => {
-                self.revert_held(database, grant, (revert, &mut held)).await
-            }
-            Err(error) => Err(error.into()),
-        };
+        let done = self.revert_held(database, grant, (revert, &mut held), snapshot).await;
         // If this fails, it runs out.
         let released = held.release().await;
         let done = done?;
@@ -151,18 +179,32 @@ impl Site {
         database: &Database,
         grant: &Grant<Administer>,
         (revert, held): (&Revert, &mut HeldMoment),
-    ) -> Result<(usize, Vec<String>), RevertError> {
+        snapshot: &SnapshotName,
+    ) -> Result<(usize, Vec<String>), SiteRevertError> {
         let read = grant.internally::<Read>("to see what a revert changes");
+        let before = match database.take_snapshot(grant, snapshot.clone(), None).await {
+            Ok(_) => database.moment(&read, &At::Snapshot(snapshot.clone())).await?,
+            Err(KeepError::Exists) => {
+                let before = database.moment(&read, &At::Snapshot(snapshot.clone())).await?;
+                if before.sequence() <= revert.to.sequence() {
+                    return Err(KeepError::Exists.into());
+                }
+                before
+            }
+            Err(error) => return Err(error.into()),
+        };
         let write = grant.internally::<Write>("a revert writes documents");
         let choice = self.choice(database, &read, revert).await?;
         let (mut changed, mut left_out) = (0, BTreeSet::new());
         let (mut since, mut attempt) = (0, 1);
         loop {
             let ids = revert.ids.as_ref();
-            let (found, after) = database.plan_revert(&read, revert.to, since, ids).await?;
+            let (found, after) =
+                database.plan_revert(&read, revert.to, (since, Some(before)), ids).await?;
             let mut planned = PlannedRevert::default();
             choice.sift(database, &read, revert.to, found, &mut planned).await?;
             if !planned.reversals.is_empty() {
+                self.check_room_for(database, planned.bytes()).await?;
                 let reversals = &planned.reversals;
                 match database.make_revert((&read, &write), revert.to, reversals, None).await {
                     Ok(()) => changed += reversals.len(),
@@ -170,7 +212,7 @@ impl Site {
                         attempt += 1;
                         continue;
                     }
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(error.into()),
                 }
             }
             attempt = 1;
@@ -195,23 +237,42 @@ impl Site {
         Ok(Choice { selector: revert.selector.clone(), append_only })
     }
 
-    /// Makes a database of what another one was. What a crash has left half done is gone on with when it is asked for
-    /// again.
+    /// Makes a database of what another one was, or is, where no moment is said; the moment. What a crash has left half
+    /// done is gone on with when it is asked for again.
     pub async fn fork(
         &self,
         actor: &Actor,
         (source, grant): (&Database, &Grant<Administer>),
         (target, server): (&DatabaseName, &Grant<AdministerServer>),
-        moment: Moment,
-    ) -> Result<Database, ForkError> {
+        at: Option<&At>,
+    ) -> Result<Moment, ForkError> {
         let read = grant.internally::<Read>("a fork reads all documents");
+        let at = match at {
+            Some(at) => at.clone(),
+            None => self.begun_at(source, target).await?.unwrap_or(At::Now),
+        };
+        let moment = source.moment_of_life(&read, &at).await.map_err(CopyError::from)?;
         let mut held = source.hold(&read, moment, &format!("fork to {target}")).await?;
         let made = self.fork_held(actor, (source, &read), (target, server), &mut held).await;
         // If this fails, it runs out.
         let released = held.release().await;
-        let made = made?;
+        made?;
         released?;
-        Ok(made)
+        Ok(moment)
+    }
+
+    /// What a fork has begun to copy that was to be of the present then.
+    async fn begun_at(
+        &self,
+        source: &Database,
+        target: &DatabaseName,
+    ) -> Result<Option<At>, ForkError> {
+        let Some(begun) = self.store.find(target).await? else { return Ok(None) };
+        let marker: LocalId = FORK.parse().expect("it is the id of a local document");
+        let Some(Marker { what, .. }) = marked(&begun, &marker).await? else { return Ok(None) };
+        let sequence = what.strip_prefix(&format!("{}@", source.number()));
+        let sequence = sequence.and_then(|it| it.parse().ok());
+        Ok(sequence.map(|sequence| At::Sequence(source.token(sequence))))
     }
 
     async fn fork_held(
@@ -220,15 +281,20 @@ impl Site {
         (source, read): (&Database, &Grant<Read>),
         (target, server): (&DatabaseName, &Grant<AdministerServer>),
         held: &mut HeldMoment,
-    ) -> Result<Database, ForkError> {
+    ) -> Result<(), ForkError> {
         let what = format!("{}@{}", source.number(), held.moment.sequence());
         let marker: LocalId = FORK.parse().expect("it is the id of a local document");
         let (copy, mut after) = match self.store.find(target).await? {
             Some(begun) => {
-                let after = begun_fork(&begun, &marker, &what).await?.ok_or(ForkError::Exists)?;
+                let found = marked(&begun, &marker).await?.filter(|it| it.what == what);
+                let after = found.ok_or(ForkError::Exists)?.after;
                 (begun, after)
             }
             None => {
+                if let Some(account) = target.account() {
+                    let bytes = source.info(read).await?.external_bytes;
+                    self.accounts.check_bytes(&account, bytes, 0).await?;
+                }
                 // There at once, so that whatever a crash leaves is known for what it is.
                 let local = Some((marker.clone(), note(&what, "")));
                 let options = CreateOptions { partitioned: source.is_partitioned(), local };
@@ -251,7 +317,7 @@ impl Site {
             }
         }
         copy.delete_local(&write, &marker, None).await?;
-        Ok(copy)
+        Ok(())
     }
 }
 
@@ -294,7 +360,8 @@ impl Choice {
         let form = DocumentForm::default();
         while let Some(ids @ [_, ..]) = ids.get(ids.len() - found.len()..) {
             let then = database.look_up_rendered_at(read, to, ids, form).await?;
-            let now = database.look_up_rendered(read, &ids[..then.len()], form).await?;
+            let (present, ids) = (Moment::PRESENT, &ids[..then.len()]);
+            let now = database.look_up_rendered_at(read, present, ids, form).await?;
             for ((now, then), reversal) in now.into_iter().zip(then).zip(found.by_ref()) {
                 let matches = |selector: &Selector| {
                     let mut states = now.iter().chain(&then);
@@ -314,18 +381,11 @@ impl Choice {
     }
 }
 
-/// How far a copy of this has come; `None` where the database is something else.
-async fn begun_fork(
-    copy: &Database,
-    marker: &LocalId,
-    what: &str,
-) -> Result<Option<String>, ForkError> {
+/// What a copy is of, and how far it has come; `None` where the database is something else.
+async fn marked(copy: &Database, marker: &LocalId) -> Result<Option<Marker>, ForkError> {
     let read = Grant::<Read>::internal(copy.resource(), "a fork looks at what it has begun");
     match copy.local(&read, marker).await {
-        Ok(found) => Ok(serde_json::from_slice::<Marker>(&found.body)
-            .ok()
-            .filter(|it| it.what == what)
-            .map(|it| it.after)),
+        Ok(found) => Ok(serde_json::from_slice(&found.body).ok()),
         Err(LocalError::Missing) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -38,6 +38,8 @@ pub struct Reversal {
     pub now: (RevId, bool),
     /// The winner whose content it gets; `None` where it is deleted.
     pub then: Option<RevId>,
+    /// Of that content, roughly.
+    pub bytes: u64,
     /// Of the document's newest change.
     seen: u64,
     /// Its live leaves.
@@ -71,17 +73,18 @@ impl From<StorageError> for RevertError {
 }
 
 impl Database {
-    /// One slice of what going back to a moment would change: documents that have changed after `since`, up to the
-    /// present. Of these, only `ids` where they are said.
+    /// One slice of what going back to a moment would change: documents that have changed after `since`, up to
+    /// `until`, and not after that; `None` for the present. Of these, only `ids` where they are said.
     pub async fn plan_revert(
         &self,
         grant: &Grant<Read>,
         to: Moment,
-        since: u64,
+        (since, until): (u64, Option<Moment>),
         ids: Option<&BTreeSet<String>>,
     ) -> Result<(Vec<Reversal>, Next<u64>), RevertError> {
         let present = Moment(self.inner.state().await?.sequence);
-        let (found, next) = self.difference(grant, to, present, since, PAST_ROWS_MAX).await?;
+        let last = until.unwrap_or(present);
+        let (found, next) = self.difference(grant, to, last, since, PAST_ROWS_MAX).await?;
         let asked = |it: &Difference| ids.is_none_or(|ids| ids.contains(&it.id));
         let differences: Vec<Difference> = found.into_iter().filter(asked).collect();
         let ids: Vec<String> = differences.into_iter().map(|it| it.id).collect();
@@ -94,7 +97,7 @@ impl Database {
             let now = self.inner.then_some(ids, Moment::PRESENT, bodies, portion).await?;
             done += now.len();
             for (now, then) in now.into_iter().zip(then) {
-                if let Some(now) = now {
+                if let Some(now) = now.filter(|now| until.is_none_or(|it| now.sequence <= it.0)) {
                     reversals.extend(Reversal::of(now, then.filter(Then::is_live))?);
                 }
             }
@@ -157,8 +160,9 @@ impl Reversal {
             return Ok(None);
         }
         let winner = (now.winner().rev.clone(), now.winner().deleted);
+        let bytes = then.as_ref().map_or(0, |then| then.bytes() as u64);
         let then = then.map(|then| then.winner().rev.clone());
-        Ok(Some(Self { id: now.id, now: winner, then, seen: now.sequence, live }))
+        Ok(Some(Self { id: now.id, now: winner, then, bytes, seen: now.sequence, live }))
     }
 
     /// What it takes: one edit of the winner, or the end of every live leaf.

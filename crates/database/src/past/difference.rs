@@ -6,7 +6,7 @@ use settle_engine::Direction;
 use settle_model::revision::RevId;
 
 use super::{
-    documents::{Bodies, Then},
+    documents::{Bodies, Portion, Then},
     moment::{Moment, PastError},
 };
 use crate::{
@@ -37,6 +37,7 @@ impl Database {
         since: u64,
         count_max: usize,
     ) -> Result<(Vec<Difference>, Next<ChangeCursor>), PastError> {
+        self.inner.check(grant);
         let scan = ChangeScan {
             since: since.max(from.0),
             until: to.0,
@@ -46,7 +47,8 @@ impl Database {
             only: ChangeFilter::All,
         };
         let changed = Changed { count_max, rows: Vec::new() };
-        let (changed, next) = self.scan_changes_at(grant, to, &scan, changed).await?;
+        let whole = (&scan, Portion::WHOLE);
+        let (changed, next) = self.scan_some_changes_at(to, whole, changed).await?;
         let ids: Vec<String> = changed.rows.iter().map(|(_, id, _)| id.clone()).collect();
         let before = self.inner.then(&ids, from, Bodies::None).await?;
         let differences = changed.rows.into_iter().zip(before).map(|((sequence, id, to), from)| {

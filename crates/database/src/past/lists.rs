@@ -17,7 +17,7 @@ use crate::{
     Database,
     error::StorageError,
     keys::{self, family},
-    limits::{LISTED_ROWS_MAX, PAST_ROWS_MIN},
+    limits::PAST_ROWS_MIN,
     read::content,
     record::{body::decode_payload, change::ChangeView},
     render::{Arena, DocumentForm, Winner},
@@ -185,7 +185,10 @@ impl Database {
             // It ends with the document that was too much.
             _ if found.len() < count => match found.last() {
                 Some(Some(then)) => Next::Go(scan.clone().behind(then.id.clone())),
-                Some(None) | None => Next::Go(scan.clone()),
+                Some(None) | None => {
+                    let reason = "a slice of the past ends with a document that was not there";
+                    return Err(StorageError::Inconsistent { reason: reason.to_owned() }.into());
+                }
             },
             Progress::Done => Next::Done,
             Progress::Paused(Resume { place: Place::After(key), .. }) => {
@@ -205,19 +208,31 @@ impl Database {
         grant: &Grant<Read>,
         moment: Moment,
         scan: &ChangeScan,
-        mut sink: S,
+        sink: S,
     ) -> Result<(S, Next<ChangeCursor>), PastError>
     where
         S: for<'r> Sink<ChangeRow<'r>>,
     {
         self.inner.check(grant);
-        let (rows, next) = self.feed_at(moment, scan).await?;
+        self.scan_some_changes_at(moment, (scan, Portion::LISTED), sink).await
+    }
+
+    pub(crate) async fn scan_some_changes_at<S>(
+        &self,
+        moment: Moment,
+        (scan, portion): (&ChangeScan, Portion),
+        mut sink: S,
+    ) -> Result<(S, Next<ChangeCursor>), PastError>
+    where
+        S: for<'r> Sink<ChangeRow<'r>>,
+    {
+        let (rows, next) = self.feed_at(moment, scan, portion.rows).await?;
         let looks = |row: &FeedRow| scan.content || scan.times || row.leaves.is_none();
         let ids = rows.iter().filter(|row| looks(row)).map(|row| row.id.clone());
         let ids: Vec<String> = ids.collect();
         let bodies = if scan.content { Bodies::Newest } else { Bodies::None };
         let found = match ids.is_empty() {
-            false => self.inner.then_some(&ids, moment, bodies, Portion::LISTED).await?,
+            false => self.inner.then_some(&ids, moment, bodies, portion).await?,
             true => {
                 self.inner.check_moment(moment).await?;
                 Vec::new()
@@ -269,6 +284,7 @@ impl Database {
         &self,
         moment: Moment,
         scan: &ChangeScan,
+        rows_max: usize,
     ) -> Result<(Vec<FeedRow>, Next<ChangeCursor>), PastError> {
         let until = scan.until.min(moment.0);
         if scan.since >= until {
@@ -281,7 +297,7 @@ impl Database {
             direction: scan.direction,
         };
         let (only, rows) = (scan.only.clone(), Vec::new());
-        let feed = Feed { moment, only, rows, failure: Failure::default() };
+        let feed = Feed { moment, only, rows, rows_max, failure: Failure::default() };
         let plan = Plan::new(vec![Step::Scan(range)]);
         let (feed, progress) =
             self.inner.shared.engine.read(plan, feed).await.map_err(StorageError::from)?;
@@ -389,6 +405,7 @@ struct Feed {
     moment: Moment,
     only: ChangeFilter,
     rows: Vec<FeedRow>,
+    rows_max: usize,
     failure: Failure,
 }
 
@@ -405,7 +422,7 @@ impl Feed {
         let leaves = is_sure.then(|| change.leaves().collect::<Result<Vec<_>, _>>());
         let (sequence, id) = (keys::number_of(key).unwrap_or_default(), change.id.to_owned());
         self.rows.push(FeedRow { sequence, id, leaves: leaves.transpose()? });
-        Ok(if self.rows.len() < LISTED_ROWS_MAX { Visit::Next } else { Visit::Pause })
+        Ok(if self.rows.len() < self.rows_max { Visit::Next } else { Visit::Pause })
     }
 }
 

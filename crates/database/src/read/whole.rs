@@ -27,7 +27,7 @@ use crate::{
     keys::{self, Keys},
     limits::{CLASHES_MAX, WHOLE_BYTES_MAX, WHOLE_DOCUMENTS_MAX, WHOLE_ELSEWHERE_BYTES},
     past::{
-        documents::{Bodies, BodyThen, Then},
+        documents::{Bodies, BodyThen, Portion, Then},
         moment::{Moment, PastError},
     },
     record::{
@@ -286,11 +286,12 @@ impl Point {
             times: false,
             only: ChangeFilter::All,
         };
+        self.database.inner.check(read);
         let mut counts = Counts::default();
         loop {
             let next;
-            (counts, next) =
-                self.database.scan_changes_at(read, self.moment, &scan, counts).await?;
+            let whole = (&scan, Portion::WHOLE);
+            (counts, next) = self.database.scan_some_changes_at(self.moment, whole, counts).await?;
             match next {
                 Next::Done => return Ok((counts.live, counts.deleted)),
                 Next::Go(cursor) => scan.since = cursor.at,

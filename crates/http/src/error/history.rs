@@ -1,7 +1,7 @@
 //! Failures of reading the past and of going back to it.
 
 use settle_database::{AtError, CopyError, KeepError, PastError, RevertError, SnapshotNameError};
-use settle_site::history::ForkError;
+use settle_site::history::{ForkError, SiteRevertError};
 
 use super::{ApiError, Code};
 
@@ -72,11 +72,21 @@ impl From<RevertError> for ApiError {
     }
 }
 
+impl From<SiteRevertError> for ApiError {
+    fn from(error: SiteRevertError) -> Self {
+        match error {
+            SiteRevertError::Revert(error) => error.into(),
+            SiteRevertError::Quota(error) => error.into(),
+        }
+    }
+}
+
 impl From<ForkError> for ApiError {
     fn from(error: ForkError) -> Self {
         match error {
             ForkError::Exists => Self::new(Code::FileExists, error.to_string()),
             ForkError::New(error) => error.into(),
+            ForkError::Quota(error) => error.into(),
             ForkError::Keep(error) => error.into(),
             ForkError::Copy(CopyError::Edit(error)) => error.into(),
             ForkError::Copy(CopyError::Past(error)) => error.into(),

@@ -703,34 +703,44 @@ async fn a_fork_is_what_the_database_was() {
     .await;
 }
 
-/// Forks, and crashes at the nth commit of that; false if there is no such commit.
-async fn fork_crashed(nth: u64, applied: bool) -> bool {
+/// Forks, and crashes at the nth commit of that; false if there is no such commit. `at` is a moment, or none; then
+/// somebody writes before it is asked for again.
+async fn fork_crashed(nth: u64, applied: bool, at: Option<&str>) -> bool {
     let faulty = Arc::new(FaultyEngine::new(Arc::new(MemoryEngine::new())));
     let server = TestServer::on(faulty.clone(), 1).await;
     for request in ["PUT /d", "PUT /d/a\n\n{\"n\":1}", "PUT /d/b\n\n{}", "PUT /d/_snapshots/monday"]
     {
         assert_eq!(server.send(request).await.status(), 201, "{request}");
     }
-    let fork = r#"POST /d/_fork {"name":"f","at":"monday"}"#;
+    let fork = format!("POST /d/_fork {}", json!({ "name": "f", "at": at }));
+    let fork = fork.as_str();
     faulty.fail_at(Kind::Commit, faulty.counts().commits + nth, Fault::Crash { applied });
     let made = ask(&server, fork).await.status() == 201;
     drop(server);
     let server = TestServer::on(faulty.inner().clone(), 2).await;
+    if at.is_none() {
+        assert_eq!(ask(&server, "PUT /d/c {}").await.status(), 201);
+    }
     let again = ask(&server, fork).await.status();
     // One that is whole, although nobody was told, is a database as any other.
     assert!(again == 201 || again == 412, "{again} after {nth} commits");
     let list = "GET /f/_all_docs?include_docs=true";
     let of = |text: String| text.split_once("\"rows\":").unwrap().1.to_owned();
-    let then = body(ask(&server, "GET /d/_all_docs?include_docs=true&at=monday").await).await;
-    assert_eq!(of(body(ask(&server, list).await).await), of(then));
+    let found = of(body(ask(&server, list).await).await);
+    let at = async |at: &str| {
+        let list = format!("GET /d/_all_docs?include_docs=true&at={at}");
+        of(body(ask(&server, &list).await).await)
+    };
+    // It may not have begun.
+    assert!(found == at("monday").await || found == at("now").await, "{found}");
     !made
 }
 
 #[tokio::test]
 async fn a_fork_that_was_cut_short_is_gone_on_with_wherever_that_was() {
-    for applied in [true, false] {
+    for (applied, at) in [(true, Some("monday")), (false, Some("monday")), (true, None)] {
         let mut nth = 0;
-        while fork_crashed(nth, applied).await {
+        while fork_crashed(nth, applied, at).await {
             nth += 1;
         }
         assert!(nth > 4, "there are several commits");
@@ -877,4 +887,43 @@ async fn a_revert_in_parts_goes_on_where_it_was_interrupted() {
     let back = r#"POST /d/_revert {"to":"before","in_parts":true}"#;
     assert_eq!(ask(&server, back).await.status(), 200);
     assert_eq!(count("").await, 0);
+}
+
+/// What adds to a full account is refused, what takes away is not.
+#[tokio::test]
+async fn nothing_comes_back_that_the_account_has_no_room_for() {
+    let server = begin().await.with_users(&[("ada", "[]")]).await;
+    let sent = async |request: &str| {
+        let request = match request.split_once(" {") {
+            Some((line, json)) => format!("{line}\ncontent-type: application/json\n\n{{{json}"),
+            None => request.to_owned(),
+        };
+        server.send_as("ada:password", &request).await
+    };
+    let text = "x".repeat(100);
+    for request in [
+        "PUT /~ada/notes",
+        "PUT /~ada/notes/_snapshots/empty",
+        &format!(r#"PUT /~ada/notes/a {{"text":"{text}"}}"#),
+        "PUT /~ada/notes/_snapshots/full",
+    ] {
+        assert_eq!(sent(request).await.status(), 201, "{request}");
+    }
+    let quota = "PUT /_accounts/ada\n\n{\"databases_max\":null,\"bytes_max\":10}";
+    assert_eq!(server.send(quota).await.status(), 200);
+    assert_eq!(sent(r#"POST /~ada/notes/_revert {"to":"empty"}"#).await.status(), 200);
+    for request in [
+        r#"POST /~ada/notes/_revert {"to":"full"}"#,
+        r#"POST /~ada/notes/_revert {"to":"full","in_parts":true,"snapshot":"before"}"#,
+    ] {
+        let refused = sent(request).await;
+        assert_eq!(refused.status(), 507, "{request}");
+    }
+    let more = "PUT /_accounts/ada\n\n{\"databases_max\":null,\"bytes_max\":1000000}";
+    assert_eq!(server.send(more).await.status(), 200);
+    let again = r#"POST /~ada/notes/_revert {"to":"full","snapshot":"again"}"#;
+    assert_eq!(sent(again).await.status(), 200);
+    assert_eq!(server.send(quota).await.status(), 200);
+    assert_eq!(sent(r#"POST /~ada/notes/_fork {"name":"copy"}"#).await.status(), 507);
+    assert_eq!(sent("GET /~ada/copy").await.status(), 404);
 }

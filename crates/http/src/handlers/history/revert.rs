@@ -7,11 +7,11 @@ use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use settle_access::{Administer, Read};
-use settle_database::{Reversal, SnapshotName};
+use settle_database::{At, Reversal, SnapshotName};
 use settle_model::{date, revision::RevId};
 use settle_site::history::{PlannedRevert, Revert};
 
-use super::{SequenceText, named, selector};
+use super::{SequenceText, selector};
 use crate::{
     audit,
     call::{Call, from_json},
@@ -51,7 +51,7 @@ pub(crate) async fn revert(mut call: Call) -> Result<Response, ApiError> {
     let asked: Asked = from_json(&text, form)?;
     let read = grant.internally::<Read>("to find the moment to go back to");
     let revert = Revert {
-        to: named(&database, &read, &asked.to).await?,
+        to: database.moment_of_life(&read, &asked.to.parse::<At>()?).await?,
         ids: asked.ids,
         selector: asked.selector.map(|it| selector(&it)).transpose()?.map(|(_, it)| it),
     };
@@ -135,10 +135,9 @@ pub(crate) async fn fork(mut call: Call) -> Result<Response, ApiError> {
     audit::check_change(&name)?;
     let site = &call.app.site;
     let server = site.may_administer(&call.actor, &name)?;
-    let read = grant.internally::<Read>("to find the moment that is copied");
-    let at = asked.at.as_deref().unwrap_or("now");
-    let moment = named(&database, &read, at).await?;
-    site.fork(&call.actor, (&database, &grant), (&name, &server), moment).await?;
+    let at = asked.at.as_deref().map(str::parse::<At>).transpose()?;
+    let (source, target) = ((&database, &grant), (&name, &server));
+    let moment = site.fork(&call.actor, source, target, at.as_ref()).await?;
     let made = Made { ok: true, seq: SequenceText(database.token(moment.sequence())) };
     let mut response = reply::json(StatusCode::CREATED, &made);
     let encoded =
