@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { access, appendFile, mkdir, mkdtemp, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { FileStore } from '../file.js';
 import { MemoryStore } from '../index.js';
-import { fake, lost, outbox, write, yes } from './fake.js';
+import { fake, ids, lost, outbox, write, yes } from './fake.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'outbox-'));
 after(() => rm(folder, { recursive: true }));
@@ -53,6 +53,42 @@ test('a file does not grow for ever', async () => {
   await store.close();
   assert.ok((await stat(file)).size < 2 << 20);
   assert.deepEqual((await (await FileStore.open(file)).read('a')).map(([, it]) => it.slice(10_000)), ['249', '247', '248']);
+});
+
+test('what was added is kept, also where the file cannot be written anew, which is tried again later', async () => {
+  const file = path(), server = fake(yes), text = 'x'.repeat(10_000);
+  await mkdir(`${file}.new`); // in the way of what is written beside it
+  let store = await FileStore.open(file);
+  let box = await outbox(server, { store, paused: true });
+  const added = [];
+  while ((await stat(file)).size < 3 << 19) added.push((await box.add({ writes: [{ id: 'a', put: { text } }] })).id);
+  assert.deepEqual(await box.pending(), added);
+  await rmdir(`${file}.new`);
+  for (let n = 0, before = 0, { size } = await stat(file); size >= before; n++) {
+    assert.ok(n < 500, 'it is written anew');
+    before = size;
+    await store.write({ put: [['meta', 'filler', text + n]] });
+    ({ size } = await stat(file));
+  }
+  await store.write({ put: [['meta', 'filler', 'last']] });
+  await assert.rejects(access(`${file}.new`), { code: 'ENOENT' });
+  await box.close();
+  store = await FileStore.open(file);
+  assert.equal(await store.get('meta', 'filler'), 'last');
+  box = await outbox(server, { store });
+  await box.sync();
+  assert.deepEqual(server.exchanges.flatMap(ids), added);
+  await box.close();
+});
+
+test('what was left of a file that was not written to its end does no harm', async () => {
+  const file = path(), text = 'x'.repeat(10_000);
+  await writeFile(`${file}.new`, `{"put":[["a","0","${'y'.repeat(200_000)}`);
+  const store = await FileStore.open(file);
+  for (let n = 0; n < 120; n++) await store.write({ put: [['a', '1', text + n]] });
+  await store.close();
+  assert.ok((await stat(file)).size < 1 << 20, 'it was written anew');
+  assert.deepEqual(await (await FileStore.open(file)).read('a'), [['1', `${text}119`]]);
 });
 
 test('transactions outlive the process in a file, between sending and the answer too', async () => {

@@ -1,8 +1,9 @@
 // A file for one process of Node: a line of JSON for each write, synced before it counts.
 //
 // All is in memory as well. A line that a crash cut off was never acknowledged, and is cut off when the file is opened.
-// When most of the file is of what has gone, it is written anew beside it, and takes its place.
-import { open, readFile, rename, truncate } from 'node:fs/promises';
+// When most of the file is of what has gone, it is written anew beside it, and takes its place. Where that fails, as on a disk
+// that is nearly full, the file stays as it is, and it is tried again when it has grown.
+import { open, readFile, rename, rm, truncate } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { MemoryStore } from './memory.js';
 
@@ -16,7 +17,8 @@ export class FileStore extends MemoryStore {
   #path;
   #file = null;
   #bytes = 0;
-  #bytesAtRewrite = 0;
+  /** It is written anew when it is longer than this. */
+  #rewriteBytes = REWRITE_BYTES_MIN;
   #waiting = [];
   #writing = null;
 
@@ -54,11 +56,13 @@ export class FileStore extends MemoryStore {
         const text = writes.map(({ changes }) => `${JSON.stringify(changes)}\n`).join('');
         await this.#append(text, writes.every(({ relaxed }) => relaxed));
         for (const { changes } of writes) this.apply(changes);
-        if (this.#bytes > Math.max(REWRITE_BYTES_MIN, GROWTH_MAX * this.#bytesAtRewrite)) await this.#rewrite();
         for (const { resolve } of writes) resolve();
       } catch (error) {
         for (const { reject } of writes) reject(error);
+        continue;
       }
+      // What was written is kept, whatever becomes of this.
+      if (this.#bytes > this.#rewriteBytes) await this.#rewrite().catch(() => this.#rewriteLater());
     }
     this.#writing = null;
   }
@@ -84,23 +88,41 @@ export class FileStore extends MemoryStore {
     const whole = content.lastIndexOf('\n') + 1;
     for (const line of content.subarray(0, whole).toString().split('\n')) if (line) this.apply(JSON.parse(line));
     if (whole < content.length) await truncate(this.#path, whole);
-    this.#bytes = this.#bytesAtRewrite = whole;
+    this.#measure(whole);
     this.#file = await open(this.#path, 'a');
     await syncFolder(this.#path);
   }
 
+  /** Where it fails, the file and what is open of it stay as they are. */
   async #rewrite() {
     const beside = `${this.#path}.new`;
-    const file = await open(beside, 'w');
     const text = `${JSON.stringify({ put: this.all() })}\n`;
-    await file.writeFile(text);
-    await file.datasync();
-    await file.close();
-    await rename(beside, this.#path);
+    const file = await open(beside, 'a');
+    try {
+      await file.truncate(); // a process that ended may have left something
+      await file.appendFile(text);
+      await file.datasync();
+      await rename(beside, this.#path);
+    } catch (error) {
+      await file.close().catch(() => {});
+      await rm(beside, { force: true }).catch(() => {});
+      throw error;
+    }
+    const old = this.#file;
+    this.#file = file;
+    this.#measure(Buffer.byteLength(text));
     await syncFolder(this.#path);
-    await this.#file.close();
-    this.#file = await open(this.#path, 'a');
-    this.#bytes = this.#bytesAtRewrite = Buffer.byteLength(text);
+    await old.close();
+  }
+
+  #rewriteLater() {
+    const again = this.#bytes + Math.max(REWRITE_BYTES_MIN, this.#bytes / GROWTH_MAX);
+    this.#rewriteBytes = Math.max(this.#rewriteBytes, again);
+  }
+
+  #measure(bytes) {
+    this.#bytes = bytes;
+    this.#rewriteBytes = Math.max(REWRITE_BYTES_MIN, GROWTH_MAX * bytes);
   }
 }
 
