@@ -152,7 +152,10 @@ export interface Events {
   paused: ErrorDetails;
   /** In the mode `stop`: this was refused, and nothing behind it is sent until `resume()`. */
   stopped: Refused | Failed;
-  /** The server could not decide it. It is sent again. */
+  /**
+   * The server could not decide it. It is sent again. Where the account has no room for it, `detail.error` is
+   * `insufficient_storage`.
+   */
   undecided: Refused;
   /** Nothing is left to do. */
   idle: undefined;

@@ -110,6 +110,32 @@ await step('what a validator could not decide is decided when it can', async () 
   assert.equal((await outcome).accepted, true);
   await outbox.close();
 });
+await step('a full account takes what deletes, and the rest once there is room', async () => {
+  const name = `${tag}-ada`, url = `${base}/~${name}/notes`;
+  const room = (bytes) => must(`${base}/_accounts/${name}`, 'PUT', { databases_max: null, bytes_max: bytes });
+  const put = (id) => ({ writes: [{ id, put: {} }] }), gone = (id) => ({ writes: [{ id, delete: true }] });
+  await must(`${base}/_users/org.couchdb.user:${name}`, 'PUT', { type: 'user', name, roles: [], password: 'one long secret' });
+  await must(url, 'PUT');
+  await must(`${url}/_bulk_docs`, 'POST', { docs: ['a', 'b', 'c', 'd'].map((_id) => ({ _id })) });
+  for (const mode of ['go_on', 'stop']) {
+    await room(10);
+    const { outbox } = await gathering(url, { mode, backoffFirstMs: 30_000, backoffMaxMs: 60_000 });
+    const told = new Promise((heard) => outbox.on('undecided', heard));
+    const [first, full, last] = mode === 'stop' ? [gone('a'), put('e'), gone('b')] : [gone('c'), put('f'), gone('d')];
+    const added = [await outbox.add(first), await outbox.add(full), await outbox.add(last)];
+    await outbox.resume();
+    const { id, detail } = await told;
+    assert.deepEqual([id, detail.error], [added[1].id, 'insufficient_storage']);
+    const held = mode === 'stop' ? added.slice(1) : [added[1]];
+    await all(added.filter((it) => !held.includes(it)));
+    assert.deepEqual([await outbox.pending(), outbox.status.state], [held.map((it) => it.id), 'waiting']);
+    await room(null);
+    await outbox.sync();
+    assert.ok((await all(added)).every((it) => it.accepted));
+    await outbox.close();
+  }
+  assert.deepEqual((await must(`${url}/_all_docs`)).rows.map(({ id }) => id), ['e', 'f']);
+});
 await step('a wrong password is told, and what waited is sent with the right one', async () => {
   const url = await database('password', [{ _id: 'c', n: 0 }]);
   const wrong = new URL(url);

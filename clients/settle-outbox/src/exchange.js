@@ -18,6 +18,7 @@ export function exchangeText({ client, mode, since, changesLimit, includeDocs },
  * - `{ answer }`: it was understood, and every transaction has its outcome
  * - `{ again, afterMs }`: the same may do later, `afterMs` from now at the earliest
  * - `{ tooLarge }`: less at once may do
+ * - `{ noRoom }`: there is no room for all of it; some of it may have room
  * - `{ blamed, error }`: the transaction of this place is the reason, and nothing was done
  * - `{ unclear }`: one of them is the reason, or the exchange is
  * - `{ refused }`: whoever asks may not, or there is nobody who could answer
@@ -30,6 +31,8 @@ export function judge(reply, ids) {
     const whole = Array.isArray(answered) && answered.length === ids.length && answered.every(({ id }, at) => id === ids[at]);
     return whole ? { answer: json } : { again: { ...error, reason: 'the answer is not one to what was asked' } };
   }
+  // With `Retry-After` it is said of all.
+  if (status === 507 && ids.length > 0 && error.afterMs === 0) return { noRoom: error };
   if (isTemporary(status)) return { again: error, afterMs: error.afterMs };
   if (status === 413) return { tooLarge: error };
   if (status === 422 || status === 400) {

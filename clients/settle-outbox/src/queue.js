@@ -141,14 +141,17 @@ function batchOf(records, mode) {
   return { records, mode, transactions: records.flatMap(({ transactions }) => transactions) };
 }
 
+const NO_ROOM = 'insufficient_storage';
+
 /**
- * What the outcomes of a batch decide: `{ decided: [{ record, outcomes }], later, unsent, refused }`. What is for `later`
- * the server could not decide; `unsent` is nothing that it knows; `refused` is the first outcome that is a refusal.
+ * What the outcomes of a batch decide: `{ decided: [{ record, outcomes }], later, full, noRoom, unsent, refused }`. What is
+ * for `later` the server could not decide, nor what is `full`, since there was no room, as `noRoom` says; `unsent` is nothing
+ * that it knows; `refused` is the first outcome that is a refusal.
  *
  * Of a group, a refusal decides all: the others were not made, and without that one they are not what was meant.
  */
 export function resolve({ records }, outcomes) {
-  const result = { decided: [], later: [], unsent: [], undecided: [], refused: undefined };
+  const result = { decided: [], later: [], full: [], unsent: [], undecided: [], noRoom: undefined, refused: undefined };
   let at = 0;
   for (const record of records) {
     const own = outcomes.slice(at, (at += record.transactions.length));
@@ -160,11 +163,22 @@ export function resolve({ records }, outcomes) {
     }
     result.unsent.push(record);
     const undecided = own.filter(({ reason }) => reason === 'undecided');
-    // What was not attempted waits for those before it.
-    if (undecided.length > 0 || record.group) result.later.push(record);
+    const full = undecided.find(({ detail }) => detail?.error === NO_ROOM);
+    if (full) {
+      result.full.push(record);
+      result.noRoom = { error: NO_ROOM, reason: full.detail.problem };
+    } else if (undecided.length > 0 || record.group) {
+      result.later.push(record); // what was not attempted waits for those before it
+    }
     result.undecided.push(...undecided);
   }
   return result;
+}
+
+/** Of what a 507 was said of, the outcomes that the server would have given it, had it looked at each transaction. */
+export function withoutRoom({ transactions }, { reason }) {
+  const outcome = { accepted: false, reason: 'undecided', detail: { error: NO_ROOM, problem: reason }, retry: true };
+  return transactions.map(({ id }) => ({ id, ...outcome }));
 }
 
 /**

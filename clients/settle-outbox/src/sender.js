@@ -4,10 +4,13 @@ import { NoAnswer } from './connection.js';
 import { OutboxError } from './error.js';
 import { errorOf, exchangeText, isTemporary, judge } from './exchange.js';
 import { merge } from './merge.js';
-import { failed, key, resolve } from './queue.js';
+import { failed, key, resolve, withoutRoom } from './queue.js';
 
 /** Documents that are fetched for a PouchDB at once, and at most. */
 const MERGE_COUNT_MAX = 100;
+
+/** Requests that may tell of no room before one wait. Where they were more, the wait is longer. */
+const REFUSED_PER_WAIT = 60;
 
 /** The server answered, and not with what was asked for. */
 class Unanswered extends Error {
@@ -38,6 +41,8 @@ export class Sender {
   #attempts = 0;
   /** What could not be decided: until when it waits, and how often that was so. */
   #later = new Map();
+  /** What there was no room for. It waits until a time, and until the rest is sent; then all of it is tried in order. */
+  #full = { keys: new Set(), refused: 0, count: 0, until: 0, error: null };
   #running = null;
   /** There may be something new to do. */
   #again = false;
@@ -66,6 +71,7 @@ export class Sender {
     if (this.#paused) return { state: 'paused', error: this.#paused };
     if (this.#error) return { state: 'waiting', error: this.#error };
     if (this.#stopped) return { state: 'stopped', error: this.#stopped };
+    if (this.#full.keys.size > 0) return { state: 'waiting', error: this.#full.error };
     return { state: this.#running ? 'sending' : 'idle' };
   }
 
@@ -92,7 +98,9 @@ export class Sender {
   /** Takes a transaction out of the queue, when no round is in its midst. */
   async drop(id) {
     const dropped = await this.#store.exclusive('send', () => this.#queue.drop(id), this.#signal);
-    if (dropped) this.#later.delete(dropped.ids[0]);
+    if (!dropped) return undefined;
+    this.#forget(dropped.ids[0]);
+    this.wake();
     return dropped;
   }
 
@@ -107,6 +115,7 @@ export class Sender {
     if (this.#signal.aborted || this.#paused) return;
     this.#again = true;
     this.#hurry ||= hurry;
+    if (hurry) this.#full.keys.clear();
     if ((hurry || !this.#error) && Date.now() >= this.#notBefore) this.#sleep?.();
     this.#running ??= this.#run();
   }
@@ -162,20 +171,27 @@ export class Sender {
     const { mode, batchCountMax } = this.#options;
     const now = Date.now();
     let batch = null, waits = false;
+    const full = this.#full;
     if (meta.stopped === undefined) {
       this.#stopped = null;
       // What is all in one is not cut for the network's sake.
       const countMax = mode === 'all_in_one' ? batchCountMax : this.#countMax;
-      const isLater = (id) => (this.#later.get(id)?.until ?? 0) > now;
+      const isLater = (id) => full.keys.has(id) || (this.#later.get(id)?.until ?? 0) > now;
       ({ batch, waits } = await this.#queue.batch({ countMax, bytesMax: this.#bytesMax, mode }, isLater));
     }
     if (batch || this.#pull) return this.#exchange(batch, meta, now);
     if (this.#options.pouch && (await this.#merge())) return {};
+    if (waits && full.keys.size > 0 && now >= full.until) {
+      full.keys.clear();
+      return {};
+    }
     if (waits) {
       // Another page may have settled some of them.
-      const times = [...this.#later.values()].map(({ until }) => until).filter((until) => until > now);
+      const times = [...this.#later.values(), full].map(({ until }) => until).filter((until) => until > now);
       return { waitMs: Math.max(1, Math.min(...times) - now) };
     }
+    full.keys.clear();
+    full.count = 0;
     if (meta.stopped === undefined) return { idle: true };
     const stopped = await this.#stop(meta.stopped);
     const isHeld = (await this.#store.read('pending', { limit: 1 })).length > 0;
@@ -216,7 +232,40 @@ export class Sender {
     if (verdict.answer) return this.#answered(batch, verdict.answer, since);
     if (verdict.again) return this.#wait(verdict.again, verdict.afterMs);
     if (verdict.refused) return this.pause(verdict.refused);
+    if (verdict.noRoom) return this.#noRoom(batch, verdict.noRoom);
     return this.#smaller(batch, header, verdict);
+  }
+
+  /**
+   * Others may have room where one has none, above all what deletes. It stays noted as sent: a long exchange may be refused
+   * before the server looks whether it is known.
+   */
+  #noRoom({ records }, error) {
+    this.#attempts = 0;
+    this.#error = null;
+    if (records.length > 1) return this.#halve(records);
+    for (const outcome of withoutRoom(records[0], error)) this.#reporter.emit('undecided', outcome);
+    this.#passOver(records, error);
+    return {};
+  }
+
+  #passOver(records, error) {
+    const full = this.#full;
+    if (full.keys.size === 0) Object.assign(full, { refused: 0, count: full.count + 1 });
+    for (const it of records) full.keys.add(key(it));
+    full.refused += 1;
+    full.error = error;
+    full.until = Date.now() + this.#backoffMs(full.count) * Math.max(1, full.refused / REFUSED_PER_WAIT);
+  }
+
+  #halve(records) {
+    this.#countMax = Math.ceil(Math.min(this.#countMax, records.length) / 2);
+    return {};
+  }
+
+  #forget(id) {
+    this.#later.delete(id);
+    this.#full.keys.delete(id);
   }
 
   /** Nothing was done, because of one of them: it is found, and the others are sent without it. */
@@ -235,9 +284,8 @@ export class Sender {
       return this.#decide({ decided, refused: decided[0].outcomes.find((it) => it.error) });
     }
     if (records.length > 1) {
-      this.#countMax = Math.ceil(Math.min(this.#countMax, records.length) / 2);
       if (tooLarge) this.#bytesMax = Math.ceil(records.reduce((sum, { bytes }) => sum + bytes, 0) / 2);
-      return {};
+      return this.#halve(records);
     }
     // With nothing in it, an exchange that is wrong in itself is still wrong.
     if (!tooLarge && !(await this.#isUnderstood(header))) return this.pause(unclear);
@@ -262,6 +310,7 @@ export class Sender {
       const count = (this.#later.get(key(it))?.count ?? 0) + 1;
       this.#later.set(key(it), { count, until: Date.now() + this.#backoffMs(count) });
     }
+    if (result.full?.length > 0) this.#passOver(result.full, result.noRoom);
     result.undecided?.forEach((outcome) => this.#reporter.emit('undecided', outcome));
     return this.#decide(result, seen);
   }
@@ -285,7 +334,7 @@ export class Sender {
     const isStop = this.#options.mode === 'stop' && result.refused;
     await this.#queue.settle(result, { ...seen, stopped: isStop ? result.refused.id : undefined });
     const outcomes = (result.decided ?? []).flatMap((it) => it.outcomes);
-    for (const { record } of result.decided ?? []) this.#later.delete(key(record));
+    for (const { record } of result.decided ?? []) this.#forget(key(record));
     if (outcomes.length > 0) this.#decided(outcomes);
     return {};
   }

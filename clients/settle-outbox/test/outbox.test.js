@@ -227,6 +227,170 @@ test('what could not be decided is sent again, and holds up nothing but in the m
   }
 });
 
+const noRoom = { error: 'insufficient_storage', problem: 'the account keeps 10 bytes, and may keep 10' };
+
+/**
+ * A server whose account is full until `room` is set: only what deletes is taken. It says so of the exchange, or of `each`
+ * transaction.
+ */
+function full(each = false) {
+  const state = { room: false, done: [] };
+  const server = fake(({ mode, transactions }) => {
+    const hasRoom = transactions.map(({ writes }) => state.room || writes.every((it) => it.delete));
+    const first = hasRoom.indexOf(false), isWhole = mode === 'all_in_one';
+    if (first >= 0 && !each) return [507, { error: noRoom.error, reason: noRoom.problem }];
+    const outcomes = transactions.map((it, at) => {
+      const refused = (reason) => ({ id: it.id, accepted: false, reason, retry: true });
+      if (first >= 0 && mode === 'stop' && at > first) return refused('not_attempted');
+      if (first >= 0 && isWhole && at !== first) return refused('aborted');
+      if (!hasRoom[at]) return { ...refused('undecided'), detail: noRoom };
+      state.done.push(it.id);
+      return accepted(it);
+    });
+    return [200, { seq: '1-t', transactions: outcomes }];
+  });
+  return Object.assign(state, { server });
+}
+
+const remove = { writes: [{ id: 'a', delete: true }] };
+
+const until = async (holds) => {
+  while (!holds()) await new Promise((tick) => setTimeout(tick, 1));
+};
+
+test('what there is no room for is passed over, and made in order once there is', async () => {
+  for (const each of [false, true]) {
+    const account = full(each);
+    const box = await outbox(account.server, { paused: true, backoffFirstMs: 30_000, backoffMaxMs: 60_000 });
+    const told = heard(box, 'undecided');
+    const added = [];
+    for (const it of [remove, write(1), remove, remove, [write(2), remove], write(3), remove]) added.push(await box.add(it));
+    const [one, group, three] = [added[1], added[4], added[5]];
+    const waiting = [one, ...group, three].map(({ id }) => id);
+    await box.resume();
+    await Promise.all([0, 2, 3, 6].map((at) => added[at].outcome));
+    assert.deepEqual(await box.pending(), waiting);
+    const { state, error } = box.status;
+    assert.deepEqual([state, error.error, error.reason], ['waiting', noRoom.error, noRoom.problem]);
+    assert.deepEqual(told.map(({ id }) => id), each ? [one.id, group[0].id, three.id] : waiting);
+    assert.deepEqual(told[0], { id: one.id, accepted: false, reason: 'undecided', detail: noRoom, retry: true });
+    account.room = true;
+    await box.sync();
+    assert.deepEqual(account.done.slice(-4), waiting);
+    assert.equal(box.status.state, 'idle');
+    await box.close();
+  }
+});
+
+test('what there is no room for is tried again all in turn, and less often the more requests that takes', async () => {
+  for (const [count, waitMs] of [[5, 10], [180, 30]]) {
+    const asked = [], times = [];
+    const server = fake(({ transactions }) => {
+      if (transactions.length === 1) asked.push(transactions[0].id) && times.push(performance.now());
+      return [507, {}];
+    });
+    const box = await outbox(server, { paused: true, backoffFirstMs: 20, backoffMaxMs: 20 });
+    const order = (await add(box, count)).map(({ id }) => id).sort();
+    await box.resume();
+    await until(() => asked.length >= 3 * count);
+    await box.close();
+    assert.deepEqual(asked.slice(0, 3 * count), [...order, ...order, ...order]);
+    const waits = [1, 2].map((turn) => times[turn * count] - times[turn * count - 1]);
+    assert.ok(waits.every((ms) => ms > waitMs - 2), `${waits}`);
+  }
+});
+
+test('where a server says of each whether there is room, all that waits is tried again at once', async () => {
+  const account = full(true);
+  const box = await outbox(account.server, { paused: true });
+  const order = (await add(box, 20)).map(({ id }) => id).sort();
+  await box.resume();
+  await until(() => account.server.exchanges.length >= 4);
+  await box.close();
+  for (const exchange of account.server.exchanges) assert.deepEqual(ids(exchange), order);
+});
+
+test('what has room only in parts is sent in parts', async () => {
+  const server = fake((exchange) => (exchange.transactions.length > 2 ? [507, {}] : yes(exchange)));
+  const box = await outbox(server, { paused: true });
+  const added = await add(box, 8);
+  await box.resume();
+  await box.sync();
+  assert.deepEqual(server.exchanges.flatMap((it) => (it.transactions.length > 2 ? [] : ids(it))), added.map(({ id }) => id).sort());
+  await box.close();
+});
+
+test('who says when to ask again is believed when there is no room, too', async () => {
+  const server = fake((exchange, at) => (at === 0 ? [507, {}, { 'retry-after': '1' }] : yes(exchange)));
+  const box = await outbox(server, { paused: true });
+  await add(box, 2);
+  const waits = heard(box, 'waiting');
+  await box.resume();
+  await box.sync();
+  assert.deepEqual(server.exchanges.map(({ transactions }) => transactions.length), [2, 2]);
+  assert.equal(waits[0].ms, 1000);
+  await box.close();
+});
+
+test('in the mode stop what there is no room for holds what is behind it, until it is dropped', async () => {
+  for (const each of [false, true]) {
+    const account = full(each);
+    const box = await outbox(account.server, { mode: 'stop', paused: true, backoffFirstMs: 30_000, backoffMaxMs: 60_000 });
+    const told = heard(box, 'undecided');
+    const added = [await box.add(remove), await box.add(write(1)), await box.add(remove)];
+    await box.resume();
+    await until(() => box.status.state === 'waiting');
+    assert.deepEqual(account.done, [added[0].id]);
+    assert.deepEqual([told.map(({ id }) => id), box.status.error.error], [[added[1].id], 'insufficient_storage']);
+    await box.drop(added[1].id);
+    assert.equal((await added[2].outcome).accepted, true);
+    await box.sync();
+    await box.close();
+  }
+});
+
+test('in the mode all_in_one what there is no room for waits whole', async () => {
+  for (const each of [false, true]) {
+    const account = full(each);
+    const box = await outbox(account.server, { mode: 'all_in_one', paused: true, backoffFirstMs: 30_000, backoffMaxMs: 60_000 });
+    const together = [await box.add(remove), await box.add(write(1))];
+    await box.resume();
+    await until(() => box.status.state === 'waiting');
+    const later = await box.add(remove);
+    await later.outcome;
+    assert.deepEqual(account.done, [later.id]);
+    account.room = true;
+    await box.sync();
+    assert.deepEqual(account.done.slice(1), together.map(({ id }) => id));
+    await box.close();
+  }
+});
+
+test('what another one had room for is waited for no more', async () => {
+  const account = full(), store = new MemoryStore(), options = { store, backoffFirstMs: 30_000, backoffMaxMs: 60_000 };
+  const one = await outbox(account.server, options);
+  const { outcome } = await one.add(write(1));
+  await until(() => one.status.state === 'waiting');
+  account.room = true;
+  const two = await outbox(account.server, options);
+  await outcome;
+  await until(() => one.status.state === 'idle');
+  await one.close();
+  await two.close();
+});
+
+test('changes of others come though there is no room', async () => {
+  const server = fake((exchange) => {
+    if (exchange.transactions.length > 0) return [507, {}];
+    return [200, { seq: '1-t', transactions: [], changes: { results: [{ id: 'b', changes: [] }], last_seq: '1-t', pending: 0 } }];
+  });
+  const box = await outbox(server, { follow: true });
+  const seen = heard(box, 'changes');
+  await box.add(write(1));
+  await until(() => seen.length > 0);
+  await box.close();
+});
+
 test('a group is an exchange of its own, and all or nothing of it is made', async () => {
   const verdicts = [[{ accepted: true }, { accepted: true }], [{ reason: 'aborted', retry: true }, { reason: 'missing' }], [{ accepted: true }]];
   let at = 0;

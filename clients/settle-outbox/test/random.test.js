@@ -43,6 +43,7 @@ function model(random) {
     const wrong = transactions.findIndex(({ wrong }) => wrong);
     if (wrong >= 0) return [400, { error: 'bad_request', reason: `${random(2) ? `transaction ${wrong}: ` : ''}wrong` }];
     if (mode !== 'all_in_one' && transactions.length > 1 && random(10) === 0) return [413, { error: 'too_large', reason: 'large' }];
+    if (random(8) === 0 && transactions.some(({ id }) => !known.has(id))) return [507, { error: 'insufficient_storage', reason: 'full' }];
     if (mode === 'all_in_one') {
       if (transactions.every(({ id }) => known.has(id))) return [200, { transactions: transactions.map(one) }];
       const fails = transactions.find(({ refused }) => refused);
