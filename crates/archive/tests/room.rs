@@ -1,7 +1,5 @@
 //! What is restored takes no more room than there is.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 mod support;
 
 use settle_archive::RestoreFailure;

@@ -272,7 +272,7 @@ async fn write_and_drill(
         file = back;
     }
     on_files(move || file.sync_all()).await.map_err(OneError::Write)?;
-    let totals = site.restore_drill(database, source(path)?).await?;
+    let totals = Box::pin(site.restore_drill(database, source(path)?)).await?;
     Ok(totals.documents)
 }
 
