@@ -243,7 +243,8 @@ impl Inner {
     ) -> Result<Vec<Option<Then>>, PastError> {
         let ids = ids.get(..portion.rows).unwrap_or(ids);
         let steps = ids.iter().map(|id| Step::Get(self.keys.head_at(id))).collect();
-        let mut heads = Heads::new(self.keys, moment, bodies, portion);
+        let all = Portion { rows: ids.len(), ..portion };
+        let mut heads = Heads::new(self.keys, moment, bodies, all);
         let mut plan = Plan::new(steps);
         loop {
             let read = self.shared.engine.read(plan.clone(), heads).await;
