@@ -100,15 +100,14 @@ impl Lanes {
         exchanged: &Exchanged<'_>,
         range: Range<usize>,
     ) -> Result<Vec<TransactResult>, StorageError> {
-        let Exchanged { database, grant, transactions, .. } = exchanged;
+        let database = exchanged.database;
         for _ in 0..CLASHES_MAX {
             let Some(verdict) = self.unasked(database).await? else {
                 return self.transact_judged(exchanged, range).await;
             };
             let judgement = Judgement::Unasked(verdict);
-            let fates = database.transact(grant, transactions, range.clone(), &judgement).await?;
             // What was decided is recorded, so that all can be asked about again.
-            if let Some(results) = decided(fates) {
+            if let Some(results) = make(exchanged, range.clone(), judgement, None).await? {
                 return Ok(results);
             }
         }
@@ -121,11 +120,10 @@ impl Lanes {
         exchanged: &Exchanged<'_>,
         unit: Range<usize>,
     ) -> Result<Vec<TransactResult>, StorageError> {
-        let Exchanged { database, grant, transactions, .. } = exchanged;
+        let Exchanged { database, grant, .. } = exchanged;
         // It may be decided already, or a requirement may not hold.
         let as_it_is = Judgement::Unasked(Verdict::NONE);
-        let fates = database.transact(grant, transactions, unit.clone(), &as_it_is).await?;
-        if let Some(results) = decided(fates) {
+        if let Some(results) = make(exchanged, unit.clone(), as_it_is.clone(), None).await? {
             return Ok(results);
         }
         for attempt in 0..=CALL_CLASHES_MAX {
@@ -142,16 +140,7 @@ impl Lanes {
                 Run::Done(called) => Arc::new(called),
                 Run::Clash => continue,
                 Run::Refused => {
-                    let transactions = Arc::clone(transactions);
-                    let fates = match turn {
-                        Some(turn) => {
-                            turn.transact(&transactions, unit.clone(), as_it_is.clone()).await?
-                        }
-                        None => {
-                            database.transact(grant, &transactions, unit.clone(), &as_it_is).await?
-                        }
-                    };
-                    match decided(fates) {
+                    match make(exchanged, unit.clone(), as_it_is.clone(), turn).await? {
                         Some(results) => return Ok(results),
                         None => continue,
                     }
@@ -273,15 +262,13 @@ impl Lanes {
         exchanged: &Exchanged<'_>,
         unit: Range<usize>,
     ) -> Result<Vec<TransactResult>, StorageError> {
-        let Exchanged { database, grant, transactions, .. } = exchanged;
+        let Exchanged { database, transactions, .. } = exchanged;
         // Held until it is decided.
         let mut lanes = None;
         for _ in 0..CLASHES_MAX {
             if let Some(verdict) = self.unasked(database).await? {
                 let judgement = Judgement::Unasked(verdict);
-                let fates =
-                    database.transact(grant, transactions, unit.clone(), &judgement).await?;
-                if let Some(results) = decided(fates) {
+                if let Some(results) = make(exchanged, unit.clone(), judgement, None).await? {
                     return Ok(results);
                 }
                 continue;
@@ -310,16 +297,10 @@ impl Lanes {
         (epochs, designs): (Epochs, &Arc<Designs>),
         turn: Option<Turn>,
     ) -> Result<Option<Vec<TransactResult>>, StorageError> {
-        let Exchanged { database, grant, transactions, .. } = exchanged;
-        let judgement = match self.judge_unit(exchanged, &unit, epochs, designs).await? {
-            Ok(judgement) => judgement,
-            Err(undecided) => return Ok(Some(undecided_unit(unit, undecided))),
-        };
-        let fates = match turn {
-            Some(turn) => turn.transact(transactions, unit, judgement).await?,
-            None => database.transact(grant, transactions, unit, &judgement).await?,
-        };
-        Ok(decided(fates))
+        match self.judge_unit(exchanged, &unit, epochs, designs).await? {
+            Ok(judgement) => make(exchanged, unit, judgement, turn).await,
+            Err(undecided) => Ok(Some(undecided_unit(unit, undecided))),
+        }
     }
 
     /// The design documents, and what has to be as it was for what they say to stand.
@@ -385,9 +366,20 @@ fn is_stopped(mode: Mode, results: &[TransactResult]) -> bool {
     mode == Mode::Stop && !results.last().is_none_or(is_accepted)
 }
 
-/// What became of all, unless they have to be asked about again.
-fn decided(fates: Vec<Fate>) -> Option<Vec<TransactResult>> {
-    (!fates.contains(&Fate::Overtaken)).then(|| fates.into_iter().map(Ok).collect())
+/// Asks the writer, in its turn where somebody has that already. What became of all, unless they have to be asked about
+/// again.
+async fn make(
+    exchanged: &Exchanged<'_>,
+    unit: Range<usize>,
+    judgement: Judgement,
+    turn: Option<Turn>,
+) -> Result<Option<Vec<TransactResult>>, StorageError> {
+    let Exchanged { database, grant, transactions, .. } = exchanged;
+    let fates = match turn {
+        Some(turn) => turn.transact(transactions, unit, judgement).await?,
+        None => database.transact(grant, transactions, unit, &judgement).await?,
+    };
+    Ok((!fates.contains(&Fate::Overtaken)).then(|| fates.into_iter().map(Ok).collect()))
 }
 
 fn contended(range: Range<usize>) -> Vec<TransactResult> {
