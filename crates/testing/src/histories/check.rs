@@ -31,6 +31,9 @@ pub struct Verdict {
 /// A faulty server makes thousands of them, of which a person reads a few.
 const ANOMALIES_MAX: usize = 20;
 
+/// So that many of one kind do not hide the others.
+const OF_ONE_KIND_MAX: usize = 10;
+
 /// Looks for contradictions.
 ///
 /// # Panics
@@ -57,8 +60,12 @@ impl Verdict {
         self.anomalies.len() >= ANOMALIES_MAX
     }
 
+    fn count_of(&self, kind: AnomalyKind) -> usize {
+        self.anomalies.iter().filter(|it| it.kind == kind).count()
+    }
+
     pub(super) fn add(&mut self, kind: AnomalyKind, explain: impl FnOnce() -> String) {
-        if !self.is_full() {
+        if !self.is_full() && self.count_of(kind) < OF_ONE_KIND_MAX {
             self.anomalies.push(Anomaly { kind, explanation: explain() });
         }
     }
@@ -77,9 +84,12 @@ impl fmt::Display for Verdict {
             "{} elements in {} lists, {} times known that one was before another",
             self.elements, self.lists, self.edges
         )?;
+        let has_many = |it: &Anomaly| self.count_of(it.kind) == OF_ONE_KIND_MAX;
         match self.anomalies.len() {
             0 => f.write_str("strictly serializable"),
-            ANOMALIES_MAX => f.write_str("not strictly serializable, among others:"),
+            _ if self.is_full() || self.anomalies.iter().any(has_many) => {
+                f.write_str("not strictly serializable, among others:")
+            }
             count => write!(f, "not strictly serializable, {count} anomalies:"),
         }?;
         self.anomalies.iter().try_for_each(|anomaly| write!(f, "\n{anomaly}"))
