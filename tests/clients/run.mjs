@@ -26,11 +26,15 @@ if (!python) {
 const here = fileURLToPath(new URL('.', import.meta.url));
 const invoices = resolve(here, '../../examples/invoices/invoices.mjs');
 const example = resolve(here, '../../examples/offline-notes/notes.mjs');
-const total = { passed: 0, failed: 0 };
+let passed = 0;
+/** The lines of the steps that failed. */
+const failed = [];
 
-function judge(passed, title, remark = '') {
-  total[passed ? 'passed' : 'failed'] += 1;
-  console.log(`${passed ? 'ok    ' : 'NOT OK'} ${title}${remark && ` (${remark})`}`);
+function judge(isGood, title, remark = '') {
+  const line = `${isGood ? 'ok    ' : 'NOT OK'} ${title}${remark && ` (${remark})`}`;
+  console.log(line);
+  if (isGood) passed += 1;
+  else failed.push(line);
 }
 
 /** Runs a script to its end and hands each line that it prints to `heard`. */
@@ -139,6 +143,7 @@ const scripts = [
   'pouchdb-account.mjs',
   'pouchdb-history.mjs',
   'pouchdb-replication.mjs',
+  'pouchdb-network.mjs',
   'aiocouch_smoke.py',
   'couchdb_python_smoke.py',
 ];
@@ -171,7 +176,7 @@ for (const script of ['browser.mjs', 'outbox-browser.mjs']) {
 }
 // Last, since it leaves nothing as it was.
 await steps('schema.py', server.url);
-if (total.failed) console.log(`the server's last lines:\n${server.log}`);
+if (failed.length > 0) console.log(`the server's last lines:\n${server.log}`);
 await server.stop().then(
   () => judge(true, 'the server stops when it is asked to'),
   (error) => judge(false, 'the server stops when it is asked to', error.message),
@@ -189,5 +194,7 @@ for (const kill of [[], ['--kill']]) {
   judge(ended === 0, `offline-notes converges${kill.length ? ' after kill -9' : ''}`, ended ? `ended with ${ended}` : '');
 }
 
-console.log(`${total.passed} passed, ${total.failed} failed`);
-process.exit(total.failed ? 1 : 0);
+// Where only the end of the output is kept, they are in it.
+for (const line of failed) console.log(line);
+console.log(`${passed} passed, ${failed.length} failed`);
+process.exit(failed.length > 0 ? 1 : 0);
