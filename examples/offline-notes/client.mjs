@@ -1,6 +1,7 @@
 // One person's device: a database in memory, synced live both ways, that can lose its network.
 import PouchDB from 'pouchdb';
 import memory from 'pouchdb-adapter-memory';
+import { LiveSync, fetchInNode } from './sync.mjs';
 
 PouchDB.plugin(memory);
 
@@ -10,12 +11,8 @@ const RETRY_MS = 250;
 /** Documents a request; small, so that a network has many chances to fail in between. */
 const BATCH_DOCUMENTS = 25;
 
-export function remote(url, isOnline = () => true) {
-  return new PouchDB(url, {
-    skip_setup: true,
-    fetch: (address, options) =>
-      isOnline() ? PouchDB.fetch(address, options) : Promise.reject(new TypeError('offline')),
-  });
+export function remote(url, fetch = fetchInNode) {
+  return new PouchDB(url, { skip_setup: true, fetch });
 }
 
 export class Client {
@@ -26,13 +23,12 @@ export class Client {
   constructor(name, url) {
     this.name = name;
     this.database = new PouchDB(`${name}-${process.pid}`, { adapter: 'memory' });
-    this.remote = remote(url, () => this.online);
-    const options = {
-      live: true, retry: true, back_off_function: () => RETRY_MS, batch_size: BATCH_DOCUMENTS,
-    };
-    this.#sync = this.database.sync(this.remote, options)
-      .on('denied', (error) => this.denied.push(error))
-      .on('error', (error) => this.denied.push(error));
+    this.#sync = new LiveSync((fetch) => [this.database, remote(url, fetch)], {
+      retryMs: RETRY_MS,
+      isOnline: () => this.online,
+      onDenied: (error) => this.denied.push(error),
+      batch_size: BATCH_DOCUMENTS,
+    });
   }
 
   /** Adds a note to a document that is here already, or to a new one. */
@@ -61,7 +57,7 @@ export class Client {
   }
 
   async stop() {
-    this.#sync.cancel();
+    await this.#sync.stop();
     await this.database.destroy();
   }
 }

@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { Client, remote } from './client.mjs';
 import { converged, differences, until } from './convergence.mjs';
 import { Server } from './server.mjs';
+import { isOfNetwork } from './sync.mjs';
 
 const USAGE = `usage: notes.mjs URL
        notes.mjs --server PROGRAM [--documents FILE] [--kill]`;
@@ -149,7 +150,7 @@ async function flags(everyone) {
 // PouchDB leaves some promises of a feed whose connection broke to nobody. A browser prints them on
 // its console and goes on; Node would end.
 process.on('unhandledRejection', (error) => {
-  if (error?.name !== 'FetchError') throw error;
+  if (!isOfNetwork(error)) throw error;
 });
 
 main().then(() => process.exit(0), (error) => {

@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import PouchDB from 'pouchdb';
 import memory from 'pouchdb-adapter-memory';
 import { Server } from '../../examples/offline-notes/server.mjs';
+import { LiveSync, isOfNetwork, untilItFails } from '../../examples/offline-notes/sync.mjs';
 import { ask, assertSame, branch, bytes, contents, must } from './replicas.mjs';
 PouchDB.plugin(memory);
 process.setMaxListeners(0); // each server takes one to be killed by
@@ -136,8 +137,22 @@ async function tamper(to) {
   return tampered.href.replace(/\/$/, '');
 }
 
+/** What is awaited now, in words. */
+const doing = new Set();
+
+async function awaiting(what, work) {
+  doing.add(what);
+  try {
+    return await work;
+  } finally {
+    doing.delete(what);
+  }
+}
+
 /** Replicates once. Gives how many documents were written. */
-async function once(from, to, isBad = false) {
+const once = (from, to, isBad = false) => awaiting(`${from.name} to ${to.name}${isBad ? ' over a bad link' : ''}`, replicated(from, to, isBad));
+
+async function replicated(from, to, isBad) {
   if (from instanceof SettleNode && to instanceof SettleNode && options.by === 'settle') {
     // The one that runs it names its own database, and reaches the other over the link.
     const isPull = isBad ? from.name < to.name : from.name > to.name;
@@ -147,8 +162,8 @@ async function once(from, to, isBad = false) {
     if (status !== 200 || !json.ok) throw new Error(`_replicate: ${status} ${JSON.stringify(json)}`);
     return json.no_changes ? 0 : json.history[0].docs_written;
   }
-  const end = (node) => (node instanceof PouchNode ? node.database : new PouchDB(isBad ? node.badUrl : node.url, { skip_setup: true }));
-  const { docs_written, doc_write_failures, errors } = await PouchDB.replicate(end(from), end(to));
+  const end = (node, fetch) => (node instanceof PouchNode ? node.database : new PouchDB(isBad ? node.badUrl : node.url, { skip_setup: true, fetch }));
+  const { docs_written, doc_write_failures, errors } = await untilItFails((fetch) => PouchDB.replicate(end(from, fetch), end(to, fetch)));
   if (doc_write_failures > 0) throw new Error(`PouchDB could not write: ${JSON.stringify(errors)}`);
   return docs_written;
 }
@@ -169,13 +184,9 @@ async function keepOn(one, other) {
       }
     };
   }
-  const end = (node) => (node instanceof PouchNode ? node.database : new PouchDB(node.badUrl, { skip_setup: true }));
-  const sync = PouchDB.sync(end(one), end(other), { live: true, retry: true, heartbeat: 1000, back_off_function: () => 100 });
-  const ended = new Promise((resolve) => sync.on('complete', resolve).on('error', resolve));
-  return async () => {
-    sync.cancel();
-    await ended;
-  };
+  const end = (node, fetch) => (node instanceof PouchNode ? node.database : new PouchDB(node.badUrl, { skip_setup: true, fetch }));
+  const sync = new LiveSync((fetch) => [end(one, fetch), end(other, fetch)], { retryMs: 100, heartbeat: 1000 });
+  return () => sync.stop();
 }
 
 /** What one seed does. Throws when its replicas do not agree. */
@@ -196,7 +207,7 @@ async function live(seed, sites, counts) {
   const lasting = [];
   const replicating = [];
   const background = (work) => replicating.push(work.catch(() => { counts.interrupted += 1; }));
-  for (const link of links) if (random.percent(30)) lasting.push(await keepOn(...link));
+  for (const link of links) if (random.percent(30)) lasting.push([link.map((it) => it.name).join(' and '), await keepOn(...link)]);
   for (let step = 20 + random.below(20); step > 0; step -= 1) {
     const node = random.of(nodes), id = `doc-${random.below(DOCUMENTS)}`, kind = random.below(100);
     counts.steps += 1;
@@ -212,13 +223,13 @@ async function live(seed, sites, counts) {
       // Some end before the next step, some run beside it.
       if (random.percent(60)) await replicating.at(-1);
     } else if (node instanceof SettleNode) {
-      await node.site.server.kill();
-      await node.site.server.start();
+      await awaiting(`the end of the server of ${node.name}`, node.site.server.kill());
+      await awaiting(`the start of the server of ${node.name}`, node.site.server.start());
       counts.kills += 1;
     }
   }
   await Promise.all(replicating);
-  for (const end of lasting) await end();
+  for (const [link, end] of lasting) await awaiting(`the end of what lasts between ${link}`, end());
   let moved = 1;
   for (let round = 0; moved > 0; round += 1) {
     if (round === ROUNDS_MAX) throw new Error(`documents still move after ${ROUNDS_MAX} rounds`);
@@ -259,13 +270,13 @@ await Promise.all(sites.map((site, n) => site.start(first * NODES_MAX + n)));
 if (options.plant) sites[0].tampered = await tamper(sites[0].server.url);
 // PouchDB lets go of some of its requests, so that nobody hears how they fail when a link is cut.
 process.on('unhandledRejection', (error) => {
-  if (error?.name !== 'FetchError') throw error;
+  if (!isOfNetwork(error)) throw error;
   counts.interrupted += 1;
 });
 const begun = Date.now();
 for (let seed = Math.max(first, remembered?.next ?? first); seed <= last; seed += 1) {
   let timer;
-  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(`no end within ${SEED_SECONDS_MAX} s`)), SEED_SECONDS_MAX * 1000); });
+  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(`no end within ${SEED_SECONDS_MAX} s of ${[...doing].join(', ')}`)), SEED_SECONDS_MAX * 1000); });
   const start = Date.now();
   try {
     await Promise.race([live(seed, sites, counts), late]);
