@@ -13,7 +13,7 @@ use settle_engine::memory::MemoryEngine;
 use settle_model::sequence::{Sequence, Since};
 use tokio::runtime::Builder;
 
-use crate::support::{Op, TestDatabase, TestStore, edit, live, op, path, rest, source};
+use crate::support::{Op, TestDatabase, TestStore, edit, live, op, path, rest, slices, source};
 
 /// Sequences and times included.
 fn assert_same(expected: &[WholeDocument], found: &[WholeDocument]) {
@@ -98,22 +98,39 @@ proptest! {
                 live(&db, op, &mut made).await;
             }
             db.db.compact(&db.admin).await.unwrap();
-            let mut found = Vec::new();
-            let mut since = Some(0);
-            while let Some(at) = since {
-                let (documents, next) = point.documents(at).await.unwrap();
-                found.extend(documents);
-                since = match next {
-                    settle_database::Next::Done => None,
-                    settle_database::Next::Go(at) => Some(at),
-                };
-            }
+            let found = slices(&point).await.concat();
             assert_same(&expected, &found);
             point.release().await.unwrap();
             db.db.compact(&db.admin).await.unwrap();
             db.audit().await;
         });
     }
+}
+
+/// What has changed since is looked up behind the slice, and large.
+#[tokio::test]
+async fn a_slice_of_the_past_is_bounded() {
+    const SIZE: usize = 300_000;
+    let store = TestStore::new().await;
+    let db = store.create("notes").await;
+    let body = format!(r#"{{"pad":"{}"}}"#, "x".repeat(SIZE));
+    let mut revs = Vec::new();
+    for n in 0..12 {
+        revs.push(db.put(&format!("large-{n}"), None, &body).await);
+        db.put(&format!("small-{n}"), None, "{}").await;
+    }
+    let point = db.db.point(&db.admin, None, "a test").await.unwrap();
+    let expected = db.wholes().await;
+    for (n, rev) in revs.iter().enumerate().filter(|(n, _)| n % 4 != 0) {
+        db.put(&format!("large-{n}"), Some(rev), "{}").await;
+    }
+    let slices = slices(&point).await;
+    let sizes: Vec<usize> = slices
+        .iter()
+        .map(|slice| slice.iter().flat_map(|it| &it.leaves).map(|leaf| leaf.body.len()).sum())
+        .collect();
+    assert!(sizes.iter().all(|size| *size < (2 << 20) + 2 * SIZE), "{sizes:?}");
+    assert_same(&expected, &slices.concat());
 }
 
 /// Lives on behind a moment, with `taken` as its snapshot, and archives that.

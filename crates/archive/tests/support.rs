@@ -20,7 +20,7 @@ use settle_archive::{
 };
 use settle_database::{
     Atomicity, AttachmentEdit, AttachmentSource, Content, CreateOptions, Database, Edit, Moment,
-    Next, Origin, Store, StoreParts, StoreSettings, Verdict, WholeDocument,
+    Next, Origin, Point, Store, StoreParts, StoreSettings, Verdict, WholeDocument,
     blobs::{BlobSettings, BlobStore, BlobStoreParts, Received, UploadOptions},
 };
 use settle_engine::{
@@ -112,6 +112,20 @@ impl TestStore {
     pub async fn replace(&self, db: &TestDatabase, archive: &[u8]) -> TestDatabase {
         let restored = self.restore(db, archive).await.unwrap();
         TestDatabase::new(&self.store, restored.place(&db.db).await.unwrap())
+    }
+}
+
+/// All documents of a moment, as they are read.
+pub async fn slices(point: &Point) -> Vec<Vec<WholeDocument>> {
+    let mut slices = Vec::new();
+    let mut since = 0;
+    loop {
+        let (documents, next) = point.documents(since).await.unwrap();
+        slices.push(documents);
+        match next {
+            Next::Done => return slices,
+            Next::Go(at) => since = at,
+        }
     }
 }
 
@@ -247,16 +261,7 @@ impl TestDatabase {
 
     pub async fn wholes(&self) -> Vec<WholeDocument> {
         let point = self.db.point(&self.admin, None, "a test").await.unwrap();
-        let mut all = Vec::new();
-        let mut since = Some(0);
-        while let Some(at) = since {
-            let (documents, next) = point.documents(at).await.unwrap();
-            all.extend(documents);
-            since = match next {
-                Next::Done => None,
-                Next::Go(at) => Some(at),
-            };
-        }
+        let all = slices(&point).await.concat();
         point.release().await.unwrap();
         all
     }

@@ -25,7 +25,7 @@ use crate::{
     database::{HeldMoment, Inner},
     error::StorageError,
     keys::{self, Keys},
-    limits::{CLASHES_MAX, WHOLE_BYTES_MAX, WHOLE_DOCUMENTS_MAX, WHOLE_ELSEWHERE_BYTES},
+    limits::{CLASHES_MAX, WHOLE_BYTES_MAX, WHOLE_DOCUMENTS_MAX},
     past::{
         documents::{Bodies, BodyThen, Portion, Then},
         moment::{Moment, PastError},
@@ -209,28 +209,16 @@ impl Database {
         id: &DocumentId,
     ) -> Result<Option<WholeDocument>, PastError> {
         self.inner.check(grant);
-        let found = self.inner.wholes(&[id.as_str().to_owned()], Moment::PRESENT).await?;
-        Ok(found.into_iter().next().flatten())
+        let ids = [id.as_str().to_owned()];
+        let found = self.inner.then(&ids, Moment::PRESENT, Bodies::All).await?;
+        match found.into_iter().next().flatten() {
+            Some(then) => Ok(Some(self.inner.whole_of(then).await?)),
+            None => Ok(None),
+        }
     }
 }
 
 impl Inner {
-    /// Documents as they were, in the order of `ids`; `None` for one that was not there, or has been erased.
-    async fn wholes(
-        &self,
-        ids: &[String],
-        moment: Moment,
-    ) -> Result<Vec<Option<WholeDocument>>, PastError> {
-        let mut found = Vec::with_capacity(ids.len());
-        for then in self.then(ids, moment, Bodies::All).await? {
-            found.push(match then {
-                Some(then) => Some(self.whole_of(then).await?),
-                None => None,
-            });
-        }
-        Ok(found)
-    }
-
     async fn whole_of(&self, then: Then) -> Result<WholeDocument, StorageError> {
         let id = parse(&then.id)?;
         let revs: Vec<RevId> = then.leaves.iter().map(|leaf| leaf.rev.clone()).collect();
@@ -314,8 +302,15 @@ impl Point {
             end: Bound::Included(keys.change(at)),
             direction: Direction::Ascending,
         };
-        let (stage, failure) = (Stage::Change, Failure::default());
-        let visitor = Reading { keys, at, stage, found: Vec::new(), bytes: 0, failure };
+        let visitor = Reading {
+            keys,
+            at,
+            stage: Stage::Change,
+            row: since,
+            found: Vec::new(),
+            bytes: 0,
+            failure: Failure::default(),
+        };
         let plan = Plan::new(vec![Step::Scan(rows)]);
         let (visitor, progress) =
             inner.shared.engine.read(plan, visitor).await.map_err(StorageError::from)?;
@@ -327,25 +322,39 @@ impl Point {
                 Next::Go(resume.after().and_then(keys::number_of).unwrap_or(since))
             }
         };
-        Ok((self.complete(visitor.found).await?, next))
+        self.complete(visitor.found, next).await
     }
 
-    /// Looks up what is not in the slice itself.
-    async fn complete(&self, found: Vec<Found>) -> Result<Vec<WholeDocument>, PastError> {
+    /// Looks up what is not in the slice itself, as much as a slice has: from the first document that is left out, the
+    /// feed is read again.
+    async fn complete(
+        &self,
+        found: Vec<Found>,
+        next: Next<u64>,
+    ) -> Result<(Vec<WholeDocument>, Next<u64>), PastError> {
         let inner = &self.database.inner;
         let elsewhere: Vec<String> = found.iter().filter_map(Found::elsewhere).collect();
         let mut looked_up = if elsewhere.is_empty() {
             inner.check_moment(self.moment).await?;
             Vec::new()
         } else {
-            inner.wholes(&elsewhere, self.moment).await?
+            let portion = Portion { rows: elsewhere.len(), bytes: WHOLE_BYTES_MAX };
+            inner.then_some(&elsewhere, self.moment, Bodies::All, portion).await?
         }
         .into_iter();
-        let documents = found.into_iter().filter_map(|found| match found {
-            Found::Whole(document) => Some(document),
-            Found::Elsewhere(_) => looked_up.next().flatten(),
-        });
-        Ok(documents.collect())
+        let mut documents = Vec::with_capacity(found.len());
+        for found in found {
+            match found {
+                Found::Whole(document) => documents.push(document),
+                Found::Elsewhere { row, .. } => match looked_up.next() {
+                    Some(Some(then)) => documents.push(inner.whole_of(then).await?),
+                    // It has been erased.
+                    Some(None) => {}
+                    None => return Ok((documents, Next::Go(row - 1))),
+                },
+            }
+        }
+        Ok((documents, next))
     }
 
     /// The purges that are remembered and came before the point was made, oldest first.
@@ -431,6 +440,8 @@ struct Reading {
     keys: Keys,
     at: u64,
     stage: Stage,
+    /// The number of the row that is read.
+    row: u64,
     found: Vec<Found>,
     bytes: usize,
     failure: Failure,
@@ -439,14 +450,17 @@ struct Reading {
 enum Found {
     Whole(WholeDocument),
     /// The document has moved on, or part of its ancestry is elsewhere: it is read by itself.
-    Elsewhere(String),
+    Elsewhere {
+        id: String,
+        row: u64,
+    },
 }
 
 impl Found {
     fn elsewhere(&self) -> Option<String> {
         match self {
             Self::Whole(_) => None,
-            Self::Elsewhere(id) => Some(id.clone()),
+            Self::Elsewhere { id, .. } => Some(id.clone()),
         }
     }
 }
@@ -486,6 +500,7 @@ impl Reading {
 
     fn change(&mut self, key: &[u8], value: &[u8]) -> Result<Visit, StorageError> {
         let change = ChangeView::decode(key, value)?;
+        self.row = keys::number_of(key).unwrap_or(self.row);
         match change.superseded_by {
             Some(by) if by <= self.at => Ok(Visit::Next),
             Some(_) => Ok(self.elsewhere(change.id.to_owned())),
@@ -520,7 +535,8 @@ impl Reading {
     }
 
     fn elsewhere(&mut self, id: String) -> Visit {
-        self.add(Found::Elsewhere(id), WHOLE_ELSEWHERE_BYTES)
+        let bytes = id.len();
+        self.add(Found::Elsewhere { id, row: self.row }, bytes)
     }
 
     fn add(&mut self, found: Found, bytes: usize) -> Visit {
