@@ -7,6 +7,7 @@
 mod arriving;
 mod crowd;
 mod idle;
+mod left_over;
 mod pace;
 mod patient;
 
@@ -16,6 +17,7 @@ use std::{
 };
 
 use axum::body::Body;
+use http::{Version, header};
 use http_body::Body as _;
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -33,7 +35,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::arriving::ArrivalError;
 pub use self::pace::Pace;
-use self::{arriving::Arriving, crowd::Crowd, idle::Requests, patient::Patient};
+use self::{
+    arriving::Arriving, crowd::Crowd, idle::Requests, left_over::left_over, patient::Patient,
+};
 use crate::{App, AppState, connection::Connection, limits};
 
 /// A server that runs.
@@ -249,14 +253,17 @@ impl Host {
     async fn serve(&self, stream: impl Duplex + 'static, connection: Connection) {
         let requests = Requests::default();
         let pace = self.options.limits.body;
+        let (left_over, heap) = left_over();
         let service = service_fn(|request: Request<Incoming>| {
             requests.begin(request.version());
             // Requests of HTTP/2 run on their own.
             let app = self.app.clone();
+            let left_over = (request.version() < Version::HTTP_2).then(|| left_over.clone());
+            let waits = request.headers().contains_key(header::EXPECT);
             async move {
                 let request = request.map(|body| match body.is_end_stream() {
                     true => Body::empty(),
-                    false => Body::new(Arriving::new(body, pace)),
+                    false => Body::new(Arriving::new(body, pace, left_over, waits)),
                 });
                 Ok::<_, Infallible>(app.answer_on(connection, request).await)
             }
@@ -264,19 +271,26 @@ impl Host {
         let shutdown = &self.app.state().shutdown;
         let serving = self.protocol.serve_connection(TokioIo::new(stream), service);
         let mut serving = std::pin::pin!(serving);
-        let outcome = tokio::select! {
-            outcome = serving.as_mut() => outcome,
-            () = shutdown.begun() => {
-                serving.as_mut().graceful_shutdown();
-                serving.await
-            }
-            () = requests.none_for(self.options.limits.idle_wait) => {
-                if !requests.any() {
-                    return;
+        let serving = async {
+            tokio::select! {
+                outcome = serving.as_mut() => outcome,
+                () = shutdown.begun() => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
                 }
-                serving.as_mut().graceful_shutdown();
-                serving.await
+                () = requests.none_for(self.options.limits.idle_wait) => {
+                    if requests.any() {
+                        serving.as_mut().graceful_shutdown();
+                        serving.await
+                    } else {
+                        Ok(())
+                    }
+                }
             }
+        };
+        let outcome = tokio::select! {
+            outcome = serving => outcome,
+            never = heap.throw_away() => match never {},
         };
         if let Err(error) = outcome {
             tracing::debug!(error, "connection ended");

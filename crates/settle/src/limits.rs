@@ -22,6 +22,9 @@ pub const LOAD_REPLY_BYTES_MAX: u64 = 16 << 20;
 /// Refusals that are printed in full; the rest is counted.
 pub const LOAD_REFUSALS_SHOWN: usize = 10;
 
+/// How long a server may think about a file that it is asked to take, before the file is sent without its word.
+pub const FILE_WAIT: Duration = Duration::from_secs(10);
+
 /// How long `settle load` waits for a connection.
 pub const LOAD_CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 

@@ -10,12 +10,20 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use thiserror::Error;
 
-use super::pace::{Pace, Patience};
+use super::{
+    left_over::LeftOver,
+    pace::{Pace, Patience},
+};
 
 #[derive(Debug)]
 pub(super) struct Arriving {
-    body: Incoming,
+    /// `None` when this is dropped.
+    body: Option<Incoming>,
     patience: Patience,
+    /// Who takes what is not read; nobody where it will not be sent.
+    left_over: Option<LeftOver>,
+    /// Whether the client waits to be asked for it (`Expect: 100-continue`), which the first read does.
+    waits: bool,
 }
 
 /// Why a body ended before its end.
@@ -28,8 +36,24 @@ pub(crate) enum ArrivalError {
 }
 
 impl Arriving {
-    pub(super) fn new(body: Incoming, pace: Pace) -> Self {
-        Self { body, patience: Patience::new(pace) }
+    pub(super) fn new(
+        body: Incoming,
+        pace: Pace,
+        left_over: Option<LeftOver>,
+        waits: bool,
+    ) -> Self {
+        Self { body: Some(body), patience: Patience::new(pace), left_over, waits }
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
+        if let Some(left_over) = self.left_over.take()
+            && !self.waits
+        {
+            left_over.take(body);
+        }
     }
 }
 
@@ -49,7 +73,9 @@ impl Body for Arriving {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ArrivalError>>> {
         let this = self.get_mut();
-        match Pin::new(&mut this.body).poll_frame(context) {
+        this.waits = false;
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        match Pin::new(body).poll_frame(context) {
             Poll::Ready(frame) => {
                 let data = frame.as_ref().and_then(|it| it.as_ref().ok()?.data_ref());
                 this.patience.moved(data.map_or(0, Bytes::len));
@@ -57,16 +83,17 @@ impl Body for Arriving {
             }
             Poll::Pending => {
                 ready!(this.patience.wait(context));
+                this.left_over = None;
                 Poll::Ready(Some(Err(ArrivalError::TooSlow)))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
 }

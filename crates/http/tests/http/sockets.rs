@@ -228,3 +228,42 @@ async fn a_feed_over_http_2_ends_with_its_last_line_and_what_hangs_there_is_cut(
         ended.unwrap();
     }
 }
+
+/// It writes all of its body, and then reads, as simple clients do.
+#[tokio::test]
+async fn a_client_that_reads_no_answer_before_it_has_sent_everything_gets_it() {
+    let server = start(1).await;
+    for path in ["/none/doc", "/none/doc/file"] {
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        let head = format!(
+            "PUT {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {ADMIN}\r\nContent-Type: application/json\r\n\
+             Content-Length: {LARGE}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let piece = vec![b' '; LARGE / 64];
+        for _ in 0..64 {
+            stream.write_all(&piece).await.unwrap();
+        }
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        assert!(reply.starts_with("HTTP/1.1 404 Not Found\r\n"), "{reply}");
+        assert!(reply.contains("connection: close\r\n"), "{reply}");
+    }
+    assert_eq!(server.stop().await, StopOutcome::Complete);
+}
+
+/// More than the buffers of a socket hold, so that it matters whether somebody reads.
+const LARGE: usize = 12 << 20;
+
+/// Who asks before sending is not asked to send what is not wanted.
+#[tokio::test]
+async fn a_client_that_asks_first_sends_nothing_where_it_is_refused() {
+    let server = start(1).await;
+    let request = format!(
+        "PUT /none/doc/file HTTP/1.1\r\nHost: x\r\nAuthorization: {ADMIN}\r\nContent-Length: {LARGE}\r\n\
+         Expect: 100-continue\r\n\r\n"
+    );
+    let reply = raw(&server, &request).await;
+    assert!(reply.starts_with("HTTP/1.1 404 Not Found\r\n"), "{reply}");
+    server.stop().await;
+}

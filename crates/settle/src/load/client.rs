@@ -15,7 +15,7 @@ use ureq::{
 
 use crate::{
     config::Secret,
-    limits::{LOAD_CONNECT_PATIENCE, LOAD_REPLY_BYTES_MAX},
+    limits::{FILE_WAIT, LOAD_CONNECT_PATIENCE, LOAD_REPLY_BYTES_MAX},
 };
 
 /// A server, and who we are there.
@@ -220,7 +220,7 @@ impl Client {
         Ok(response.into_body().into_reader())
     }
 
-    /// Sends a file, and gives back the answer.
+    /// Sends a file, and gives back the answer. The server is asked first whether it wants it.
     pub(crate) fn send_file(
         &self,
         method: &'static str,
@@ -231,6 +231,8 @@ impl Client {
         let url = self.url(path, query);
         let mut request = if method == "PUT" { self.agent.put(url) } else { self.agent.post(url) };
         request = request.header("content-type", "application/zstd");
+        request = request.header("expect", "100-continue");
+        request = request.config().timeout_await_100(Some(FILE_WAIT)).build();
         if let Some((header, value)) = &self.identity {
             request = request.header(*header, value.reveal());
         }
