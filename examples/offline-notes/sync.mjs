@@ -1,5 +1,4 @@
-// PouchDB over a network that fails: what an application in Node does to lose nothing with PouchDB 9.0.0.
-import { setTimeout as delay } from 'node:timers/promises';
+// PouchDB over a network that fails: what an application does to lose nothing with PouchDB 9.0.0, in Node and on a page.
 
 /**
  * Node's own `fetch`, as PouchDB takes one. The one that PouchDB brings along for Node waits for ever for the rest of
@@ -11,6 +10,8 @@ export async function fetchInNode(address, options) {
   response.buffer = async () => Buffer.from(await response.arrayBuffer());
   return response;
 }
+
+const isNode = globalThis.process?.versions?.node !== undefined;
 
 /** Whether this is what `fetchInNode` throws where there is no network, or an end in the midst of a reply. */
 export function isOfNetwork(error) {
@@ -26,7 +27,10 @@ export function isOfNetwork(error) {
  */
 export async function untilItFails(replicate, isOnline = () => true) {
   let isOver = false;
-  const passing = (address, options) => (isOver || !isOnline() ? Promise.reject(new TypeError('offline')) : fetchInNode(address, options));
+  const passing = (address, options) => {
+    if (isOver || !isOnline()) return Promise.reject(new TypeError('offline'));
+    return isNode ? fetchInNode(address, options) : fetch(address, options);
+  };
   try {
     return await replicate(passing);
   } finally {
@@ -36,9 +40,10 @@ export async function untilItFails(replicate, isOnline = () => true) {
 
 /** Keeps two databases in sync, both ways, until it is stopped. */
 export class LiveSync {
-  #stopping = new AbortController();
+  #isStopped = false;
   #current;
   #ended;
+  #wake = () => {};
 
   /**
    * `ends` opens both databases for one try, those behind a URL with the `fetch` that it is given. `retryMs` is how
@@ -51,18 +56,25 @@ export class LiveSync {
   }
 
   async stop() {
-    this.#stopping.abort();
+    this.#isStopped = true;
     this.#current?.cancel();
+    this.#wake();
     await this.#ended;
   }
 
   async #run(once, retryMs, isOnline, onDenied) {
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
+    while (!this.#isStopped) {
       const error = await untilItFails(once, isOnline).then(() => null, (error) => error);
       if ([401, 403].includes(error?.status)) return onDenied(error);
-      await delay(retryMs, undefined, { signal }).catch(() => {}); // stopped
+      if (!this.#isStopped) await this.#pause(retryMs);
     }
+  }
+
+  #pause(milliseconds) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#wake = () => resolve(clearTimeout(timer));
+    });
   }
 
   #once([one, other], onDenied, options) {

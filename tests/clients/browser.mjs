@@ -11,12 +11,15 @@ import { script, assert, until } from './steps.mjs';
 import { ask, assertSame, bytes, branch, contents, fill, must } from './replicas.mjs';
 const { base, tag, step, done } = script('browser');
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-const remote = `${base}/${tag}`, copy = `${base}/${tag}_copy`;
-const pouchdb = await readFile(fileURLToPath(new URL('node_modules/pouchdb/dist/pouchdb.js', import.meta.url)));
+const remote = `${base}/${tag}`, copy = `${base}/${tag}_copy`, few = `${base}/${tag}_few`;
+const scripts = {};
+for (const [name, path] of Object.entries({ '/pouchdb.js': 'node_modules/pouchdb/dist/pouchdb.js', '/sync.mjs': '../../examples/offline-notes/sync.mjs', '/network.mjs': 'network.mjs' })) {
+  scripts[name] = await readFile(fileURLToPath(new URL(path, import.meta.url)));
+}
 const pages = createServer((request, reply) => {
-  const isScript = request.url === '/pouchdb.js';
-  reply.writeHead(200, { 'content-type': isScript ? 'text/javascript' : 'text/html; charset=utf-8' });
-  reply.end(isScript ? pouchdb : '<!doctype html><title>page</title><script src="/pouchdb.js"></script>');
+  const script = scripts[request.url];
+  reply.writeHead(200, { 'content-type': script ? 'text/javascript' : 'text/html; charset=utf-8' });
+  reply.end(script ?? '<!doctype html><title>page</title><script src="/pouchdb.js"></script>');
 });
 await new Promise((ok) => pages.listen(0, '127.0.0.1', ok));
 const origin = `http://127.0.0.1:${pages.address().port}`;
@@ -81,6 +84,19 @@ await step('filters of every kind choose on the page too', async () => {
     return counts;
   }, copy);
   assert.deepEqual({ ...chosen, view: chosen.view > 50 }, { ids: 1, selector: 1, named: 0, view: true });
+});
+await step('what waits when a network is cut still comes, with LiveSync', async () => {
+  await must(few, 'PUT');
+  for (const _id of ['one', 'two', 'three']) await must(few, 'POST', { _id });
+  await page.evaluate(async (url) => {
+    const [{ LiveSync }, { Network }] = await Promise.all([import('/sync.mjs'), import('/network.mjs')]);
+    const network = new Network();
+    window.late = new PouchDB('late');
+    window.lasting = new LiveSync((fetch) => [late, new PouchDB(url, { skip_setup: true, fetch: network.through(fetch) })], { retryMs: 10, batch_size: 1, onDenied: (e) => errors.push(String(e)) });
+    network.letOn();
+  }, few);
+  await until('all documents are there', () => page.evaluate(() => late.info().then((it) => it.doc_count === 3)));
+  await page.evaluate(() => lasting.stop());
 });
 await step('nothing went wrong on the page', async () => {
   await page.evaluate(() => sync.cancel()); assert.deepEqual(await page.evaluate(() => errors), []);

@@ -2,10 +2,10 @@
 // ../../examples/offline-notes loses nothing.
 //   node pouchdb-network.mjs BASE_URL
 import { createServer } from 'node:net';
-import { setImmediate as tick } from 'node:timers/promises';
 import PouchDB from 'pouchdb';
 import memory from 'pouchdb-adapter-memory';
 import { LiveSync, fetchInNode, untilItFails } from '../../examples/offline-notes/sync.mjs';
+import { Network } from './network.mjs';
 import { must } from './replicas.mjs';
 import { script, assert, until } from './steps.mjs';
 PouchDB.plugin(memory);
@@ -16,40 +16,6 @@ const url = `${base}/${tag}`;
 const IDS = ['one', 'three', 'two'];
 await must(url, 'PUT');
 for (const _id of IDS) await must(url, 'POST', { _id });
-
-/**
- * A network on which the third `_changes` is cut off while the first batch is on its way and the second waits; what was
- * on its way still arrives.
- */
-class Network {
-  #asked = 0;
-  #pending = 0;
-  #letOn;
-  #held = new Promise((resolve) => { this.#letOn = resolve; });
-
-  through(fetch) {
-    return async (address, options) => {
-      this.#pending += 1;
-      try {
-        const { pathname } = new URL(address);
-        if (pathname.endsWith('/_changes') && (this.#asked += 1) === 3) throw new TypeError('cut off');
-        if (pathname.endsWith('/_bulk_get')) await this.#held;
-        return await fetch(address, options);
-      } finally {
-        this.#pending -= 1;
-      }
-    };
-  }
-
-  /** Lets what was on its way arrive, and waits until nobody asks anything more. */
-  async calm() {
-    this.#letOn();
-    for (let calm = 0; calm < 50; calm += 1) {
-      await tick();
-      if (this.#pending > 0) calm = 0;
-    }
-  }
-}
 
 const remote = (fetch) => new PouchDB(url, { skip_setup: true, fetch });
 const ids = async (local) => (await local.allDocs()).rows.map(({ id }) => id);
@@ -77,7 +43,7 @@ await step('a replication without checkpoints brings what was missed', async () 
 await step('LiveSync: what waited when it failed comes when it tries again', async () => {
   const local = new PouchDB(`${tag}_live`, { adapter: 'memory' }), network = new Network();
   const sync = new LiveSync((fetch) => [local, remote(network.through(fetch))], { retryMs: 1, ...options });
-  await network.calm();
+  network.letOn();
   await until('all documents are there', async () => (await ids(local)).length === IDS.length);
   await local.put({ _id: 'four' });
   await until('the fourth is on the server', () => must(`${url}/four`).then(() => true));
