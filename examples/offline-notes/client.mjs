@@ -11,8 +11,12 @@ const RETRY_MS = 250;
 /** Documents a request; small, so that a network has many chances to fail in between. */
 const BATCH_DOCUMENTS = 25;
 
-export function remote(url, fetch = fetchInNode) {
-  return new PouchDB(url, { skip_setup: true, fetch });
+export function remote(url, isOnline = () => true) {
+  return new PouchDB(url, {
+    skip_setup: true,
+    fetch: (address, options) =>
+      isOnline() ? fetchInNode(address, options) : Promise.reject(new TypeError('offline')),
+  });
 }
 
 export class Client {
@@ -23,9 +27,8 @@ export class Client {
   constructor(name, url) {
     this.name = name;
     this.database = new PouchDB(`${name}-${process.pid}`, { adapter: 'memory' });
-    this.#sync = new LiveSync((fetch) => [this.database, remote(url, fetch)], {
+    this.#sync = new LiveSync(this.database, remote(url, () => this.online), {
       retryMs: RETRY_MS,
-      isOnline: () => this.online,
       onDenied: (error) => this.denied.push(error),
       batch_size: BATCH_DOCUMENTS,
     });

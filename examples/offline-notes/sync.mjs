@@ -1,8 +1,12 @@
 // PouchDB over a network that fails: what an application does to lose nothing with PouchDB 9.0.0, in Node and on a page.
+//
+// In Node, PouchDB also leaves promises to nobody when a connection breaks, which end the process unless it hears of
+// them: process.on('unhandledRejection', (error) => { if (!isOfNetwork(error)) throw error; }).
 
 /**
  * Node's own `fetch`, as PouchDB takes one. The one that PouchDB brings along for Node waits for ever for the rest of
  * a body whose length was announced, where the connection has ended: a sync stands still after its server was killed.
+ * This one keeps no cookies; credentials are best in the URL or in `auth`.
  */
 export async function fetchInNode(address, options) {
   const response = await fetch(address, options);
@@ -11,31 +15,25 @@ export async function fetchInNode(address, options) {
   return response;
 }
 
-const isNode = globalThis.process?.versions?.node !== undefined;
-
 /** Whether this is what `fetchInNode` throws where there is no network, or an end in the midst of a reply. */
 export function isOfNetwork(error) {
   return error instanceof TypeError && (error.message === 'offline' || error.cause !== undefined);
 }
 
 /**
- * Lets `replicate` work with a `fetch` that is over when `replicate` is: what is asked afterwards fails.
+ * Waits for a replication, and ends it where it fails.
  *
- * PouchDB goes on with a replication that has failed. Where `_changes` is cut off while batches wait for their turn, it
- * throws those away, writes what comes after them, and then a checkpoint, so that nobody asks for them again. Its
- * `retry` begins a second replication beside the first, and loses them too.
+ * PouchDB goes on with one that has failed. Where `_changes` is cut off while batches wait for their turn, it throws
+ * those away, writes what comes after them, and then a checkpoint, so that nobody asks for them again. Its `retry`
+ * begins a second replication beside the first, and loses them too. One that is cancelled writes no more checkpoints.
  */
-export async function untilItFails(replicate, isOnline = () => true) {
-  let isOver = false;
-  const passing = (address, options) => {
-    if (isOver || !isOnline()) return Promise.reject(new TypeError('offline'));
-    return isNode ? fetchInNode(address, options) : fetch(address, options);
-  };
-  try {
-    return await replicate(passing);
-  } finally {
-    isOver = true;
-  }
+export function ended(replication) {
+  return new Promise((resolve, reject) => {
+    replication.on('complete', resolve).on('error', (error) => {
+      replication.cancel();
+      reject(error);
+    });
+  });
 }
 
 /** Keeps two databases in sync, both ways, until it is stopped. */
@@ -46,13 +44,11 @@ export class LiveSync {
   #wake = () => {};
 
   /**
-   * `ends` opens both databases for one try, those behind a URL with the `fetch` that it is given. `retryMs` is how
-   * long to wait after a failure. `onDenied` hears of documents that the server refuses, and of being refused oneself,
-   * which ends the sync. Other options are PouchDB's.
+   * `retryMs` is how long to wait after a failure, of which `onFailure` hears. `onDenied` hears of documents that the
+   * server refuses, and of being refused oneself, which ends the sync. Other options are PouchDB's.
    */
-  constructor(ends, { retryMs, isOnline, onDenied = () => {}, ...options }) {
-    const once = (fetch) => this.#once(ends(fetch), onDenied, options);
-    this.#ended = this.#run(once, retryMs, isOnline, onDenied);
+  constructor(one, other, { retryMs, onDenied = () => {}, onFailure = () => {}, ...options }) {
+    this.#ended = this.#run(() => this.#once(one, other, onDenied, options), retryMs, onDenied, onFailure);
   }
 
   async stop() {
@@ -62,11 +58,25 @@ export class LiveSync {
     await this.#ended;
   }
 
-  async #run(once, retryMs, isOnline, onDenied) {
+  async #run(once, retryMs, onDenied, onFailure) {
     while (!this.#isStopped) {
-      const error = await untilItFails(once, isOnline).then(() => null, (error) => error);
+      const error = await once().then(() => null, (error) => error);
       if ([401, 403].includes(error?.status)) return onDenied(error);
+      if (error) onFailure(error);
       if (!this.#isStopped) await this.#pause(retryMs);
+    }
+  }
+
+  async #once(one, other, onDenied, options) {
+    const sync = one.sync(other, { ...options, live: true, retry: false });
+    // Each half says by itself how it failed.
+    this.#current = sync.on('denied', onDenied).on('error', () => {});
+    const halves = [ended(sync.push), ended(sync.pull)];
+    try {
+      await Promise.all(halves);
+    } finally {
+      sync.cancel();
+      await Promise.allSettled(halves);
     }
   }
 
@@ -74,13 +84,6 @@ export class LiveSync {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, milliseconds);
       this.#wake = () => resolve(clearTimeout(timer));
-    });
-  }
-
-  #once([one, other], onDenied, options) {
-    this.#current = one.sync(other, { ...options, live: true, retry: false });
-    return new Promise((resolve, reject) => {
-      this.#current.on('denied', onDenied).on('complete', resolve).on('error', reject);
     });
   }
 }

@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 import PouchDB from 'pouchdb';
 import memory from 'pouchdb-adapter-memory';
 import { Server } from '../../examples/offline-notes/server.mjs';
-import { LiveSync, isOfNetwork, untilItFails } from '../../examples/offline-notes/sync.mjs';
+import { LiveSync, ended, fetchInNode, isOfNetwork } from '../../examples/offline-notes/sync.mjs';
 import { ask, assertSame, branch, bytes, contents, must } from './replicas.mjs';
 PouchDB.plugin(memory);
 process.setMaxListeners(0); // each server takes one to be killed by
@@ -84,6 +84,8 @@ class SettleNode {
   get url() { return `${this.site.url}/${this.name}`; }
   get badUrl() { return `${this.site.badUrl}/${this.name}`; }
   get replica() { return this.url; }
+  /** As PouchDB sees it. */
+  pouch(isBad) { return new PouchDB(isBad ? this.badUrl : this.url, { skip_setup: true, fetch: fetchInNode }); }
   async open() { await must(this.url, 'PUT'); }
   async close() { await must(this.url, 'DELETE'); }
   write(docs, rest = {}) { return must(`${this.url}/_bulk_docs`, 'POST', { docs, ...rest }); }
@@ -103,6 +105,7 @@ class SettleNode {
 class PouchNode {
   constructor(name) { this.name = name; }
   get replica() { return this.database; }
+  pouch() { return this.database; }
   async open() { this.database = new PouchDB(this.name, { adapter: 'memory' }); }
   async close() { await this.database.destroy(); }
   write(docs, rest = {}) { return this.database.bulkDocs(docs, rest); }
@@ -162,8 +165,7 @@ async function replicated(from, to, isBad) {
     if (status !== 200 || !json.ok) throw new Error(`_replicate: ${status} ${JSON.stringify(json)}`);
     return json.no_changes ? 0 : json.history[0].docs_written;
   }
-  const end = (node, fetch) => (node instanceof PouchNode ? node.database : new PouchDB(isBad ? node.badUrl : node.url, { skip_setup: true, fetch }));
-  const { docs_written, doc_write_failures, errors } = await untilItFails((fetch) => PouchDB.replicate(end(from, fetch), end(to, fetch)));
+  const { docs_written, doc_write_failures, errors } = await ended(PouchDB.replicate(from.pouch(isBad), to.pouch(isBad)));
   if (doc_write_failures > 0) throw new Error(`PouchDB could not write: ${JSON.stringify(errors)}`);
   return docs_written;
 }
@@ -184,8 +186,7 @@ async function keepOn(one, other) {
       }
     };
   }
-  const end = (node, fetch) => (node instanceof PouchNode ? node.database : new PouchDB(node.badUrl, { skip_setup: true, fetch }));
-  const sync = new LiveSync((fetch) => [end(one, fetch), end(other, fetch)], { retryMs: 100, heartbeat: 1000 });
+  const sync = new LiveSync(one.pouch(true), other.pouch(true), { retryMs: 100, heartbeat: 1000 });
   return () => sync.stop();
 }
 

@@ -7,16 +7,26 @@
 export class Network {
   /** Lets what was on its way arrive. */
   letOn;
+  /** Resolves when `_changes` was cut off. */
+  cut;
+  #cutOff;
   #asked = 0;
   #pending = 0;
   #held = new Promise((resolve) => { this.letOn = resolve; });
+
+  constructor() {
+    this.cut = new Promise((resolve) => { this.#cutOff = resolve; });
+  }
 
   through(fetch) {
     return async (address, options) => {
       this.#pending += 1;
       try {
         const { pathname } = new URL(address);
-        if (pathname.endsWith('/_changes') && (this.#asked += 1) === 3) throw new TypeError('cut off');
+        if (pathname.endsWith('/_changes') && (this.#asked += 1) === 3) {
+          this.#cutOff();
+          throw new TypeError('cut off');
+        }
         if (pathname.endsWith('/_bulk_get')) await this.#held;
         return await fetch(address, options);
       } finally {

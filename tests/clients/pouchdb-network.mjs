@@ -4,7 +4,7 @@
 import { createServer } from 'node:net';
 import PouchDB from 'pouchdb';
 import memory from 'pouchdb-adapter-memory';
-import { LiveSync, fetchInNode, untilItFails } from '../../examples/offline-notes/sync.mjs';
+import { LiveSync, ended, fetchInNode } from '../../examples/offline-notes/sync.mjs';
 import { Network } from './network.mjs';
 import { must } from './replicas.mjs';
 import { script, assert, until } from './steps.mjs';
@@ -21,13 +21,14 @@ const remote = (fetch) => new PouchDB(url, { skip_setup: true, fetch });
 const ids = async (local) => (await local.allDocs()).rows.map(({ id }) => id);
 const options = { batch_size: 1 };
 
-for (const [who, replicate] of [
-  ['PouchDB alone', (work) => work(fetchInNode)],
-  ['untilItFails', untilItFails],
+for (const [who, over] of [
+  ['PouchDB alone', (replication) => replication],
+  ['ended', ended],
 ]) {
   await step(`${who}: what waited when a replication failed comes with the next`, async () => {
     const local = new PouchDB(`${tag}_${who}`, { adapter: 'memory' }), network = new Network();
-    await assert.rejects(replicate((fetch) => PouchDB.replicate(remote(network.through(fetch)), local, options)));
+    const far = remote(network.through(fetchInNode));
+    await assert.rejects(async () => { await over(PouchDB.replicate(far, local, options)); });
     await network.calm();
     await PouchDB.replicate(remote(fetchInNode), local, options);
     assert.deepEqual(await ids(local), IDS);
@@ -42,19 +43,22 @@ await step('a replication without checkpoints brings what was missed', async () 
 
 await step('LiveSync: what waited when it failed comes when it tries again', async () => {
   const local = new PouchDB(`${tag}_live`, { adapter: 'memory' }), network = new Network();
-  const sync = new LiveSync((fetch) => [local, remote(network.through(fetch))], { retryMs: 1, ...options });
+  const failures = [];
+  const sync = new LiveSync(local, remote(network.through(fetchInNode)), { retryMs: 1, onFailure: (error) => failures.push(error), ...options });
+  await network.cut;
   network.letOn();
   await until('all documents are there', async () => (await ids(local)).length === IDS.length);
   await local.put({ _id: 'four' });
   await until('the fourth is on the server', () => must(`${url}/four`).then(() => true));
   await sync.stop();
+  assert.equal(failures.length, 1);
 });
 
 await step('LiveSync: ends where it is refused', async () => {
   const local = new PouchDB(`${tag}_refused`, { adapter: 'memory' });
   const stranger = new URL(url);
   stranger.username = stranger.password = '';
-  const refused = await new Promise((onDenied) => new LiveSync((fetch) => [local, new PouchDB(stranger.href, { skip_setup: true, fetch })], { retryMs: 1, onDenied }));
+  const refused = await new Promise((onDenied) => new LiveSync(local, new PouchDB(stranger.href, { skip_setup: true, fetch: fetchInNode }), { retryMs: 1, onDenied }));
   assert.equal(refused.status, 401);
 });
 

@@ -66,18 +66,20 @@ async function steps(script, url, who = '', more = []) {
   const name = script + who;
   const expected = expectedFailures[name] ?? expectedFailures[script] ?? {};
   const met = new Set();
+  let hasFailed = false;
   const ended = await run(script, [url, ...more], (line) => {
     const [, outcome, rest] = STEP.exec(line) ?? [];
     if (!outcome) return;
     const [title, ...message] = rest.split(' -- ');
     met.add(title);
+    hasFailed ||= outcome === 'FAIL';
     const reason = expected[title];
     const remark = outcome === 'PASS'
       ? reason && 'passes, and is among the expected failures'
       : reason ? `expected to fail: ${reason}` : message.join(' -- ');
     judge((outcome === 'PASS') === !reason, `${name}: ${title}`, remark);
   });
-  if (ended !== 0 && ended !== 1) judge(false, `${name}: runs to its end`, `ended with ${ended}`);
+  if (ended !== (hasFailed ? 1 : 0)) judge(false, `${name}: runs to its end`, `ended with ${ended}`);
   for (const title of Object.keys(expected).filter((title) => !met.has(title))) {
     judge(false, `${name}: ${title}`, 'expected to fail, and not run');
   }

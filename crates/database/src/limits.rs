@@ -64,6 +64,9 @@ pub(crate) const EVENT_DELAY: Duration = Duration::from_millis(250);
 pub(crate) const WHOLE_DOCUMENTS_MAX: usize = 1_000;
 pub(crate) const WHOLE_BYTES_MAX: usize = 1 << 20;
 
+/// What a document counts there that has moved on, and is looked up behind the slice, as far as that has room.
+pub(crate) const WHOLE_ELSEWHERE_BYTES: usize = 16 << 10;
+
 /// Timelines that a database remembers; a `since` of one before them reads as the start.
 pub(crate) const TIMELINES_MAX: usize = 100;
 

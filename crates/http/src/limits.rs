@@ -135,7 +135,7 @@ pub const BODY_BYTES_PER_SECOND_MIN: u32 = 1 << 10;
 /// A client that reads no answer before it has sent everything gets to it that way. Beyond, the connection ends, and
 /// that is all that such a client sees.
 pub const LEFT_OVER_BYTES_MAX: usize = 16 << 20;
-pub const LEFT_OVER_WAIT: Duration = Duration::from_secs(10);
+pub const LEFT_OVER_WAIT: Duration = Duration::from_secs(5);
 pub const LEFT_OVER_PAUSE: Duration = Duration::from_secs(1);
 
 /// Until a client takes the next piece of what is sent to it. Then the connection is cut.

@@ -36,7 +36,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::arriving::ArrivalError;
 pub use self::pace::Pace;
 use self::{
-    arriving::Arriving, crowd::Crowd, idle::Requests, left_over::left_over, patient::Patient,
+    arriving::Arriving, crowd::Crowd, idle::Requests, left_over::LeftOver, patient::Patient,
 };
 use crate::{App, AppState, connection::Connection, limits};
 
@@ -253,7 +253,7 @@ impl Host {
     async fn serve(&self, stream: impl Duplex + 'static, connection: Connection) {
         let requests = Requests::default();
         let pace = self.options.limits.body;
-        let (left_over, heap) = left_over();
+        let left_over = LeftOver::default();
         let service = service_fn(|request: Request<Incoming>| {
             requests.begin(request.version());
             // Requests of HTTP/2 run on their own.
@@ -290,7 +290,7 @@ impl Host {
         };
         let outcome = tokio::select! {
             outcome = serving => outcome,
-            never = heap.throw_away() => match never {},
+            never = left_over.throw_away() => match never {},
         };
         if let Err(error) = outcome {
             tracing::debug!(error, "connection ended");

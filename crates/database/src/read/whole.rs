@@ -25,7 +25,7 @@ use crate::{
     database::{HeldMoment, Inner},
     error::StorageError,
     keys::{self, Keys},
-    limits::{CLASHES_MAX, WHOLE_BYTES_MAX, WHOLE_DOCUMENTS_MAX},
+    limits::{CLASHES_MAX, WHOLE_BYTES_MAX, WHOLE_DOCUMENTS_MAX, WHOLE_ELSEWHERE_BYTES},
     past::{
         documents::{Bodies, BodyThen, Portion, Then},
         moment::{Moment, PastError},
@@ -500,7 +500,7 @@ impl Reading {
 
     fn change(&mut self, key: &[u8], value: &[u8]) -> Result<Visit, StorageError> {
         let change = ChangeView::decode(key, value)?;
-        self.row = keys::number_of(key).unwrap_or(self.row);
+        self.row = keys::number_of(key).ok_or_else(|| lost(change.id))?;
         match change.superseded_by {
             Some(by) if by <= self.at => Ok(Visit::Next),
             Some(_) => Ok(self.elsewhere(change.id.to_owned())),
@@ -535,8 +535,7 @@ impl Reading {
     }
 
     fn elsewhere(&mut self, id: String) -> Visit {
-        let bytes = id.len();
-        self.add(Found::Elsewhere { id, row: self.row }, bytes)
+        self.add(Found::Elsewhere { id, row: self.row }, WHOLE_ELSEWHERE_BYTES)
     }
 
     fn add(&mut self, found: Found, bytes: usize) -> Visit {

@@ -4,47 +4,49 @@
 //! for them one that cannot be reached: what it said is lost with the connection. So the rest is taken and thrown
 //! away, within bounds, beside the answer. On HTTP/1 alone: HTTP/2 says by itself that no more is wanted.
 
-use std::{convert::Infallible, future::pending};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::{
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    time::timeout,
-};
+use tokio::{sync::Notify, time::timeout};
 
 use crate::limits::{LEFT_OVER_BYTES_MAX, LEFT_OVER_PAUSE, LEFT_OVER_WAIT};
 
-/// Takes bodies of one connection.
-#[derive(Debug, Clone)]
-pub(super) struct LeftOver(UnboundedSender<Incoming>);
+/// What is left over on one connection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LeftOver(Arc<Heap>);
 
-/// Those that were taken.
-#[derive(Debug)]
-pub(super) struct Heap(UnboundedReceiver<Incoming>);
-
-pub(super) fn left_over() -> (LeftOver, Heap) {
-    // There is never more than one: the next request comes behind the body.
-    let (sender, receiver) = unbounded_channel();
-    (LeftOver(sender), Heap(receiver))
+#[derive(Debug, Default)]
+struct Heap {
+    /// One at most: the next request comes behind it.
+    body: Mutex<Option<Incoming>>,
+    came: Notify,
 }
 
 impl LeftOver {
     pub(super) fn take(&self, body: Incoming) {
-        // Where the connection has ended, nothing comes any more.
-        drop(self.0.send(body));
+        *self.body() = Some(body);
+        self.0.came.notify_one();
     }
-}
 
-impl Heap {
-    /// Reads all of it, as long as the connection lives.
-    pub(super) async fn throw_away(mut self) -> Infallible {
-        while let Some(body) = self.0.recv().await {
-            // What is too long or too slow ends with the connection.
-            drop(timeout(LEFT_OVER_WAIT, read(body)).await);
+    /// Reads all that is taken, as long as the connection lives.
+    pub(super) async fn throw_away(&self) -> Infallible {
+        loop {
+            self.0.came.notified().await;
+            let body = self.body().take();
+            if let Some(body) = body {
+                // What is too long or too slow ends with the connection.
+                drop(timeout(LEFT_OVER_WAIT, read(body)).await);
+            }
         }
-        pending().await
+    }
+
+    fn body(&self) -> MutexGuard<'_, Option<Incoming>> {
+        self.0.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
