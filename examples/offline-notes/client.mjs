@@ -15,7 +15,7 @@ export function remote(url, isOnline = () => true) {
   return new PouchDB(url, {
     skip_setup: true,
     fetch: (address, options) =>
-      isOnline() ? fetchInNode(address, options) : Promise.reject(new TypeError('offline')),
+      isOnline() ? fetchInNode(address, options) : Promise.reject(new TypeError('offline', { cause: 'a wish' })),
   });
 }
 

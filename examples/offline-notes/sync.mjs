@@ -17,7 +17,7 @@ export async function fetchInNode(address, options) {
 
 /** Whether this is what `fetchInNode` throws where there is no network, or an end in the midst of a reply. */
 export function isOfNetwork(error) {
-  return error instanceof TypeError && (error.message === 'offline' || error.cause !== undefined);
+  return error instanceof TypeError && error.cause !== undefined;
 }
 
 /**

@@ -7,16 +7,12 @@
 export class Network {
   /** Lets what was on its way arrive. */
   letOn;
-  /** Resolves when `_changes` was cut off. */
-  cut;
   #cutOff;
+  /** Resolves when `_changes` was cut off. */
+  cut = new Promise((resolve) => { this.#cutOff = resolve; });
   #asked = 0;
   #pending = 0;
   #held = new Promise((resolve) => { this.letOn = resolve; });
-
-  constructor() {
-    this.cut = new Promise((resolve) => { this.#cutOff = resolve; });
-  }
 
   through(fetch) {
     return async (address, options) => {

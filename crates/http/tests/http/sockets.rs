@@ -255,15 +255,57 @@ async fn a_client_that_reads_no_answer_before_it_has_sent_everything_gets_it() {
 /// More than the buffers of a socket hold, so that it matters whether somebody reads.
 const LARGE: usize = 12 << 20;
 
-/// Who asks before sending is not asked to send what is not wanted.
+/// Who asks before sending is not asked to send what is not wanted, nor waited for.
 #[tokio::test]
 async fn a_client_that_asks_first_sends_nothing_where_it_is_refused() {
     let server = start(1).await;
-    let request = format!(
-        "PUT /none/doc/file HTTP/1.1\r\nHost: x\r\nAuthorization: {ADMIN}\r\nContent-Length: {LARGE}\r\n\
-         Expect: 100-continue\r\n\r\n"
-    );
-    let reply = raw(&server, &request).await;
+    let request = |more: &str| {
+        format!(
+            "PUT /none/doc/file HTTP/1.1\r\nHost: x\r\nAuthorization: {ADMIN}\r\n\
+             Content-Length: {LARGE}\r\n{more}\r\n"
+        )
+    };
+    let (asks, sends) = (request("Expect: 100-continue\r\n"), request(""));
+    // This one is waited for, from before the other begins.
+    let mut sending = TcpStream::connect(server.address()).await.unwrap();
+    sending.write_all(sends.as_bytes()).await.unwrap();
+    read_until(&mut sending, "}\n").await;
+    let reply = tokio::select! {
+        biased;
+        _ = sending.read_u8() => panic!("both are waited for"),
+        reply = raw(&server, &asks) => reply,
+    };
     assert!(reply.starts_with("HTTP/1.1 404 Not Found\r\n"), "{reply}");
+    server.stop().await;
+}
+
+/// What nobody reads is taken up to a bound, and not for long.
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_not_taken_for_ever() {
+    let server = start(1).await;
+    let head = format!(
+        "PUT /none/doc/file HTTP/1.1\r\nHost: x\r\nAuthorization: {ADMIN}\r\n\
+         Content-Length: 1000000000\r\n\r\n"
+    );
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let piece = vec![b' '; 1 << 20];
+    let mut taken = 0;
+    while stream.write_all(&piece).await.is_ok() {
+        taken += 1;
+        assert!(taken < 500, "all of it is taken");
+    }
+    // A letter now and then does not hold the connection either.
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    read_until(&mut stream, "}\n").await;
+    let mut ended = false;
+    while !ended {
+        let read = tokio::time::timeout(Duration::from_millis(100), stream.read(&mut [0])).await;
+        ended = match read {
+            Ok(read) => read.is_err() || read.is_ok_and(|count| count == 0),
+            Err(_) => stream.write_all(b" ").await.is_err(),
+        };
+    }
     server.stop().await;
 }
